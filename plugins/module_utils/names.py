@@ -1,0 +1,88 @@
+"""The names of what Novella makes on a host, each derived from an id in this one place.
+
+Kernel interface names hold 15 characters, iptables chains 28 and ipsets 31, so most names carry the
+first hex digits of the id: 11 of them (44 bits) make a clash on one host a matter of a million
+interfaces. Every function raises ValueError for what is no UUID, so that no name can leave its
+folder or become an option of a command.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_SHORT = 11
+
+BRIDGE_PREFIX = "nvb"
+VETH_PREFIX = "nvv"
+TAP_PREFIX = "nvt"
+NAMESPACE_PREFIX = "nvn-"
+NAMESPACE_INTERFACE = "eth0"
+CHAIN_PREFIX = "nv-"
+IPSET_PREFIX = "nvs"
+
+
+def _checked(identifier: str) -> str:
+    if not isinstance(identifier, str) or not _UUID.fullmatch(identifier):
+        raise ValueError(f"{identifier!r} is no UUID in lower case with dashes")
+    return identifier
+
+
+def _short(identifier: str) -> str:
+    return _checked(identifier).replace("-", "")[:_SHORT]
+
+
+def bridge_name(network_id: str) -> str:
+    """The bridge of a network, the same on every host: `nvb` and 11 hex digits."""
+    return BRIDGE_PREFIX + _short(network_id)
+
+
+def veth_name(network_id: str) -> str:
+    """The end, in the host's root namespace, of the cable into the network's namespace."""
+    return VETH_PREFIX + _short(network_id)
+
+
+def namespace_name(network_id: str) -> str:
+    """The network's namespace as `ip netns` lists it."""
+    return NAMESPACE_PREFIX + _checked(network_id)
+
+
+def tap_name(port_id: str) -> str:
+    """The tap that libvirt makes for a port's domain."""
+    return TAP_PREFIX + _short(port_id)
+
+
+def port_ingress_chain(port_id: str) -> str:
+    """The iptables chain of traffic towards the guest."""
+    return f"{CHAIN_PREFIX}i-{_short(port_id)}"
+
+
+def port_egress_chain(port_id: str) -> str:
+    """The iptables chain of traffic from the guest; ebtables uses the same name."""
+    return f"{CHAIN_PREFIX}o-{_short(port_id)}"
+
+
+def network_chain(network_id: str) -> str:
+    """The ebtables chain that keeps a network's own services on this host."""
+    return f"{CHAIN_PREFIX}n-{_short(network_id)}"
+
+
+def group_set(group_id: str) -> str:
+    """The ipset with the member addresses of a security group that a rule names as remote."""
+    return f"{IPSET_PREFIX}4-{_checked(group_id).replace('-', '')[:20]}"
+
+
+def dhcp_service(network_id: str) -> str:
+    """The supervised dnsmasq of a network."""
+    return f"dhcp-{_checked(network_id)}"
+
+
+def metadata_service(network_id: str) -> str:
+    """The supervised metadata server of a network."""
+    return f"metadata-{_checked(network_id)}"
+
+
+def base_image_name(image_id: str) -> str:
+    """The file of an image in `_base`: the SHA-1 of its id, as Nova names it (a name, no secret)."""
+    return hashlib.sha1(_checked(image_id).encode(), usedforsecurity=False).hexdigest()
