@@ -1,0 +1,1 @@
+"""Novella's controller: the APIs, placement and scheduling, and the conductor that runs playbooks."""

@@ -1,0 +1,144 @@
+"""Settings: one file, one dataclass. `NOVELLA_CONFIG` names the file; every field has a default."""
+
+import os
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from controller.errors import BadRequest
+
+PROJECT_DIR = Path(__file__).resolve().parent.parent
+DEFAULT_CONFIG = Path("/etc/novella/novella.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an operator can set, with its unit in the name. Paths are absolute."""
+
+    # Everything the controller keeps: database, images, keys, artifacts.
+    state_dir: Path = Path("/var/lib/novella-controller")
+    # Any SQLAlchemy URL; empty means SQLite in `state_dir`.
+    database_url: str = ""
+    # Where playbooks, roles and plugins lie: a checkout of this repository.
+    project_dir: Path = PROJECT_DIR
+
+    listen_host: str = "127.0.0.1"
+    listen_port: int = 8774
+    # How clients reach us, as the catalog says it; empty means http://listen_host:listen_port.
+    public_url: str = ""
+    api_workers: int = 1
+    api_threads: int = 8
+    max_body_bytes: int = 1 << 20
+    max_image_bytes: int = 1 << 40
+
+    region: str = "RegionOne"
+    availability_zone: str = "nova"
+
+    # Identity
+    token_lifetime_s: int = 4 * 3600
+    # Password tries allowed per user and per address within the window, then 429.
+    auth_attempts: int = 10
+    auth_window_s: int = 60
+
+    # Servers: none, project or global.
+    unique_server_names: str = "none"
+    max_servers_per_request: int = 100
+    default_quota: dict[str, int] = field(default_factory=dict)
+
+    # Conductor
+    worker_threads: int = 8
+    lease_s: int = 30
+    poll_s: float = 1.0
+    create_attempts: int = 3
+    run_timeout_s: int = 900
+    # A host's runs that may go on at once; sshd's MaxSessions is 10.
+    runs_per_host: int = 2
+    batch_max: int = 50
+    heartbeat_s: int = 60
+    shutdown_timeout_s: int = 60
+    artifacts_kept: int = 200
+
+    # Scheduler: classes by name, tried in this order.
+    scheduler_filters: tuple[str, ...] = ("Enabled", "AvailabilityZone", "ForcedHost", "Virtualization")
+    scheduler_weighers: tuple[str, ...] = ("Ram", "Cpu", "Disk")
+
+    # What of a host's resources is kept for itself, and how far the rest may be overbooked.
+    reserved_memory_mb: int = 512
+    reserved_disk_gb: int = 0
+    cpu_allocation_ratio: float = 4.0
+    memory_allocation_ratio: float = 1.0
+    disk_allocation_ratio: float = 1.0
+
+    policy_file: str = ""
+
+    @property
+    def db_url(self) -> str:
+        return self.database_url or f"sqlite:///{self.state_dir / 'novella.db'}"
+
+    @property
+    def endpoint(self) -> str:
+        """The address that clients use, without a trailing slash."""
+        return self.public_url.rstrip("/") or f"http://{self.listen_host}:{self.listen_port}"
+
+    @property
+    def images_dir(self) -> Path:
+        return self.state_dir / "images"
+
+    @property
+    def keys_dir(self) -> Path:
+        """Fernet keys of tokens and of sealed operation secrets; readable by the controller alone."""
+        return self.state_dir / "keys"
+
+    @property
+    def ssh_dir(self) -> Path:
+        """The controller's SSH key and the hosts' pinned keys; readable by the runner's user alone."""
+        return self.state_dir / "ssh"
+
+    @property
+    def artifacts_dir(self) -> Path:
+        return self.state_dir / "artifacts"
+
+    @property
+    def run_dir(self) -> Path:
+        """Sockets and lock files."""
+        return self.state_dir / "run"
+
+
+def load(path: Path | None = None, **overrides: Any) -> Settings:
+    """Return the settings of `path`, of $NOVELLA_CONFIG, or of /etc/novella/novella.toml.
+
+    A missing default file means the defaults; a named one that is missing, or that has an unknown
+    name or a value of the wrong kind, is refused by name. `overrides` win over the file.
+    """
+    named = path or (Path(os.environ["NOVELLA_CONFIG"]) if "NOVELLA_CONFIG" in os.environ else None)
+    source = named or DEFAULT_CONFIG
+    values: dict[str, Any] = {}
+    if source.exists():
+        try:
+            values = tomllib.loads(source.read_text())
+        except tomllib.TOMLDecodeError as error:
+            raise BadRequest(f"Cannot read settings {source}: {error}. Mend the file.") from error
+    elif named:
+        raise BadRequest(f"Cannot read settings {source}: no such file. Name one that exists.")
+    values |= overrides
+    return Settings(**{name: _checked(name, value, source) for name, value in values.items()})
+
+
+def _checked(name: str, value: Any, source: Path) -> Any:
+    """Return `value` as the type that the field `name` has, or refuse it."""
+    known = {entry.name: entry for entry in fields(Settings)}
+    if name not in known:
+        raise BadRequest(f"Unknown setting '{name}' in {source}. Known are: {', '.join(sorted(known))}.")
+    default = getattr(Settings(), name)
+    if isinstance(default, Path):
+        return Path(value).resolve()
+    if isinstance(default, tuple):
+        return tuple(value)
+    if isinstance(default, float) and isinstance(value, int):
+        return float(value)
+    if type(value) is not type(default):
+        raise BadRequest(
+            f"Setting '{name}' in {source} is {value!r}; expected a {type(default).__name__}."
+        )
+    return value
