@@ -1,0 +1,256 @@
+"""The way of a call: from a row of a dialect's URL table to its handler and back.
+
+Each dialect is a table of `Route` rows, which shows the whole service. Around every handler, in
+this order: request id, microversion, token, policy, body, schema, session. The handler gets a
+`Call` and returns a `Reply`; any NovellaError is rendered by the dialect's own `render_fault`.
+"""
+
+import json
+import logging
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from flask import Blueprint, Request, Response, request
+from sqlalchemy.orm import Session
+
+from controller.api.common.policy import Policy
+from controller.api.common.validation import Schema, check
+from controller.core.context import Context
+from controller.db.session import Database
+from controller.errors import BadRequest, NotBuilt, NovellaError, TooLarge, UnsupportedMediaType
+from controller.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Authenticator(Protocol):
+    """The one place where a token is validated; see api.common.tokens."""
+
+    def __call__(self, session: Session, token: str | None, request_id: str) -> Context: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What handlers are given of the application."""
+
+    settings: Settings
+    db: Database
+    policy: Policy
+    authenticate: Authenticator
+
+
+@dataclass(slots=True)
+class Call:
+    """One request. `session` is open in the mode that the route asked for."""
+
+    request: Request
+    services: Services
+    context: Context
+    session: Session
+    body: Any = None
+    # The microversion as (major, minor); (0, 0) in dialects without.
+    version: tuple[int, int] = (0, 0)
+
+    @property
+    def settings(self) -> Settings:
+        return self.services.settings
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        return self.request.args
+
+    @property
+    def root(self) -> str:
+        """The address that the client used to reach us, without a trailing slash."""
+        return self.services.settings.endpoint
+
+    def authorize(self, rule: str, target: Mapping[str, Any] | None = None) -> None:
+        """Refuse with Forbidden unless the policy `rule` allows this caller."""
+        self.services.policy.authorize(rule, self.context, target)
+
+    def allows(self, rule: str, target: Mapping[str, Any] | None = None) -> bool:
+        return self.services.policy.allows(rule, self.context, target)
+
+
+@dataclass(slots=True)
+class Reply:
+    """What a handler answers: a body to be written as JSON, None for no body, or a Response."""
+
+    body: Any = None
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    response: Response | None = None
+
+
+Handler = Callable[..., Reply]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A row of a URL table. `policy` None is for public paths (discovery, log-in)."""
+
+    method: str
+    path: str
+    handler: Handler
+    policy: str | None
+    schema: Schema | None = None
+    # read: rolled back; write: committed; own: the handler opens its sessions from call.services.db
+    # (uploads, whose transactions must not span the stream). `call.session` is then for the token.
+    transaction: Literal["read", "write", "own"] | None = None
+    # True leaves the body to the handler (uploads).
+    raw_body: bool = False
+    # Another limit than the setting `max_body_bytes`.
+    max_body_bytes: int | None = None
+
+    @property
+    def mode(self) -> str:
+        return self.transaction or ("read" if self.method in ("GET", "HEAD") else "write")
+
+
+class Dialect(Protocol):
+    """What differs between the APIs."""
+
+    name: str
+
+    def render_fault(self, error: NovellaError, request_id: str) -> Reply:
+        """Return the error in the form of this API."""
+
+    def negotiate(self, incoming: Request) -> tuple[int, int]:
+        """Return the microversion that is asked for, or raise NotAcceptable or BadRequest."""
+
+    def version_headers(self, version: tuple[int, int]) -> dict[str, str]:
+        """Return the headers that tell the client which microversion was used."""
+
+
+def build_blueprint(
+    dialect: Dialect,
+    routes: Iterable[Route],
+    services: Services,
+    prefix: str,
+    not_built: Iterable[tuple[str, str]] = (),
+) -> Blueprint:
+    """Return the blueprint of a dialect. `not_built` are (methods, path) rows that answer 501."""
+    blueprint = Blueprint(dialect.name, __name__, url_prefix=prefix)
+    for route in routes:
+        blueprint.add_url_rule(
+            route.path,
+            endpoint=f"{route.method} {route.path}".replace(".", "_"),
+            view_func=_view(dialect, route, services),
+            methods=[route.method],
+            strict_slashes=False,
+            provide_automatic_options=False,
+        )
+    for methods, path in not_built:
+        blueprint.add_url_rule(
+            path,
+            endpoint=f"501 {methods} {path}".replace(".", "_"),
+            view_func=_view(dialect, Route("GET", path, _refuse_not_built, None), services),
+            methods=methods.split(","),
+            strict_slashes=False,
+            provide_automatic_options=False,
+        )
+    return blueprint
+
+
+def _refuse_not_built(call: Call, **_path: str) -> Reply:
+    raise NotBuilt(
+        f"{call.request.method} {call.request.path} is part of this API, but this release of "
+        "Novella does not have it yet. See CHANGELOG.md for what is there."
+    )
+
+
+def _view(dialect: Dialect, route: Route, services: Services) -> Callable[..., Response]:
+    def view(**path: str) -> Response:
+        request_id = f"req-{uuid.uuid4()}"
+        version = (0, 0)
+        try:
+            version = dialect.negotiate(request)
+            reply = _answer(route, services, request_id, version, path)
+        except NovellaError as error:
+            _log_refusal(error, request_id)
+            reply = dialect.render_fault(error, request_id)
+        except Exception:
+            log.exception("%s %s failed", request.method, request.path, extra={"request": request_id})
+            reply = dialect.render_fault(_hidden(request_id), request_id)
+        return _response(reply, request_id, dialect.version_headers(version))
+
+    return view
+
+
+def _hidden(request_id: str) -> NovellaError:
+    """The fault that a tenant sees instead of a traceback."""
+    return NovellaError(
+        "Something went wrong on our side. Try again; if it stays, tell your operator the request "
+        f"id {request_id}."
+    )
+
+
+def _log_refusal(error: NovellaError, request_id: str) -> None:
+    level = logging.WARNING if error.status >= 500 else logging.INFO
+    log.log(
+        level, "%s %s: %d %s", request.method, request.path, error.status, error.message,
+        extra={"request": request_id, "details": error.details},
+    )  # fmt: skip
+
+
+def _answer(
+    route: Route, services: Services, request_id: str, version: tuple[int, int], path: dict[str, str]
+) -> Reply:
+    body = None if route.raw_body else _body(route, services.settings)
+    context = _context(route, services, request_id)
+    if route.policy:
+        services.policy.authorize(route.policy, context)
+    if route.schema is not None:
+        check(body, route.schema, version)
+    opener = services.db.write if route.mode == "write" else services.db.read
+    with opener() as session:
+        call = Call(request, services, context, session, body, version)
+        return route.handler(call, **path)
+
+
+def _context(route: Route, services: Services, request_id: str) -> Context:
+    if route.policy is None:
+        return Context(request_id)
+    with services.db.read() as session:
+        return services.authenticate(session, request.headers.get("X-Auth-Token"), request_id)
+
+
+def _body(route: Route, settings: Settings) -> Any:
+    """Return the JSON of the request, None when there is none."""
+    limit = route.max_body_bytes or settings.max_body_bytes
+    if (request.content_length or 0) > limit:
+        raise TooLarge(f"The request has {request.content_length} bytes; at most {limit} are read.")
+    raw = request.stream.read(limit + 1) if route.method not in ("GET", "HEAD") else b""
+    if len(raw) > limit:
+        raise TooLarge(f"The request has more than {limit} bytes, which is all that is read.")
+    if not raw:
+        return None
+    if request.mimetype and not _is_json(request.mimetype):
+        raise UnsupportedMediaType(
+            f"The request's Content-Type is {request.mimetype}; send application/json."
+        )
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"The request's body is not JSON: {error}.") from error
+
+
+def _is_json(mimetype: str) -> bool:
+    return mimetype == "application/json" or mimetype.endswith("+json") or "json" in mimetype
+
+
+def _response(reply: Reply, request_id: str, headers: Mapping[str, str]) -> Response:
+    response = reply.response
+    if response is None:
+        payload = b"" if reply.body is None else json.dumps(reply.body).encode()
+        response = Response(payload, status=reply.status)
+        if reply.body is None:
+            response.headers.pop("Content-Type", None)
+        else:
+            response.headers["Content-Type"] = "application/json"
+    response.headers.extend(reply.headers)
+    response.headers.extend(headers)
+    response.headers["x-openstack-request-id"] = request_id
+    return response

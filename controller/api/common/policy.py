@@ -1,0 +1,80 @@
+"""Policy through oslo.policy: rules with upstream's names, `admin`, `member` and `reader` inside.
+
+Each dialect's `policies.py` lists its rules as `Rule(name, check)`. An operator's policy file
+(setting `policy_file`) overrides any of them.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from oslo_config import cfg
+from oslo_policy import policy
+
+from controller.core.context import Context
+from controller.errors import Forbidden
+from controller.settings import Settings
+
+ADMIN = "rule:is_admin"
+# member and reader are implied downward: an admin is a member, a member is a reader.
+MEMBER = "rule:is_admin or (role:member and project_id:%(project_id)s)"
+READER = "rule:is_admin or ((role:member or role:reader) and project_id:%(project_id)s)"
+ANYONE = "@"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    name: str
+    check: str
+
+
+class Policy:
+    """The rules of all dialects, and the questions asked of them."""
+
+    def __init__(self, settings: Settings, rules: Iterable[Rule]) -> None:
+        conf = cfg.ConfigOpts()
+        conf([], project="novella", default_config_files=[], default_config_dirs=[])
+        self.enforcer = policy.Enforcer(
+            conf, policy_file=settings.policy_file or None, use_conf=bool(settings.policy_file)
+        )
+        # A rule's default is the whole truth; nothing is looked for in the machine's /etc.
+        self.enforcer.suppress_default_change_warnings = True
+        self.enforcer.suppress_deprecation_warnings = True
+        self.enforcer.register_default(policy.RuleDefault("is_admin", "role:admin"))
+        for rule in rules:
+            self.enforcer.register_default(policy.RuleDefault(rule.name, rule.check))
+        self.enforcer.load_rules()
+
+    def allows(
+        self, rule: str, context: Context, target: Mapping[str, Any] | None = None
+    ) -> bool:
+        """Whether `rule` allows it. Without a target, the caller's own project is meant."""
+        return bool(
+            self.enforcer.authorize(
+                rule,
+                dict(target) if target is not None else {"project_id": context.project_id},
+                credentials(context),
+                do_raise=False,
+            )
+        )
+
+    def authorize(
+        self, rule: str, context: Context, target: Mapping[str, Any] | None = None
+    ) -> None:
+        """Refuse with Forbidden unless `rule` allows it."""
+        if not self.allows(rule, context, target):
+            raise Forbidden(
+                f"Policy doesn't allow {rule} to be performed by {context.user_name or 'you'} in "
+                f"project {context.project_name or context.project_id}. Ask for the role it needs."
+            )
+
+
+def credentials(context: Context) -> dict[str, Any]:
+    """Return the caller as oslo.policy's checks read it."""
+    return {
+        "user_id": context.user_id,
+        "project_id": context.project_id,
+        "roles": sorted(context.roles),
+        "system_scope": "all" if context.system_scope else None,
+        "is_admin": context.is_admin,
+    }

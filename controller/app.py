@@ -1,0 +1,61 @@
+"""Where everything is put together: the one Flask application, a path per service."""
+
+from functools import partial
+
+from flask import Flask, Response, jsonify
+from werkzeug.exceptions import HTTPException
+
+from controller.api.common.calls import Services
+from controller.api.common.policy import Policy
+from controller.db.session import Database
+from controller.queue.local import wake_workers
+from controller.settings import Settings
+
+
+def build_services(settings: Settings) -> Services:
+    """Return what the handlers share; opens no connection yet."""
+    from controller.api.common.tokens import authenticator
+    from controller.api.compute.policies import RULES as COMPUTE
+    from controller.api.identity.policies import RULES as IDENTITY
+    from controller.api.image.policies import RULES as IMAGE
+    from controller.api.network.policies import RULES as NETWORK
+
+    return Services(
+        settings=settings,
+        db=Database(settings.db_url, on_wake=partial(wake_workers, settings.run_dir)),
+        policy=Policy(settings, [*IDENTITY, *IMAGE, *NETWORK, *COMPUTE]),
+        authenticate=authenticator(settings),
+    )
+
+
+def build_app(settings: Settings, services: Services | None = None) -> Flask:
+    """Return the WSGI application."""
+    from controller.api import placement
+    from controller.api.compute import routes as compute
+    from controller.api.identity import routes as identity
+    from controller.api.image import routes as image
+    from controller.api.network import routes as network
+
+    services = services or build_services(settings)
+    app = Flask("novella", static_folder=None)
+    app.extensions["novella"] = services
+    for module, prefix in (
+        (identity, "/identity"),
+        (image, "/image"),
+        (network, "/network"),
+        (compute, "/compute"),
+        (placement, "/placement"),
+    ):
+        app.register_blueprint(module.blueprint(services, prefix))
+    app.register_error_handler(HTTPException, _unknown_path)
+    return app
+
+
+def _unknown_path(error: HTTPException) -> Response:
+    """What no dialect's table has: 404, 405 and the like, in a form that all clients can read."""
+    status = error.code or 500
+    response = jsonify(
+        error={"code": status, "title": error.name, "message": error.description or error.name}
+    )
+    response.status_code = status
+    return response

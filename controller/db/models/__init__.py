@@ -1,0 +1,58 @@
+"""All tables, a file for each noun."""
+
+from controller.db.base import Base
+from controller.db.models.compute import Flavor, Host, Keypair
+from controller.db.models.identity import (
+    AuthAttempt,
+    Domain,
+    Project,
+    RevokedToken,
+    Role,
+    RoleAssignment,
+    User,
+)
+from controller.db.models.images import Image, ImageTag
+from controller.db.models.networks import (
+    IPAllocation,
+    Network,
+    Port,
+    PortSecurityGroup,
+    SecurityGroup,
+    SecurityGroupRule,
+    Subnet,
+)
+from controller.db.models.operations import Operation
+from controller.db.models.placement import Allocation, Inventory, ResourceProvider
+from controller.db.models.servers import Server, ServerAction, ServerEvent
+from controller.db.models.setting import CloudSetting
+
+__all__ = [
+    "Allocation",
+    "AuthAttempt",
+    "Base",
+    "CloudSetting",
+    "Domain",
+    "Flavor",
+    "Host",
+    "IPAllocation",
+    "Image",
+    "ImageTag",
+    "Inventory",
+    "Keypair",
+    "Network",
+    "Operation",
+    "Port",
+    "PortSecurityGroup",
+    "Project",
+    "ResourceProvider",
+    "RevokedToken",
+    "Role",
+    "RoleAssignment",
+    "SecurityGroup",
+    "SecurityGroupRule",
+    "Server",
+    "ServerAction",
+    "ServerEvent",
+    "Subnet",
+    "User",
+]

@@ -1,0 +1,1 @@
+"""Wake-ups: they shorten a wait, and losing one loses nothing."""
