@@ -1,0 +1,305 @@
+"""`novella`: the controller's commands. Each imports what it needs when it runs, so that none is slow."""
+
+import argparse
+import getpass
+import logging
+import os
+import secrets
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from controller.errors import NovellaError
+from controller.settings import Settings, load
+from lab.errors import LabError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; return its exit status. Refusals are one line on standard error."""
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(
+        level=logging.DEBUG if arguments.verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+        stream=sys.stderr,
+    )
+    try:
+        status: int | None = arguments.run(arguments)
+    except (NovellaError, LabError) as error:
+        print(f"novella: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return status or 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="novella",
+        description="Run and look after a Novella cloud. Settings come from the file named by "
+        "--config or $NOVELLA_CONFIG, else /etc/novella/novella.toml.",
+    )
+    parser.add_argument("--config", type=Path, help="settings file (TOML)")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log more")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_processes(commands)
+    _add_db(commands)
+    _add_host(commands)
+    _add_operation(commands)
+    _add_lab(commands)
+    return parser
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    return load(arguments.config)
+
+
+# --- processes ---------------------------------------------------------------------------------
+
+
+def _add_processes(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    serve = commands.add_parser(
+        "serve",
+        help="run the whole controller: API and worker",
+        description="Start the API and a worker as processes of their own, and start either again "
+        "when it ends. SIGTERM stops both after what they have in hand.",
+    )
+    serve.set_defaults(run=_serve)
+    api = commands.add_parser(
+        "api", help="run the API alone", description="Run the API (gunicorn)."
+    )
+    api.set_defaults(run=_api)
+    worker = commands.add_parser(
+        "worker",
+        help="run a worker alone",
+        description="Run a worker: it claims operations and runs their playbooks.",
+    )
+    worker.add_argument(
+        "--name", default="worker", help="of this worker, unique on this machine (worker)"
+    )
+    worker.set_defaults(run=_worker)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from controller.supervision import supervise
+
+    config = ["--config", str(arguments.config)] if arguments.config else []
+    command = [sys.executable, "-m", "controller.cli", *config]
+    settings = _settings(arguments)
+    return supervise({"api": [*command, "api"], "worker": [*command, "worker"]}, settings.run_dir)
+
+
+def _api(arguments: argparse.Namespace) -> int:
+    from controller.server import serve_api
+
+    serve_api(_settings(arguments))
+    return 0
+
+
+def _worker(arguments: argparse.Namespace) -> int:
+    from controller.conductor.worker import main as run_worker
+
+    run_worker(_settings(arguments), name=arguments.name)
+    return 0
+
+
+# --- database ----------------------------------------------------------------------------------
+
+
+def _add_db(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    database = commands.add_parser("db", help="the database: upgrade, bootstrap")
+    actions = database.add_subparsers(metavar="ACTION", required=True)
+    upgrade = actions.add_parser(
+        "upgrade",
+        help="bring the schema to this release",
+        description="Create or migrate the database of the settings, and make missing keys. "
+        "Safe to run again.",
+    )
+    upgrade.set_defaults(run=_db_upgrade)
+    bootstrap = actions.add_parser(
+        "bootstrap",
+        help="make the first project, roles and administrator",
+        description="Make the default domain, the roles admin, member and reader, the project "
+        "'admin' and the user 'admin'. The password comes from $NOVELLA_ADMIN_PASSWORD, else it is "
+        "asked for, else (no terminal) made up and printed once. Safe to run again.",
+    )
+    bootstrap.set_defaults(run=_db_bootstrap)
+
+
+def _db_upgrade(arguments: argparse.Namespace) -> None:
+    from controller.db.migrate import upgrade
+
+    settings = _settings(arguments)
+    upgrade(settings)
+    print(f"database: {settings.db_url.split('@')[-1]} is up to date")
+
+
+def _db_bootstrap(arguments: argparse.Namespace) -> None:
+    from controller.core.bootstrap import bootstrap
+    from controller.db.session import Database
+
+    settings = _settings(arguments)
+    password, made_up = _admin_password()
+    bootstrap(settings, Database(settings.db_url), password)
+    print(
+        "user 'admin' of project 'admin' is there" + (f"; password: {password}" if made_up else "")
+    )
+
+
+def _admin_password() -> tuple[str, bool]:
+    """Return the administrator's password, and whether it was made up here."""
+    given = os.environ.get("NOVELLA_ADMIN_PASSWORD")
+    if given:
+        return given, False
+    if sys.stdin.isatty():
+        return getpass.getpass("Password for user admin: "), False
+    return secrets.token_urlsafe(16), True
+
+
+# --- hosts -------------------------------------------------------------------------------------
+
+
+def _add_host(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    host = commands.add_parser("host", help="the hosts that run servers: enroll, list ...")
+    actions = host.add_subparsers(metavar="ACTION", required=True)
+    enroll = actions.add_parser(
+        "enroll",
+        help="add a host",
+        description="Pin the host's SSH keys, run playbooks/host_enroll.yml on it with your own "
+        "SSH access, and record what it has. Run it again to refresh a host.",
+    )
+    enroll.add_argument("name", help="the host's name in the cloud")
+    enroll.add_argument("address", help="where it answers SSH: a name or an IP address")
+    enroll.add_argument("--port", type=int, default=22, help="of its SSH server (22)")
+    enroll.add_argument("--user", default="root", help="whom to log in as (root)")
+    enroll.add_argument(
+        "--private-key", type=Path, help="your SSH key for the first log-in (default: ssh's own)"
+    )
+    enroll.add_argument(
+        "--fingerprint", help="refuse the host unless a key of its has this SHA256:... fingerprint"
+    )
+    enroll.add_argument("--availability-zone", help="the zone it belongs to")
+    enroll.add_argument(
+        "--variable", action="append", default=[], metavar="NAME=JSON",
+        help="a variable for its plays, e.g. compute_flat_interfaces='{\"physnet1\": \"eth1\"}'",
+    )  # fmt: skip
+    enroll.set_defaults(run=_host_enroll)
+    listing = actions.add_parser("list", help="list the hosts and what they have")
+    listing.set_defaults(run=_host_list)
+    for verb, enabled in (("enable", True), ("disable", False)):
+        toggle = actions.add_parser(verb, help=f"{verb} a host for new servers")
+        toggle.add_argument("name")
+        if not enabled:
+            toggle.add_argument("--reason", default="", help="shown in `host list` and in the API")
+        toggle.set_defaults(run=_host_toggle, enabled=enabled)
+
+
+def _host_enroll(arguments: argparse.Namespace) -> None:
+    import json
+
+    from controller.conductor.host_enroll import enroll
+    from controller.db.session import Database
+    from controller.errors import BadRequest
+
+    settings = _settings(arguments)
+    variables = {}
+    for pair in arguments.variable:
+        name, _, text = pair.partition("=")
+        try:
+            variables[name] = json.loads(text)
+        except ValueError as error:
+            raise BadRequest(
+                f"--variable {pair}: the value is not JSON ({error}). Write text in double quotes."
+            ) from error
+    host = enroll(
+        settings,
+        Database(settings.db_url),
+        arguments.name,
+        arguments.address,
+        ssh_port=arguments.port,
+        ssh_user=arguments.user,
+        private_key=arguments.private_key,
+        fingerprint=arguments.fingerprint,
+        availability_zone=arguments.availability_zone,
+        variables=variables,
+    )
+    print(f"host {host.name} is enrolled")
+
+
+def _host_list(arguments: argparse.Namespace) -> None:
+    from controller.core.hosts import is_up, list_hosts
+    from controller.db.session import Database
+
+    settings = _settings(arguments)
+    row = "{:<16} {:<22} {:<9} {:<6} {:>6} {:>10} {:>8}  {}"
+    print(
+        row.format("NAME", "ADDRESS", "ENABLED", "STATE", "VCPUS", "MEMORY_MB", "DISK_GB", "ZONE")
+    )
+    with Database(settings.db_url).read() as session:
+        for host in list_hosts(session):
+            facts = host.facts
+            print(
+                row.format(
+                    host.name,
+                    f"{host.address}:{host.ssh_port}",
+                    "yes" if host.enabled else "no",
+                    "up" if is_up(host, settings) else "down",
+                    facts.get("vcpus", "?"),
+                    facts.get("memory_mb", "?"),
+                    facts.get("disk_gb", "?"),
+                    host.availability_zone,
+                )
+            )
+
+
+def _host_toggle(arguments: argparse.Namespace) -> None:
+    from controller.core.hosts import get_by_name
+    from controller.db.session import Database
+
+    with Database(_settings(arguments).db_url).write() as session:
+        host = get_by_name(session, arguments.name)
+        host.enabled = arguments.enabled
+        host.disabled_reason = None if arguments.enabled else (arguments.reason or None)
+    print(f"host {arguments.name} is {'enabled' if arguments.enabled else 'disabled'}")
+
+
+# --- operations --------------------------------------------------------------------------------
+
+
+def _add_operation(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    operation = commands.add_parser("operation", help="what the cloud is doing and has done")
+    actions = operation.add_subparsers(metavar="ACTION", required=True)
+    listing = actions.add_parser("list", help="list the newest operations")
+    listing.add_argument("--limit", type=int, default=20, help="how many (20)")
+    listing.set_defaults(run=_operation_list)
+
+
+def _operation_list(arguments: argparse.Namespace) -> None:
+    from sqlalchemy import select
+
+    from controller.db.models import Operation
+    from controller.db.session import Database
+
+    row = "{:<36} {:<20} {:<10} {:<36} {}"
+    print(row.format("ID", "KIND", "STATE", "SERVER", "CREATED"))
+    newest = select(Operation).order_by(Operation.created_at.desc()).limit(arguments.limit)
+    with Database(_settings(arguments).db_url).read() as session:
+        for found in session.scalars(newest):
+            created = found.created_at.strftime("%Y-%m-%d %H:%M:%S")
+            print(row.format(found.id, found.kind, found.state, found.server_id or "-", created))
+            if found.error:
+                print(f"    {found.error.get('message', '')}")
+
+
+# --- lab ---------------------------------------------------------------------------------------
+
+
+def _add_lab(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    from lab.cli import add_commands
+
+    lab = commands.add_parser("lab", help="real hypervisors in namespaces of this machine")
+    add_commands(lab.add_subparsers(metavar="ACTION", required=True))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

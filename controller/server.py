@@ -1,0 +1,56 @@
+"""The API's process: gunicorn around the application, loaded before it forks to share its memory."""
+
+import gc
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+
+from controller.app import build_app, build_services
+from controller.settings import Settings
+
+
+def serve_api(settings: Settings) -> None:
+    """Answer requests until SIGTERM, then end what is in hand."""
+    _Gunicorn(settings).run()
+
+
+class _Gunicorn(BaseApplication):
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        super().__init__()
+
+    def load_config(self) -> None:
+        settings = self.settings
+        options: dict[str, Any] = {
+            "bind": f"{settings.listen_host}:{settings.listen_port}",
+            "workers": settings.api_workers,
+            "worker_class": "gthread",
+            "threads": settings.api_threads,
+            "preload_app": True,
+            # Long enough for an upload's next chunk; gthread workers beat from their main thread.
+            "timeout": 120,
+            "graceful_timeout": 30,
+            "keepalive": 30,
+            "worker_tmp_dir": "/dev/shm",  # noqa: S108 -- gunicorn's heartbeat file, made by mkstemp
+            "limit_request_line": 8190,
+            "accesslog": None,
+            "errorlog": "-",
+            "loglevel": "warning",
+            "pre_fork": _before_fork,
+            "post_fork": _after_fork,
+        }
+        for name, value in options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        return build_app(self.settings, build_services(self.settings))
+
+
+def _before_fork(_server: Any, _worker: Any) -> None:
+    # What was made before the fork is never collected: its pages stay shared.
+    gc.freeze()
+
+
+def _after_fork(_server: Any, worker: Any) -> None:
+    # Connections opened while loading belong to the parent.
+    worker.app.callable.extensions["novella"].db.dispose()
