@@ -1,1 +1,1 @@
-"""Novella's controller: the APIs, placement and scheduling, and the conductor that runs playbooks."""
+"""The controller: the APIs, placement and scheduling, and the conductor that runs playbooks."""

@@ -1,4 +1,7 @@
-"""`novella`: the controller's commands. Each imports what it needs when it runs, so that none is slow."""
+"""`novella`: the controller's commands.
+
+Each imports what it needs when it runs, so that none is slow to start.
+"""
 
 import argparse
 import getpass

@@ -116,11 +116,11 @@ class Unavailable(NovellaError):
 
 
 class NoValidHost(NovellaError):
-    """No host can take the server. `details['rejected']` has each filter's count, for operators."""
+    """No host can take the server. `details['rejected']` has each filter's count."""
 
 
 class HostFailed(NovellaError):
-    """A run on a host did not do its work. `unreachable` says that nothing is known of the host."""
+    """A run on a host failed. `unreachable` says that nothing is known of the host."""
 
     def __init__(self, message: str, *, unreachable: bool = False, **details: Any) -> None:
         super().__init__(message, **details)

@@ -1,4 +1,4 @@
-"""The API's process: gunicorn around the application, loaded before it forks to share its memory."""
+"""The API's process: gunicorn around the application, loaded before it forks."""
 
 import gc
 from typing import Any

@@ -60,7 +60,12 @@ class Settings:
     artifacts_kept: int = 200
 
     # Scheduler: classes by name, tried in this order.
-    scheduler_filters: tuple[str, ...] = ("Enabled", "AvailabilityZone", "ForcedHost", "Virtualization")
+    scheduler_filters: tuple[str, ...] = (
+        "Enabled",
+        "AvailabilityZone",
+        "ForcedHost",
+        "Virtualization",
+    )
     scheduler_weighers: tuple[str, ...] = ("Ram", "Cpu", "Disk")
 
     # What of a host's resources is kept for itself, and how far the rest may be overbooked.
@@ -87,12 +92,12 @@ class Settings:
 
     @property
     def keys_dir(self) -> Path:
-        """Fernet keys of tokens and of sealed operation secrets; readable by the controller alone."""
+        """Fernet keys of tokens and of sealed secrets; readable by the controller alone."""
         return self.state_dir / "keys"
 
     @property
     def ssh_dir(self) -> Path:
-        """The controller's SSH key and the hosts' pinned keys; readable by the runner's user alone."""
+        """The controller's SSH key and the hosts' pinned keys; for the runner's user alone."""
         return self.state_dir / "ssh"
 
     @property
@@ -129,7 +134,9 @@ def _checked(name: str, value: Any, source: Path) -> Any:
     """Return `value` as the type that the field `name` has, or refuse it."""
     known = {entry.name: entry for entry in fields(Settings)}
     if name not in known:
-        raise BadRequest(f"Unknown setting '{name}' in {source}. Known are: {', '.join(sorted(known))}.")
+        raise BadRequest(
+            f"Unknown setting '{name}' in {source}. Known are: {', '.join(sorted(known))}."
+        )
     default = getattr(Settings(), name)
     if isinstance(default, Path):
         return Path(value).resolve()

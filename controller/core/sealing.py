@@ -30,5 +30,7 @@ def unseal(settings: Settings, sealed: bytes | None) -> dict[str, str]:
 @lru_cache(maxsize=4)
 def _fernet(path: Path) -> Fernet:
     if not path.exists():
-        raise Unavailable(f"Cannot read {path}: no such key. Run `novella db upgrade`, which makes it.")
+        raise Unavailable(
+            f"Cannot read {path}: no such key. Run `novella db upgrade`, which makes it."
+        )
     return Fernet(path.read_bytes().strip())

@@ -1,1 +1,1 @@
-"""What every dialect needs: the way of a call, tokens, policy, microversions, validation, faults."""
+"""What every dialect needs: the way of a call, tokens, policy, validation."""

@@ -172,7 +172,9 @@ def _view(dialect: Dialect, route: Route, services: Services) -> Callable[..., R
             _log_refusal(error, request_id)
             reply = dialect.render_fault(error, request_id)
         except Exception:
-            log.exception("%s %s failed", request.method, request.path, extra={"request": request_id})
+            log.exception(
+                "%s %s failed", request.method, request.path, extra={"request": request_id}
+            )
             reply = dialect.render_fault(_hidden(request_id), request_id)
         return _response(reply, request_id, dialect.version_headers(version))
 
@@ -196,7 +198,11 @@ def _log_refusal(error: NovellaError, request_id: str) -> None:
 
 
 def _answer(
-    route: Route, services: Services, request_id: str, version: tuple[int, int], path: dict[str, str]
+    route: Route,
+    services: Services,
+    request_id: str,
+    version: tuple[int, int],
+    path: dict[str, str],
 ) -> Reply:
     body = None if route.raw_body else _body(route, services.settings)
     context = _context(route, services, request_id)

@@ -45,9 +45,7 @@ class Policy:
             self.enforcer.register_default(policy.RuleDefault(rule.name, rule.check))
         self.enforcer.load_rules()
 
-    def allows(
-        self, rule: str, context: Context, target: Mapping[str, Any] | None = None
-    ) -> bool:
+    def allows(self, rule: str, context: Context, target: Mapping[str, Any] | None = None) -> bool:
         """Whether `rule` allows it. Without a target, the caller's own project is meant."""
         return bool(
             self.enforcer.authorize(

@@ -40,6 +40,10 @@ def _validator(schema: Mapping[str, Any]) -> Draft202012Validator:
     return found[1]
 
 
+# No control characters, line separators or noncharacters: these can't stand in XML 1.0.
+_PRINTABLE = r"[^\x00-\x1f\x7f\u2028\u2029\ufffe\uffff]"
+
+
 @lru_cache
 def printable_name(max_length: int = 255) -> Mapping[str, Any]:
     """Return the schema of a name: printable, not blank, no control characters."""
@@ -48,5 +52,5 @@ def printable_name(max_length: int = 255) -> Mapping[str, Any]:
         "type": "string",
         "minLength": 1,
         "maxLength": max_length,
-        "pattern": r"\A[^\x00-\x1f\x7f\u2028\u2029\ufffe\uffff]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f\u2028\u2029\ufffe\uffff]*\Z",
+        "pattern": rf"\A{_PRINTABLE}*(?!\s){_PRINTABLE}{_PRINTABLE}*\Z",
     }

@@ -79,7 +79,7 @@ class Port(Base):
 
 
 class IPAllocation(Base):
-    """One address of a subnet, taken by a port. The key is what makes taking it twice impossible."""
+    """One address of a subnet, taken by a port. The key makes taking it twice impossible."""
 
     __tablename__ = "ip_allocations"
 
