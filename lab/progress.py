@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def step(text: str) -> Iterator[None]:
+def step(text: str, who: str = "lab") -> Iterator[None]:
     """Print `text` now, and the seconds the block took when it ends; flushed for pipes and logs."""
-    sys.stdout.write(f"lab: {text} ... ")
+    sys.stdout.write(f"{who}: {text} ... ")
     sys.stdout.flush()
     began = time.monotonic()
     outcome = "failed"
