@@ -63,7 +63,7 @@ def main(
 
 def run_command(
     argv: list[str],
-    input: str | None = None,
+    input: str | None = None,  # noqa: A002 - the name that subprocess gives it
     timeout: float = 120,
     ok_codes: Collection[int] = (0,),
     environment: dict[str, str] | None = None,

@@ -1,0 +1,209 @@
+"""The action half of `novella.cloud.apply`: steps file in, one remote execution, results out."""
+
+from __future__ import annotations
+
+import secrets as random
+from typing import Any
+
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.novella.cloud.plugins.plugin_utils import image_stream, steps_file
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "steps": {"type": "str", "required": True},
+    "items": {"type": "list", "elements": "dict", "required": True},
+    "item_var": {"type": "str", "default": "server"},
+    "secrets": {"type": "dict", "default": {}, "no_log": True},
+    "fence": {"type": "dict", "default": {}},
+    "undo_on_failure": {"type": "bool", "default": False},
+    "state_path": {"type": "path", "default": "/var/lib/novella"},
+}
+
+Result = dict[str, Any]
+
+
+class ActionModule(ActionBase):
+    TRANSFERS_FILES = False
+    _requires_connection = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> Result:
+        answer: Result = super().run(tmp, task_vars)
+        _, arguments = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
+        task_vars = task_vars or {}
+        self._refuse_many_hosts(task_vars)
+        # Image id to the file on this side that a step names as its source.
+        self._images: dict[str, str] = {}
+        marker = f"__secret_{random.token_hex(8)}__"
+        results: dict[str, Result] = {}
+        ready: list[Result] = []
+        for item in arguments["items"]:
+            self._prepare(item, arguments, task_vars, marker, ready, results)
+        self._execute(ready, arguments, task_vars, marker, results)
+        self._send_images(ready, arguments, task_vars, marker, results)
+        return {**answer, **self._summary([results[item["id"]] for item in arguments["items"]])}
+
+    def _refuse_many_hosts(self, task_vars: dict[str, Any]) -> None:
+        # A batch is for one host: two of them would run the same server over the same address.
+        hosts = task_vars.get("ansible_play_hosts_all") or []
+        if len(hosts) > 1:
+            raise AnsibleActionFail(
+                f"Refused to run these steps on {len(hosts)} hosts ({', '.join(hosts[:5])}): a "
+                "server is on one host. Name it with -l HOST."
+            )
+
+    def _prepare(
+        self,
+        item: Result,
+        arguments: Result,
+        task_vars: dict[str, Any],
+        marker: str,
+        ready: list[Result],
+        results: dict[str, Result],
+    ) -> None:
+        """Add the item with its steps to `ready`, or its failure to `results`."""
+        item_id = item.get("id")
+        if not isinstance(item_id, str):
+            raise AnsibleActionFail("Each of the items needs an id, a UUID in lower case.")
+        if item_id in results or any(other["id"] == item_id for other in ready):
+            raise AnsibleActionFail(f"Item {item_id} is listed twice. List each server once.")
+        own_secrets = arguments["secrets"].get(item_id) or {}
+        variables = {
+            **task_vars,
+            arguments["item_var"]: item,
+            "secret": {name: {marker: name} for name in own_secrets},
+        }
+        try:
+            tasks = self._tasks(arguments["steps"])
+            steps = list(steps_file.expand(tasks, self._templar, variables))
+        except AnsibleError as error:
+            results[item_id] = _failure(item_id, f"{error.message}")
+            return
+        for step in steps:
+            self._images |= image_stream.take_source(step)
+        ready.append(
+            {
+                "id": item_id,
+                "generation": item.get("generation"),
+                "operation_id": item.get("operation_id"),
+                "steps": steps,
+            }
+        )
+
+    def _tasks(self, steps: str) -> tuple[steps_file.Task, ...]:
+        if not hasattr(self, "_read_tasks"):
+            path = self._find_needle("tasks", steps)
+            role = self._task._role
+            folder = f"{role._role_path}/tasks" if role else self._loader.get_basedir()
+            self._read_tasks = steps_file.read(self._loader, path, folder)
+        return self._read_tasks
+
+    def _execute(
+        self,
+        items: list[Result],
+        arguments: Result,
+        task_vars: dict[str, Any],
+        marker: str,
+        results: dict[str, Result],
+    ) -> None:
+        """Run the items' steps on the host, in one execution, and put each result in `results`."""
+        if not items:
+            return
+        ids = {item["id"] for item in items}
+        answer = self._execute_module(
+            module_name="novella.cloud.apply",
+            module_args={
+                "items": items,
+                "secrets": {k: v for k, v in arguments["secrets"].items() if k in ids},
+                "secret_marker": marker,
+                "fence": arguments["fence"],
+                "undo_on_failure": arguments["undo_on_failure"],
+                "state_path": arguments["state_path"],
+            },
+            task_vars=task_vars,
+        )
+        # What a host returns is not trusted: only results of the items that it was given count.
+        for result in answer.get("results") or []:
+            if isinstance(result, dict) and result.get("id") in ids:
+                results[result["id"]] = result
+        for item_id in ids - results.keys():
+            why = answer.get("msg") or "the host gave no result for it"
+            unknown = _failure(item_id, f"The module apply did not finish: {why}")
+            if answer.get("module_stderr") or answer.get("exception"):
+                unknown["exception"] = answer.get("module_stderr") or answer.get("exception")
+            results[item_id] = {**unknown, "unknown": True}
+
+    def _send_images(
+        self,
+        items: list[Result],
+        arguments: Result,
+        task_vars: dict[str, Any],
+        marker: str,
+        results: dict[str, Result],
+    ) -> None:
+        """Send the images that the host lacks, each once, and run the items concerned again."""
+        missing = {item["id"]: _missing_image(results[item["id"]]) for item in items}
+        sent: dict[str, str] = {}
+        for image_id in dict.fromkeys(filter(None, missing.values())):
+            sent[image_id] = self._send_image(image_id, arguments["state_path"])
+        again = []
+        for item in items:
+            image_id = missing[item["id"]]
+            if image_id and sent[image_id]:
+                results[item["id"]]["msg"] = sent[image_id]
+            elif image_id:
+                del results[item["id"]]
+                again.append(item)
+        self._execute(again, arguments, task_vars, marker, results)
+
+    def _send_image(self, image_id: str, state_path: str) -> str:
+        """Send an image to the host; return why that failed, or an empty string."""
+        try:
+            image_stream.send(
+                lambda command, data: self._low_level_execute_command(
+                    command, in_data=data or None
+                ),
+                self._images.get(image_id),
+                image_id,
+                state_path,
+            )
+        except image_stream.StreamError as error:
+            return str(error)
+        return ""
+
+    def _summary(self, results: list[Result]) -> Result:
+        failures = [result for result in results if result.get("failed")]
+        answer: Result = {
+            "changed": any(bool(result.get("changed")) for result in results),
+            "failed": bool(failures),
+            "results": results,
+        }
+        if failures:
+            answer["msg"] = "; ".join(
+                f"server {result['id']}: {result.get('msg', '')}" for result in failures
+            )
+        if self._task.diff:
+            answer["diff"] = [entry for result in results for entry in _diffs(result)]
+        return answer
+
+
+def _missing_image(result: Result) -> str | None:
+    """Return the id of the image whose bytes the host asks for, if it does."""
+    missing = result.get("missing_base")
+    return (
+        str(missing["image_id"]) if isinstance(missing, dict) and missing.get("image_id") else None
+    )
+
+
+def _failure(item_id: str, msg: str) -> Result:
+    return {"id": item_id, "changed": False, "failed": True, "msg": msg, "steps": []}
+
+
+def _diffs(result: Result) -> list[Result]:
+    """Return the diffs of an item's steps, for --diff to print."""
+    found: list[Result] = []
+    for step in result.get("steps") or []:
+        diff = step.get("diff")
+        entries = diff if isinstance(diff, list) else [diff]
+        found += [entry for entry in entries if isinstance(entry, dict) and step.get("changed")]
+    return found
