@@ -10,16 +10,27 @@ import logging
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, Protocol
 
-from flask import Blueprint, Request, Response, request
+from flask import Blueprint, Flask, Request, Response, request
+from flask.blueprints import BlueprintSetupState
 from sqlalchemy.orm import Session
+from werkzeug.routing import Map, Rule
 
 from controller.api.common.policy import Policy
 from controller.api.common.validation import Schema, check
 from controller.core.context import Context
 from controller.db.session import Database
-from controller.errors import BadRequest, NotBuilt, NovellaError, TooLarge, UnsupportedMediaType
+from controller.errors import (
+    BadRequest,
+    MethodNotAllowed,
+    NotBuilt,
+    NotFound,
+    NovellaError,
+    TooLarge,
+    UnsupportedMediaType,
+)
 from controller.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -131,8 +142,13 @@ def build_blueprint(
     prefix: str,
     not_built: Iterable[tuple[str, str]] = (),
 ) -> Blueprint:
-    """Return the blueprint of a dialect. `not_built` are (methods, path) rows that answer 501."""
+    """Return the blueprint of a dialect. `not_built` are (methods, path) rows that answer 501.
+
+    Every other path below `prefix` answers 404 or 405 in the dialect's own form.
+    """
+    routes, not_built = list(routes), list(not_built)
     blueprint = Blueprint(dialect.name, __name__, url_prefix=prefix)
+    blueprint.record_once(partial(_remember_dialect, prefix, dialect))
     for route in routes:
         blueprint.add_url_rule(
             route.path,
@@ -151,7 +167,58 @@ def build_blueprint(
             strict_slashes=False,
             provide_automatic_options=False,
         )
+    refuse = _refuse_unknown(
+        [(route.method, route.path) for route in routes]
+        + [(method, path) for methods, path in not_built for method in methods.split(",")]
+    )
+    # A root of the dialect's own also answers without its slash; nothing may stand before it.
+    root = () if any(route.path == "/" for route in routes) else ("",)
+    for path in (*root, "/", "/<path:rest>"):
+        blueprint.add_url_rule(
+            path,
+            endpoint=f"unknown {path}".replace(".", "_"),
+            view_func=_view(dialect, Route("GET", path, refuse, None), services),
+            methods=ALL_METHODS,
+            provide_automatic_options=False,
+        )
     return blueprint
+
+
+ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
+def _refuse_unknown(known: Iterable[tuple[str, str]]) -> Handler:
+    """Return the handler for what the table doesn't have: a wrong method, or a wrong path."""
+    table = Map([Rule(path, methods=[method], endpoint=path) for method, path in known])
+    table.strict_slashes = False
+
+    def refuse(call: Call, rest: str = "") -> Reply:
+        allowed = ", ".join(sorted(table.bind("").allowed_methods("/" + rest)))
+        if allowed:
+            raise MethodNotAllowed(
+                f"{call.request.method} is not allowed on {call.request.path}. Allowed: {allowed}."
+            )
+        raise NotFound(f"There is nothing at {call.request.path}. Check the path.")
+
+    return refuse
+
+
+def _remember_dialect(prefix: str, dialect: Dialect, state: BlueprintSetupState) -> None:
+    state.app.extensions.setdefault("novella_dialects", {})[prefix] = dialect
+
+
+def render_routing_error(app: Flask, error: NovellaError) -> Response | None:
+    """Return what no row of a URL table takes (404, 405) in the form of the dialect it was meant for.
+
+    None when the path is of no dialect.
+    """
+    dialects: dict[str, Dialect] = app.extensions.get("novella_dialects", {})
+    for prefix, dialect in dialects.items():
+        if request.path == prefix or request.path.startswith(prefix + "/"):
+            request_id = f"req-{uuid.uuid4()}"
+            reply = dialect.render_fault(error, request_id)
+            return _response(reply, request_id, dialect.version_headers((0, 0)))
+    return None
 
 
 def _refuse_not_built(call: Call, **_path: str) -> Reply:
@@ -238,9 +305,13 @@ def _body(route: Route, settings: Settings) -> Any:
             f"The request's Content-Type is {request.mimetype}; send application/json."
         )
     try:
-        return json.loads(raw)
+        body = json.loads(raw)
+        # Half of a surrogate pair is JSON, but no text: no database keeps it, no host takes it.
+        if b"\\u" in raw:
+            json.dumps(body, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"The request's body is not JSON: {error}.") from error
+    return body
 
 
 def _is_json(mimetype: str) -> bool:

@@ -1,0 +1,5 @@
+"""Nothing yet."""
+
+from controller.api.common.policy import Rule
+
+RULES: list[Rule] = []

@@ -1,0 +1,1 @@
+"""Identity v3, as Keystone has it."""

@@ -1,0 +1,181 @@
+"""The real application on a real SQLite database, and the people who call it."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import event
+from werkzeug.test import Client, TestResponse
+
+from controller.api.common.calls import Services
+from controller.app import build_app, build_services
+from controller.core import tokens
+from controller.core.bootstrap import bootstrap
+from controller.core.passwords import hash_password
+from controller.db.models import Base, Project, Role, RoleAssignment, User
+from controller.db.session import Database
+from controller.settings import Settings
+
+PASSWORD = "correct horse battery staple"
+# name -> (project, role)
+PEOPLE = {"alice": ("alpha", "member"), "bob": ("beta", "member"), "rita": ("alpha", "reader")}
+
+
+@pytest.fixture(scope="session")
+def first_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cloud's state as it begins, with the people of the tests; each test gets a copy."""
+    settings = Settings(state_dir=tmp_path_factory.mktemp("first") / "state")
+    settings.state_dir.mkdir(mode=0o700)
+    db = Database(settings.db_url)
+    Base.metadata.create_all(db.engine)
+    bootstrap(settings, db, PASSWORD)
+    password_hash = hash_password(PASSWORD)
+    with db.write() as session:
+        roles = {role.name: role.id for role in session.query(Role)}
+        for name in ("alpha", "beta"):
+            session.add(Project(name=name, domain_id="default", parent_id="default"))
+        session.flush()
+        projects = {project.name: project.id for project in session.query(Project)}
+        for name, (project, role) in PEOPLE.items():
+            user = User(name=name, domain_id="default", password_hash=password_hash)
+            session.add(user)
+            session.flush()
+            session.add(
+                RoleAssignment(
+                    user_id=user.id,
+                    target_type="project",
+                    target_id=projects[project],
+                    role_id=roles[role],
+                )
+            )
+    db.dispose()
+    return settings.state_dir
+
+
+@pytest.fixture
+def settings(first_state: Path, tmp_path: Path) -> Settings:
+    """Settings of a fresh cloud. A test module may override it with `replace(settings, ...)`."""
+    shutil.copytree(first_state, tmp_path / "state")
+    return Settings(state_dir=tmp_path / "state")
+
+
+@pytest.fixture
+def services(settings: Settings) -> Iterator[Services]:
+    services = build_services(settings)
+    yield services
+    services.db.dispose()
+
+
+@pytest.fixture
+def app(settings: Settings, services: Services) -> Flask:
+    return build_app(settings, services)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Somebody with a token (or none) who calls the API."""
+
+    app: Flask
+    user_id: str = ""
+    project_id: str = ""
+    token: str | None = None
+
+    def call(self, method: str, path: str, **options: Any) -> TestResponse:
+        """Return the answer to `method path`; options are those of werkzeug's test client."""
+        headers = dict(options.pop("headers", None) or {})
+        if self.token is not None:
+            headers.setdefault("X-Auth-Token", self.token)
+        return Client(self.app).open(path, method=method, headers=headers, **options)
+
+    def get(self, path: str, **options: Any) -> TestResponse:
+        return self.call("GET", path, **options)
+
+    def head(self, path: str, **options: Any) -> TestResponse:
+        return self.call("HEAD", path, **options)
+
+    def post(self, path: str, **options: Any) -> TestResponse:
+        return self.call("POST", path, **options)
+
+    def put(self, path: str, **options: Any) -> TestResponse:
+        return self.call("PUT", path, **options)
+
+    def patch(self, path: str, **options: Any) -> TestResponse:
+        return self.call("PATCH", path, **options)
+
+    def delete(self, path: str, **options: Any) -> TestResponse:
+        return self.call("DELETE", path, **options)
+
+    def using(self, token: str | None) -> "Caller":
+        """Return the same person with another token."""
+        return replace(self, token=token)
+
+
+@pytest.fixture
+def caller_named(app: Flask, settings: Settings, services: Services) -> Callable[..., Caller]:
+    """Give a person of this cloud with a token for a project: `caller_named("alice", "alpha")`."""
+
+    def give(user_name: str, project_name: str) -> Caller:
+        with services.db.read() as session:
+            user = session.query(User).filter_by(name=user_name).one()
+            project = session.query(Project).filter_by(name=project_name).one()
+        token = tokens.issue(settings, user.id, tokens.Scope("project", project.id), ("password",))
+        return Caller(app, user.id, project.id, tokens.write(settings, token))
+
+    return give
+
+
+@pytest.fixture
+def admin(caller_named: Callable[..., Caller]) -> Caller:
+    return caller_named("admin", "admin")
+
+
+@pytest.fixture
+def alice(caller_named: Callable[..., Caller]) -> Caller:
+    """A member of project alpha."""
+    return caller_named("alice", "alpha")
+
+
+@pytest.fixture
+def bob(caller_named: Callable[..., Caller]) -> Caller:
+    """A member of project beta."""
+    return caller_named("bob", "beta")
+
+
+@pytest.fixture
+def rita(caller_named: Callable[..., Caller]) -> Caller:
+    """A reader of project alpha."""
+    return caller_named("rita", "alpha")
+
+
+@pytest.fixture
+def anonymous(app: Flask) -> Caller:
+    return Caller(app)
+
+
+@pytest.fixture
+def count_statements(services: Services) -> Callable[[], AbstractContextManager[list[str]]]:
+    """Collect the SQL that runs inside: `with count_statements() as seen: ...; len(seen)`.
+
+    BEGIN is not counted: it is the price of a transaction, not of what is asked.
+    """
+
+    @contextmanager
+    def counting() -> Iterator[list[str]]:
+        seen: list[str] = []
+
+        def note(_conn: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+            if not statement.startswith("BEGIN"):
+                seen.append(statement)
+
+        event.listen(services.db.engine, "before_cursor_execute", note)
+        try:
+            yield seen
+        finally:
+            event.remove(services.db.engine, "before_cursor_execute", note)
+
+    return counting
