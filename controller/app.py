@@ -2,12 +2,13 @@
 
 from functools import partial
 
-from flask import Flask, Response, jsonify
+from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from controller.api.common.calls import Services
+from controller.api.common.calls import Services, render_routing_error
 from controller.api.common.policy import Policy
 from controller.db.session import Database
+from controller.errors import NovellaError
 from controller.queue.local import wake_workers
 from controller.settings import Settings
 
@@ -47,13 +48,18 @@ def build_app(settings: Settings, services: Services | None = None) -> Flask:
         (placement, "/placement"),
     ):
         app.register_blueprint(module.blueprint(services, prefix))
-    app.register_error_handler(HTTPException, _unknown_path)
+    app.register_error_handler(HTTPException, partial(_unknown_path, app))
     return app
 
 
-def _unknown_path(error: HTTPException) -> Response:
-    """What no dialect's table has: 404, 405 and the like, in a form that all clients can read."""
+def _unknown_path(app: Flask, error: HTTPException) -> Response:
+    """What no table has: 404, 405 and the like, in the dialect's form or a plain one."""
     status = error.code or 500
+    refusal = NovellaError(f"{request.method} {request.path}: {error.description or error.name}")
+    refusal.status, refusal.title = status, error.name
+    in_dialect = render_routing_error(app, refusal)
+    if in_dialect is not None:
+        return in_dialect
     response = jsonify(
         error={"code": status, "title": error.name, "message": error.description or error.name}
     )

@@ -208,7 +208,7 @@ def _remember_dialect(prefix: str, dialect: Dialect, state: BlueprintSetupState)
 
 
 def render_routing_error(app: Flask, error: NovellaError) -> Response | None:
-    """Return what no row of a URL table takes (404, 405) in the form of the dialect it was meant for.
+    """Return what no row of a URL table takes (404, 405) in its dialect's form.
 
     None when the path is of no dialect.
     """
