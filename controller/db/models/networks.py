@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, String, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from controller.db.base import Base, Id, Name, new_id, utcnow
@@ -20,12 +20,18 @@ class Network(Base):
     shared: Mapped[bool] = mapped_column(default=False)
     external: Mapped[bool] = mapped_column(default=False)
     mtu: Mapped[int] = mapped_column(default=1500)
-    # flat; vlan and vxlan come with their own data plane.
+    # flat: the physical network itself; local: isolated, of each host alone. vlan and vxlan come
+    # with their own data plane.
     network_type: Mapped[str] = mapped_column(String(16), default="flat")
     physical_network: Mapped[str | None] = mapped_column(String(64))
     segmentation_id: Mapped[int | None]
+    # The piece of a physical network that it holds ("flat:physnet1"), so that the database settles
+    # a race for it; null for isolated networks, which hold none.
+    segment: Mapped[str | None] = mapped_column(String(100), unique=True)
     port_security_enabled: Mapped[bool] = mapped_column(default=True)
     is_default: Mapped[bool] = mapped_column(default=False)
+    # Rises with every change, as the API shows it.
+    revision_number: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
 
@@ -49,6 +55,8 @@ class Subnet(Base):
     allocation_pools: Mapped[list[Any]] = mapped_column(default=list)
     dns_nameservers: Mapped[list[Any]] = mapped_column(default=list)
     host_routes: Mapped[list[Any]] = mapped_column(default=list)
+    # Rises with every change, as the API shows it.
+    revision_number: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
 
@@ -74,6 +82,8 @@ class Port(Base):
     allowed_address_pairs: Mapped[list[Any]] = mapped_column(default=list)
     # True for a port that a server's create made, and that therefore goes with the server.
     made_by_server: Mapped[bool] = mapped_column(default=False)
+    # Rises with every change, as the API shows it.
+    revision_number: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
 
@@ -82,9 +92,12 @@ class IPAllocation(Base):
     """One address of a subnet, taken by a port. The key makes taking it twice impossible."""
 
     __tablename__ = "ip_allocations"
+    __table_args__ = (UniqueConstraint("subnet_id", "position"),)
 
     subnet_id: Mapped[str] = mapped_column(ForeignKey("subnets.id"), primary_key=True)
     ip_address: Mapped[str] = mapped_column(String(64), primary_key=True)
+    # Its distance from the subnet's first address: what the search for a gap counts by.
+    position: Mapped[int] = mapped_column(BigInteger)
     port_id: Mapped[str] = mapped_column(ForeignKey("ports.id"), index=True)
 
 
@@ -98,6 +111,8 @@ class SecurityGroup(Base):
     stateful: Mapped[bool] = mapped_column(default=True)
     # The project whose default group this is; unique, so two requests can't both make it.
     default_for: Mapped[str | None] = mapped_column(Id, unique=True)
+    # Rises with every change, as the API shows it.
+    revision_number: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
 
