@@ -31,7 +31,7 @@ def build_services(settings: Settings) -> Services:
 
 def build_app(settings: Settings, services: Services | None = None) -> Flask:
     """Return the WSGI application."""
-    from controller.api import placement
+    from controller.api import health, placement
     from controller.api.compute import routes as compute
     from controller.api.identity import routes as identity
     from controller.api.image import routes as image
@@ -40,6 +40,7 @@ def build_app(settings: Settings, services: Services | None = None) -> Flask:
     services = services or build_services(settings)
     app = Flask("novella", static_folder=None)
     app.extensions["novella"] = services
+    app.register_blueprint(health.blueprint(services))
     for module, prefix in (
         (identity, "/identity"),
         (image, "/image"),
