@@ -1,0 +1,101 @@
+"""The folder of a server's own files on a host: the work of the module `instance_directory`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Any
+
+from . import work
+from .instance_paths import STATE_PATH, InstancePaths, make_directory, sync_directory
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "id": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "state_path": {"type": "path", "default": STATE_PATH},
+}
+
+# Where libvirt notes the process of a domain that runs.
+PIDFILES = "/run/libvirt/qemu"
+DELETED_SUFFIX = "_del"
+
+
+def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    """Make or remove the folder of the server `id`; see the module instance_directory.
+
+    Returns `changed`, `diff` and `path`. Removing takes every disk in it along, and is refused
+    while the server's QEMU runs.
+    """
+    paths = InstancePaths(params.get("state_path") or STATE_PATH)
+    path = paths.instance(params["id"])
+    if params.get("state") == "absent":
+        return _remove(params["id"], path, check_mode)
+    changed = not os.path.isdir(path)
+    result = {
+        "changed": changed,
+        "path": path,
+        "diff": [_diff(path, "" if changed else "present\n", "present\n")],
+    }
+    if changed and not check_mode:
+        make_directory(paths.state_path)
+        make_directory(paths.instances)
+        make_directory(path)
+        result["undo_args"] = {
+            "id": params["id"],
+            "state": "absent",
+            "state_path": paths.state_path,
+        }
+    return result
+
+
+def _remove(server_id: str, path: str, check_mode: bool) -> dict[str, Any]:
+    doomed = [folder for folder in (path, path + DELETED_SUFFIX) if os.path.lexists(folder)]
+    before = "".join(_listing(folder) for folder in doomed)
+    result = {"changed": bool(doomed), "path": path, "diff": [_diff(path, before, "")]}
+    if not doomed:
+        return result
+    _check_not_running(server_id)
+    if check_mode:
+        return result
+    # What an earlier run could not remove to its end goes first, to free the name.
+    _remove_tree(path + DELETED_SUFFIX)
+    if os.path.lexists(path):
+        # Renamed first: nobody takes a half-removed folder for a server's.
+        os.rename(path, path + DELETED_SUFFIX)
+        sync_directory(os.path.dirname(path))
+        _remove_tree(path + DELETED_SUFFIX)
+    return result
+
+
+def _remove_tree(path: str) -> None:
+    try:
+        shutil.rmtree(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise work.WorkError(
+            f"Cannot remove {error.filename or path}: {error.strerror}. The server's folder is now "
+            f"{path}; run this again once the cause is gone."
+        ) from error
+
+
+def _check_not_running(server_id: str) -> None:
+    pid = (work.read_file(f"{PIDFILES}/novella-{server_id}.pid") or "").strip()
+    command = work.read_file(f"/proc/{pid}/cmdline") if pid.isdecimal() else None
+    if command and server_id in command:
+        raise work.WorkError(
+            f"Refused to remove the disks of server {server_id}: its QEMU runs (pid {pid}). Bring "
+            "the domain to state absent or destroyed first (libvirt_domain)."
+        )
+
+
+def _listing(folder: str) -> str:
+    if not os.path.isdir(folder):
+        return f"{folder}\n"
+    return "".join(f"{os.path.join(folder, name)}\n" for name in sorted(os.listdir(folder))) or (
+        f"{folder}\n"
+    )
+
+
+def _diff(path: str, before: str, after: str) -> dict[str, str]:
+    return work.text_diff(f"folder {path}", before, after)
