@@ -49,11 +49,6 @@ class NotFound(NovellaError):
         return cls(f"No {noun} {name} was found. Check the id or name, and the project in use.")
 
 
-class MethodNotAllowed(NovellaError):
-    status = 405
-    title = "Method Not Allowed"
-
-
 class NotAcceptable(NovellaError):
     status = 406
     title = "Not Acceptable"

@@ -16,7 +16,6 @@ from typing import Any, Literal, Protocol
 from flask import Blueprint, Flask, Request, Response, request
 from flask.blueprints import BlueprintSetupState
 from sqlalchemy.orm import Session
-from werkzeug.routing import Map, Rule
 
 from controller.api.common.policy import Policy
 from controller.api.common.validation import Schema, check
@@ -24,9 +23,7 @@ from controller.core.context import Context
 from controller.db.session import Database
 from controller.errors import (
     BadRequest,
-    MethodNotAllowed,
     NotBuilt,
-    NotFound,
     NovellaError,
     TooLarge,
     UnsupportedMediaType,
@@ -142,11 +139,7 @@ def build_blueprint(
     prefix: str,
     not_built: Iterable[tuple[str, str]] = (),
 ) -> Blueprint:
-    """Return the blueprint of a dialect. `not_built` are (methods, path) rows that answer 501.
-
-    Every other path below `prefix` answers 404 or 405 in the dialect's own form.
-    """
-    routes, not_built = list(routes), list(not_built)
+    """Return the blueprint of a dialect. `not_built` are (methods, path) rows that answer 501."""
     blueprint = Blueprint(dialect.name, __name__, url_prefix=prefix)
     blueprint.record_once(partial(_remember_dialect, prefix, dialect))
     for route in routes:
@@ -167,40 +160,7 @@ def build_blueprint(
             strict_slashes=False,
             provide_automatic_options=False,
         )
-    refuse = _refuse_unknown(
-        [(route.method, route.path) for route in routes]
-        + [(method, path) for methods, path in not_built for method in methods.split(",")]
-    )
-    # A root of the dialect's own also answers without its slash; nothing may stand before it.
-    root = () if any(route.path == "/" for route in routes) else ("",)
-    for path in (*root, "/", "/<path:rest>"):
-        blueprint.add_url_rule(
-            path,
-            endpoint=f"unknown {path}".replace(".", "_"),
-            view_func=_view(dialect, Route("GET", path, refuse, None), services),
-            methods=ALL_METHODS,
-            provide_automatic_options=False,
-        )
     return blueprint
-
-
-ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-
-
-def _refuse_unknown(known: Iterable[tuple[str, str]]) -> Handler:
-    """Return the handler for what the table doesn't have: a wrong method, or a wrong path."""
-    table = Map([Rule(path, methods=[method], endpoint=path) for method, path in known])
-    table.strict_slashes = False
-
-    def refuse(call: Call, rest: str = "") -> Reply:
-        allowed = ", ".join(sorted(table.bind("").allowed_methods("/" + rest)))
-        if allowed:
-            raise MethodNotAllowed(
-                f"{call.request.method} is not allowed on {call.request.path}. Allowed: {allowed}."
-            )
-        raise NotFound(f"There is nothing at {call.request.path}. Check the path.")
-
-    return refuse
 
 
 def _remember_dialect(prefix: str, dialect: Dialect, state: BlueprintSetupState) -> None:
