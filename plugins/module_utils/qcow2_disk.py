@@ -28,6 +28,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
             "size_bytes": {"type": "int"},
             "virtual_size_bytes": {"type": "int"},
             "source": {"type": "path"},
+            # For the action plugin, on Ansible's side; the host has no use for it.
+            "stream_from": {"type": "path"},
         },
     },
     "content": {"type": "str", "choices": ["overlay", "ext4", "vfat", "swap", "blank"]},

@@ -52,6 +52,10 @@ options:
       virtual_size_bytes:
         description: The size of the disk inside, to refuse a small flavor before any byte is sent.
         type: int
+      stream_from:
+        description: The image file on Ansible's side (absolute). It is sent over the play's own
+          connection when the host has no base of the image.
+        type: path
       source:
         description:
           - A file on the host to make the base of.

@@ -1,0 +1,215 @@
+#!/usr/bin/python3
+"""The metadata server of one network on one host: pushed documents, told apart by source address.
+
+It knows nothing of the cloud. It listens on 169.254.169.254:80 inside the network's namespace,
+which alone decides who can ask, and answers a guest with what `<documents>/<its address>.json`
+holds: {"paths": {path: index}, "bodies": [base64, ...]}. It needs no privilege at all (the
+namespace lets anybody bind port 80), writes nothing, and trusts no header: X-Forwarded-For and its
+like are not even read.
+
+Usage: metadata_server.py ADDRESS:PORT DOCUMENTS_FOLDER
+"""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import json
+import os
+import socket
+import socketserver
+import sys
+import threading
+import time
+import urllib.parse
+
+MAX_REQUEST_BYTES = 8192
+REQUEST_TIMEOUT_S = 5.0
+MAX_REQUESTS_AT_ONCE = 32
+MAX_REQUESTS_PER_GUEST = 8
+
+REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    431: "Request Header Fields Too Large",
+    503: "Service Unavailable",
+}
+
+
+class Refused(Exception):
+    """A request that gets `status` as its answer."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(REASONS[status])
+        self.status = status
+
+
+def find(documents: dict, path: str) -> bytes | None:
+    """Return the document at `path`, or None.
+
+    A folder's listing is a document whose path ends in a slash, and answers with and without it,
+    as in Nova; the root's is the empty path.
+    """
+    wanted = path.strip("/")
+    for candidate in (wanted, wanted + "/") if wanted else ("",):
+        index = documents["paths"].get(candidate)
+        if index is not None:
+            return base64.b64decode(documents["bodies"][index])
+    return None
+
+
+def load(folder: str, address: str) -> dict | None:
+    """Return the documents of the guest at `address`, or None for one that we do not know."""
+    # Parsed and printed again: only a plain address can become a file name.
+    name = str(ipaddress.ip_address(address)) + ".json"
+    try:
+        with open(os.path.join(folder, name), encoding="ascii") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        return None
+
+
+def parse(head: bytes) -> tuple[str, str]:
+    """Return method and path of a request's head. Raises Refused(400 or 405)."""
+    words = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
+    if len(words) != 3 or not words[2].startswith("HTTP/1."):
+        raise Refused(400)
+    method, target = words[0], words[1]
+    if method not in ("GET", "HEAD"):
+        raise Refused(405)
+    try:
+        path = urllib.parse.unquote(urllib.parse.urlsplit(target).path, errors="strict")
+    except ValueError as error:
+        raise Refused(400) from error
+    return method, path
+
+
+def read_head(connection: socket.socket) -> bytes:
+    """Return the head of a request. Raises Refused(408 or 431) past the time or the size."""
+    deadline = time.monotonic() + REQUEST_TIMEOUT_S
+    head = b""
+    while b"\r\n\r\n" not in head:
+        if len(head) >= MAX_REQUEST_BYTES:
+            raise Refused(431)
+        # One time for the whole head: a byte a second must not hold a thread for ever.
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            raise Refused(408)
+        connection.settimeout(left_s)
+        try:
+            received = connection.recv(MAX_REQUEST_BYTES - len(head))
+        except TimeoutError as error:
+            raise Refused(408) from error
+        if not received:
+            raise Refused(400)
+        head += received
+    return head
+
+
+def content_type(path: str) -> str:
+    return "application/json" if path.endswith(".json") else "text/plain; charset=utf-8"
+
+
+def answer(status: int, body: bytes, kind: str = "text/plain", with_body: bool = True) -> bytes:
+    lines = [
+        f"HTTP/1.1 {status} {REASONS[status]}",
+        f"Content-Type: {kind}",
+        f"Content-Length: {len(body)}",
+        "Cache-Control: no-store",
+        "Connection: close",
+    ]
+    if status == 405:
+        lines.append("Allow: GET, HEAD")
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + (body if with_body else b"")
+
+
+class Handler(socketserver.BaseRequestHandler):
+    """Answers one request and closes."""
+
+    def handle(self) -> None:
+        method, path = "GET", ""
+        try:
+            method, path = parse(read_head(self.request))
+            documents = load(self.server.folder, self.client_address[0])
+            body = find(documents, path) if documents else None
+            if body is None:
+                raise Refused(404)
+            reply = answer(200, body, content_type(path), with_body=method == "GET")
+        except Refused as refused:
+            text = f"{REASONS[refused.status]}\n".encode()
+            reply = answer(refused.status, text, with_body=method == "GET")
+        except OSError:
+            return
+        self.request.settimeout(REQUEST_TIMEOUT_S)
+        try:
+            self.request.sendall(reply)
+        except OSError:
+            return
+
+
+class Server(socketserver.ThreadingTCPServer):
+    """A thread for each request, bounded in all and for each guest."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, address: tuple[str, int], folder: str) -> None:
+        self.folder = folder
+        self._busy: dict[str, int] = {}
+        self._lock = threading.Lock()
+        super().__init__(address, Handler)
+
+    def process_request(self, request: socket.socket, client_address: tuple[str, int]) -> None:
+        """Start a thread, unless that is over the bounds: no guest keeps the others from theirs."""
+        guest = client_address[0]
+        if not self._admit(guest):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._leave(guest)
+            raise
+
+    def process_request_thread(
+        self, request: socket.socket, client_address: tuple[str, int]
+    ) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._leave(client_address[0])
+
+    def _admit(self, guest: str) -> bool:
+        with self._lock:
+            own = self._busy.get(guest, 0)
+            if own >= MAX_REQUESTS_PER_GUEST or sum(self._busy.values()) >= MAX_REQUESTS_AT_ONCE:
+                return False
+            self._busy[guest] = own + 1
+            return True
+
+    def _leave(self, guest: str) -> None:
+        with self._lock:
+            left = self._busy.pop(guest, 1) - 1
+            if left > 0:
+                self._busy[guest] = left
+
+    def handle_error(self, request: object, client_address: tuple[str, int]) -> None:
+        # One line and no traceback of a tenant's making.
+        del request
+        sys.stderr.write(f"request of {client_address[0]} failed: {sys.exc_info()[1]!r}\n")
+
+
+def main() -> None:
+    if len(sys.argv) != 3 or ":" not in sys.argv[1]:
+        sys.exit(__doc__)
+    host, port = sys.argv[1].rsplit(":", 1)
+    with Server((host, int(port)), sys.argv[2]) as server:
+        server.serve_forever(poll_interval=3600)
+
+
+if __name__ == "__main__":
+    main()
