@@ -1,0 +1,195 @@
+"""A bridge of a network on a host: without an address, and with a physical interface if it is flat.
+
+The host itself has no part in a tenant's network: no IPv4 or IPv6 address, no link-local one, no
+multicast queries of its own. Frames pass the host's iptables by the bridge's own switch, so that
+the operator's other bridges are left as they are.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from . import names, network_links, work
+
+MIN_MTU, MAX_MTU = 576, 65535
+# What `ip -d` shows of a bridge, and what we want there. Frames go through iptables and ip6tables
+# here whatever net.bridge.bridge-nf-call-iptables says for the other bridges. Multicast snooping
+# without a querier drops groups; STP would hold each new tap back for 30 s.
+OPTIONS = {
+    "stp_state": 0,
+    "forward_delay": 0,
+    "mcast_snooping": 0,
+    "nf_call_iptables": 1,
+    "nf_call_ip6tables": 1,
+}
+NETFILTER_MARK = "/proc/sys/net/bridge/bridge-nf-call-iptables"
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "name": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "mtu": {"type": "int", "default": 1500},
+    "interface": {"type": "str"},
+    "only_if_unused": {"type": "bool", "default": False},
+}
+SPEC_RULES: dict[str, Any] = {}
+
+
+def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    """Bring the bridge of `params` (see ARGUMENT_SPEC) into its state; the module's work."""
+    name = network_links.check_interface(params["name"], "Bridge")
+    if not name.startswith(names.BRIDGE_PREFIX):
+        raise work.WorkError(
+            f"Refused the bridge {name}: the bridges of networks start with "
+            f"'{names.BRIDGE_PREFIX}', and others are the operator's. Name it after its network "
+            "(names.bridge_name)."
+        )
+    if check_mode:
+        return _run(name, params, check_mode)
+    with work.locked(os.path.join(network_links.LOCKS, f"{name}.lock")):
+        return _run(name, params, check_mode)
+
+
+def _run(name: str, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    found = network_links.links()
+    before = describe(found, name)
+    if params["state"] == "absent":
+        return _absent(name, found, before, params.get("only_if_unused", False), check_mode)
+    _check(name, params, found)
+    after = _wanted_description(name, params, found)
+    if before != after and not check_mode:
+        _make(name, params, found)
+    return {
+        "changed": before != after,
+        "diff": work.text_diff(f"bridge {name}", before, after),
+        "bridge": {"name": name, "mtu": params["mtu"], "interface": params.get("interface")},
+    }
+
+
+def _absent(
+    name: str, found: network_links.Links, before: str, only_if_unused: bool, check_mode: bool
+) -> dict[str, Any]:
+    if name not in found:
+        return {"changed": False, "diff": work.text_diff(f"bridge {name}", "", "")}
+    _check_is_bridge(name, found)
+    users = set(network_links.members(found, name)) - set(network_links.uplinks(found, name))
+    if only_if_unused and users:
+        diff = work.text_diff(f"bridge {name}", before, before)
+        return {"changed": False, "diff": diff, "used_by": sorted(users)}
+    if not check_mode:
+        work.run_command(["ip", "link", "delete", "dev", name])
+    return {"changed": True, "diff": work.text_diff(f"bridge {name}", before, "")}
+
+
+def _check(name: str, params: dict[str, Any], found: network_links.Links) -> None:
+    if not MIN_MTU <= params["mtu"] <= MAX_MTU:
+        raise work.WorkError(
+            f"Refused the bridge {name}: its MTU {params['mtu']} is not between {MIN_MTU} and "
+            f"{MAX_MTU}. Correct the network's mtu."
+        )
+    if not os.path.exists(NETFILTER_MARK):
+        raise work.WorkError(
+            f"Refused the bridge {name}: the kernel of this host does not pass bridged frames to "
+            "iptables, so nothing would filter its guests. Load br_netfilter (`modprobe "
+            "br_netfilter`; playbooks/host_enroll.yml does so for good)."
+        )
+    if name in found:
+        _check_is_bridge(name, found)
+        addresses = _addresses(found[name])
+        if addresses:
+            raise work.WorkError(
+                f"Refused the bridge {name}: the host has the address {addresses[0]} on it, and "
+                "tenants could reach the host by it. Remove it: `ip addr del "
+                f"{addresses[0]} dev {name}`."
+            )
+    if params.get("interface"):
+        _check_interface(name, params, found)
+
+
+def _check_is_bridge(name: str, found: network_links.Links) -> None:
+    kind = found[name].get("linkinfo", {}).get("info_kind")
+    if kind != "bridge":
+        raise work.WorkError(
+            f"Refused the bridge {name}: the host has an interface of this name that is no bridge "
+            f"({kind or 'physical'}). Rename or remove that."
+        )
+
+
+def _check_interface(name: str, params: dict[str, Any], found: network_links.Links) -> None:
+    interface = network_links.check_interface(params["interface"], "Interface")
+    refused = f"Refused to put {interface} into the bridge {name}: "
+    link = found.get(interface)
+    if link is None:
+        raise work.WorkError(
+            refused + "the host has no such interface. Correct the host's compute_flat_interfaces."
+        )
+    if link.get("master") not in (None, name):
+        raise work.WorkError(
+            refused + f"it belongs to {link['master']} already. Give the network an interface of "
+            f"its own, or release this one: `ip link set dev {interface} nomaster`."
+        )
+    addresses = _addresses(link)
+    if addresses:
+        raise work.WorkError(
+            refused + f"the host has the address {addresses[0]} on it and would no longer be "
+            "reachable there. Give the network an interface without an address "
+            "(compute_flat_interfaces), or move the address to another one first."
+        )
+    if link["mtu"] < params["mtu"]:
+        raise work.WorkError(
+            refused + f"its MTU is {link['mtu']}, the network's {params['mtu']}, and longer frames "
+            f"would be lost. Raise it (`ip link set dev {interface} mtu {params['mtu']}`) or lower "
+            "the network's mtu."
+        )
+
+
+def _addresses(link: dict[str, Any]) -> list[str]:
+    """The addresses that somebody gave the link; the kernel's own link-local one does not count."""
+    return [
+        f"{address['local']}/{address['prefixlen']}"
+        for address in link.get("addr_info", [])
+        if address.get("scope") != "link"
+    ]
+
+
+def describe(found: network_links.Links, name: str) -> str:
+    """Return the bridge as it is, in the lines of the diff; empty when it is not there."""
+    link = found.get(name)
+    if link is None:
+        return ""
+    data = link.get("linkinfo", {}).get("info_data", {})
+    options = {option: data.get(option) for option in OPTIONS}
+    ipv6_off = network_links.is_ipv6_off(name)
+    members = network_links.members(found, name)
+    return _text(link["mtu"], "UP" in link["flags"], options, ipv6_off, members)
+
+
+def _wanted_description(name: str, params: dict[str, Any], found: network_links.Links) -> str:
+    members = set(network_links.members(found, name))
+    if params.get("interface"):
+        members.add(params["interface"])
+    return _text(params["mtu"], True, OPTIONS, True, sorted(members))
+
+
+def _text(
+    mtu: int, is_up: bool, options: dict[str, Any], ipv6_off: bool, members: list[str]
+) -> str:
+    lines = [f"mtu {mtu}", "up" if is_up else "down"]
+    lines += [f"{option} {value}" for option, value in options.items()]
+    lines.append(f"ipv6 {'off' if ipv6_off else 'on'}")
+    lines += [f"member {member}" for member in members]
+    return "\n".join(lines) + "\n"
+
+
+def _make(name: str, params: dict[str, Any], found: network_links.Links) -> None:
+    options = " ".join(f"{option} {value}" for option, value in OPTIONS.items())
+    verb = f"link set dev {name}" if name in found else f"link add name {name}"
+    # Before it is up: no link-local address is ever made.
+    mtu = f"link set dev {name} mtu {params['mtu']} addrgenmode none"
+    network_links.batch([f"{verb} type bridge {options}", mtu])
+    network_links.switch_off_ipv6(name)
+    lines = [f"link set dev {name} up"]
+    interface = params.get("interface")
+    if interface:
+        lines += [f"link set dev {interface} master {name}", f"link set dev {interface} up"]
+    network_links.batch(lines)
