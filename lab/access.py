@@ -13,7 +13,7 @@ from lab.record import HostRecord, LabRecord
 
 
 def operator_key(lab_dir: Path) -> Path:
-    """Return where the private key of the lab's operator is; `.pub` beside it is its public half."""
+    """Return where the operator's private key is; `.pub` beside it is its public half."""
     return lab_dir / "id_ed25519"
 
 
@@ -36,7 +36,7 @@ def ensure_key(path: Path, comment: str) -> str:
 
 
 def host_key(disk: Path) -> Path:
-    """Return where a host's own SSH key is on its disk, given the folder of its persistent files."""
+    """Return where a host's own SSH key is, given the folder of its persistent files."""
     return disk / "etc" / "ssh" / "ssh_host_ed25519_key"
 
 

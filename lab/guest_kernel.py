@@ -47,7 +47,9 @@ def cached_package(cache: Path) -> Path:
 def unpack(package: Path, tree: Path) -> Kernel:
     """Return the kernel unpacked from its .deb into the new folder `tree`, modules indexed."""
     run_command(["dpkg", "-x", package, tree])
-    modules = next(path for path in (tree / "lib/modules", tree / "usr/lib/modules") if path.is_dir())
+    modules = next(
+        path for path in (tree / "lib/modules", tree / "usr/lib/modules") if path.is_dir()
+    )
     if modules.parent.parent.name == "usr":  # Debian 13 ships them below /usr/lib
         (tree / "lib").symlink_to("usr/lib")
     (version_dir,) = (tree / "lib/modules").iterdir()
@@ -84,8 +86,9 @@ def _current_package() -> str:
 
 
 def _with_dependencies(kernel: Kernel, name: str) -> list[Path]:
-    argv = ["modprobe", "-d", kernel.tree, "-S", kernel.version, "--show-depends", name]
-    words = [line.split() for line in run_command(argv).splitlines()]
+    where = ("-d", str(kernel.tree), "-S", kernel.version)
+    printed = run_command(["modprobe", *where, "--show-depends", name])
+    words = [line.split() for line in printed.splitlines()]
     return [_inside(kernel, line[1]) for line in words if line[0] == "insmod"]
 
 

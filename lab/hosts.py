@@ -225,7 +225,7 @@ def _start(lab_dir: Path, record: LabRecord, host: HostRecord) -> None:
 
 
 def _launch(lab_dir: Path, record: LabRecord, host: HostRecord) -> Path:
-    """Start the host's pid 1 and return its log. The host outlives this process and its terminal."""
+    """Start the host's pid 1 and return its log. The host outlives this process."""
     folder = host_disk.hosts_dir(lab_dir) / host.name
     spec_path, log = folder / "spec.json", folder / "init.log"
     spec_path.write_text(json.dumps(_spec(lab_dir, record, host), indent=1), encoding="utf-8")

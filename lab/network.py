@@ -1,4 +1,4 @@
-"""The lab's wires: a fabric namespace with two bridges, and legs of the hosts and of the machine."""
+"""The lab's wires: a fabric namespace with two bridges, with legs of hosts and machine."""
 
 import json
 from collections.abc import Iterator
@@ -79,8 +79,9 @@ def host_up(names: LabNames, host: str, number: int) -> None:
     mgmt_port, external_port = fabric_ports(host)
     _ip("netns", "add", netns)
     _ip("-n", netns, "link", "set", "lo", "up")
-    _plug(netns, "eth0", names.mgmt_mac(number), fabric, mgmt_port, naming.MGMT_BRIDGE)
-    _plug(netns, "eth1", names.external_mac(number), fabric, external_port, naming.EXTERNAL_BRIDGE)
+    mgmt, external = naming.MGMT_BRIDGE, naming.EXTERNAL_BRIDGE
+    _plug((netns, "eth0"), (fabric, mgmt_port), mac=names.mgmt_mac(number), bridge=mgmt)
+    _plug((netns, "eth1"), (fabric, external_port), mac=names.external_mac(number), bridge=external)
     _ip("-n", netns, "addr", "add", f"{names.mgmt_ip(number)}/24", "dev", "eth0")
     _ip("-n", netns, "route", "add", "default", "via", names.mgmt_gateway)
 
@@ -129,7 +130,9 @@ def _root_leg_up(fabric: str, bridge: str, leg: str, address: str, lab_dir: Path
     _ip("-n", fabric, "link", "set", port, "master", bridge, "up")
 
 
-def _plug(netns: str, device: str, mac: str, fabric: str, port: str, bridge: str) -> None:
+def _plug(end: tuple[str, str], far_end: tuple[str, str], *, mac: str, bridge: str) -> None:
+    """Lay a wire between two (namespace, interface) and put its far end into a bridge there."""
+    (netns, device), (fabric, port) = end, far_end
     # `address` stands before `type`: after it, it would be read as an option of the type.
     _ip(
         *("link", "add", device, "address", mac, "netns", netns),

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from lab.waiting import wait_until
@@ -56,14 +57,14 @@ def kill_netns(netns: str) -> None:
 
 
 def _all_pids() -> Iterator[int]:
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            yield int(name)
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            yield int(entry.name)
 
 
 def _is_in(pid: int, wanted: os.stat_result) -> bool:
     try:
-        found = os.stat(f"/proc/{pid}/ns/net")
+        found = Path(f"/proc/{pid}/ns/net").stat()
     except OSError:  # it ended meanwhile, or is a zombie that has no namespace any more
         return False
     return (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino)
@@ -81,7 +82,5 @@ def _inner_pids(pid: int) -> list[int]:
 
 
 def _kill(pid: int) -> None:
-    try:
+    with suppress(ProcessLookupError):  # it ended by itself
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass  # it ended by itself

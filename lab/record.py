@@ -1,4 +1,4 @@
-"""`<lab_dir>/lab.json`: what a lab is made of. What runs is asked of the kernel, never kept here."""
+"""`<lab_dir>/lab.json`: what a lab is made of. What runs is asked of the kernel, not kept here."""
 
 import json
 from collections.abc import Iterator
