@@ -160,9 +160,7 @@ class ActionModule(ActionBase):
         """Send an image to the host; return why that failed, or an empty string."""
         try:
             image_stream.send(
-                lambda command, data: self._low_level_execute_command(
-                    command, in_data=data or None
-                ),
+                lambda command, data: self._low_level_execute_command(command, in_data=data),
                 self._images.get(image_id),
                 image_id,
                 state_path,

@@ -13,7 +13,9 @@ from ansible.plugins.action import ActionBase
 class ActionModule(ActionBase):
     TRANSFERS_FILES = False
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(
+        self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
         answer: dict[str, Any] = super().run(tmp, task_vars)
         arguments = copy.deepcopy(dict(self._task.args))
         sources = image_stream.take_source({"args": arguments})
@@ -39,5 +41,5 @@ class ActionModule(ActionBase):
         return result
 
     def _command(self, command: str, data: bytes) -> dict[str, Any]:
-        done: dict[str, Any] = self._low_level_execute_command(command, in_data=data or None)
+        done: dict[str, Any] = self._low_level_execute_command(command, in_data=data)
         return done

@@ -212,11 +212,13 @@ def _outcome(module: str, parameters: dict[str, Any], check_mode: bool) -> dict[
             "msg": f"{type(error).__name__}: {error}",
             "exception": traceback.format_exc(),
         }
+    changed, diff = bool(result.pop("changed", False)), result.pop("diff", None)
     return {
-        "changed": bool(result.pop("changed", False)),
+        "changed": changed,
         "msg": str(result.pop("msg", "")),
         "undo_args": result.pop("undo_args", None),
-        "diff": result.pop("diff", None),
+        # Most steps of most runs change nothing, and would send their whole text twice.
+        "diff": diff if changed else None,
         "result": result,
     }
 

@@ -15,10 +15,10 @@ from typing import Any
 
 CHUNK_BYTES = 8 * 1024 * 1024
 
-# "present" when the base has come by another way, else "partial SIZE". A chunk is then read to its
-# end all the same: an SSH client whose data nobody reads reports a broken connection.
+# "present" when the base has come by another way, else "partial SIZE". Input is read to its end
+# whatever happens: an SSH client whose data nobody reads reports a broken connection.
 _SCRIPT = """\
-if [ -e {base} ]; then {drain}; echo present
+if [ -e {base} ]; then cat >/dev/null; echo present
 else umask 077; mkdir -p {folder} && {{ {write} || {{ code=$?; rm -f {part}; exit $code; }}; }} \
 && stat -c 'partial %s' {part}
 fi"""
@@ -68,7 +68,7 @@ def send(
     offset = _write(execute, base, 0, b"")
     if offset is not None and offset > total:
         # Left by another content of the image.
-        execute(f"rm -f {shlex.quote(base + '.part')}", b"")
+        execute(f"cat >/dev/null; rm -f {shlex.quote(base + '.part')}", b"\n")
         offset = _write(execute, base, 0, b"")
     sent = 0
     with open(str(source), "rb") as file:
@@ -117,22 +117,22 @@ def _write(
     write = (
         f"dd of={part} bs=1M iflag=fullblock oflag=seek_bytes seek={offset} conv=notrunc status=none"
         if chunk
-        else f": >>{part}"
+        else f"cat >/dev/null && : >>{part}"
     )
     script = _SCRIPT.format(
         base=shlex.quote(base),
-        drain="cat >/dev/null" if chunk else ":",
         folder=shlex.quote(os.path.dirname(base)),
         part=part,
         write=write,
     )
-    done = execute(script, chunk)
-    words = str(done.get("stdout", "")).split()
+    # Never without input: Ansible then asks for a terminal, and logins on one have things to say.
+    done = execute(script, chunk or b"\n")
+    words = str(done.get("stdout", "")).split()[-2:]
     if done.get("rc") != 0 or not words:
         why = str(done.get("stderr", "")).strip() or f"code {done.get('rc')}"
         raise StreamError(f"Cannot write {base}.part on the host: {why}")
-    if words == ["present"]:
+    if words[-1] == "present":
         return None
-    if words[0] == "partial" and len(words) == 2 and words[1].isdigit():
-        return int(words[1])
-    raise StreamError(f"Cannot write {base}.part on the host: it answered {words[:4]!r}.")
+    if words[0] == "partial" and words[-1].isdigit():
+        return int(words[-1])
+    raise StreamError(f"Cannot write {base}.part on the host: it answered {words!r}.")
