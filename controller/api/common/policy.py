@@ -46,11 +46,11 @@ class Policy:
         self.enforcer.load_rules()
 
     def allows(self, rule: str, context: Context, target: Mapping[str, Any] | None = None) -> bool:
-        """Whether `rule` allows it. Without a target, the caller's own project is meant."""
+        """Whether `rule` allows it. Without a target, the caller's own things are meant."""
         return bool(
             self.enforcer.authorize(
                 rule,
-                dict(target) if target is not None else {"project_id": context.project_id},
+                dict(target) if target is not None else own(context),
                 credentials(context),
                 do_raise=False,
             )
@@ -65,6 +65,11 @@ class Policy:
                 f"Policy doesn't allow {rule} to be performed by {context.user_name or 'you'} in "
                 f"project {context.project_name or context.project_id}. Ask for the role it needs."
             )
+
+
+def own(context: Context) -> dict[str, Any]:
+    """Return the target that stands for whatever is the caller's own."""
+    return {"project_id": context.project_id, "user_id": context.user_id}
 
 
 def credentials(context: Context) -> dict[str, Any]:
