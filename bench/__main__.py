@@ -1,0 +1,59 @@
+"""`make bench`: every figure, in one run, on a cloud of its own."""
+
+import argparse
+import secrets
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench import creates, lists, memory
+from bench.report import Report
+from lab import contents
+from lab.cloud import Cloud
+from lab.demo import HOSTS
+
+LAB_NAME = "bench"
+
+
+def main() -> int:
+    """Measure, write bench/results/controller.{json,md}, and take everything down."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=10, help="single creates (10)")
+    parser.add_argument("--batches", type=int, default=5, help="rounds of ten at once (5)")
+    arguments = parser.parse_args()
+    # Not /tmp: the hosts' disks are too large for a tmpfs.
+    directory = Path(tempfile.mkdtemp(prefix="novella-bench-", dir="/var/tmp"))
+    cloud = Cloud(directory / "cloud")
+    report = Report("controller")
+    password = secrets.token_urlsafe(12)
+    try:
+        _set_up(cloud, password)
+        time.sleep(20)  # idle means idle: what enrolment started has ended by then
+        memory.measure(cloud, report)
+        blank = creates.blank_image(directory)
+        creates.measure(cloud, report, blank, arguments.rounds, arguments.batches)
+        lists.measure(directory / "lists", report, password)
+        print(f"written: {report.write()}")
+    finally:
+        cloud.destroy()
+        shutil.rmtree(directory, ignore_errors=True)
+    return 0
+
+
+def _set_up(cloud: Cloud, password: str) -> None:
+    cloud.configure()
+    cloud.start_lab(HOSTS, name=LAB_NAME)
+    cloud.prepare_database(password)
+    contents.write_clouds_yaml(cloud, {"novella": contents.Login("admin", password, "admin")})
+    cloud.start_controller()
+    for name in HOSTS:
+        cloud.enroll(name)
+    admin = contents.connect(cloud)
+    contents.make_flavors(admin)
+    contents.make_public_network(admin, cloud)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""Figures of a run: their spread, a table for people and JSON for the next comparison."""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+RESULTS = Path(__file__).with_name("results")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured thing: `values` in `unit`, one per round; `aim` is what it is held against."""
+
+    name: str
+    unit: str
+    values: Sequence[float]
+    aim: str = ""
+
+    @property
+    def p50(self) -> float:
+        return statistics.median(self.values)
+
+    @property
+    def p95(self) -> float:
+        ordered = sorted(self.values)
+        return ordered[min(len(ordered) - 1, round(0.95 * (len(ordered) - 1)))]
+
+
+@dataclass
+class Report:
+    """The figures of one run, with the conditions that they were taken under."""
+
+    name: str
+    figures: list[Figure] = field(default_factory=list)
+
+    def add(self, name: str, unit: str, values: Sequence[float], aim: str = "") -> Figure:
+        figure = Figure(name, unit, list(values), aim)
+        self.figures.append(figure)
+        print(_row(figure), flush=True)
+        return figure
+
+    def write(self) -> Path:
+        """Write JSON and a table under bench/results; return the JSON's path."""
+        RESULTS.mkdir(exist_ok=True)
+        path = RESULTS / f"{self.name}.json"
+        content = {
+            "taken_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "commit": _commit(),
+            "conditions": {
+                "cpus": os.cpu_count(),
+                "kernel": platform.release(),
+                "python": platform.python_version(),
+                "load_average": os.getloadavg(),
+            },
+            "figures": [asdict(figure) | {"p50": figure.p50, "p95": figure.p95}
+                        for figure in self.figures],
+        }  # fmt: skip
+        path.write_text(json.dumps(content, indent=1) + "\n")
+        table = "| figure | p50 | p95 | min | max | n | unit | aim |\n" + "|---" * 8 + "|\n"
+        for figure in self.figures:
+            table += (
+                f"| {figure.name} | {figure.p50:.3g} | {figure.p95:.3g} | {min(figure.values):.3g} "
+                f"| {max(figure.values):.3g} | {len(figure.values)} | {figure.unit} "
+                f"| {figure.aim} |\n"
+            )
+        path.with_suffix(".md").write_text(table)
+        return path
+
+
+def _row(figure: Figure) -> str:
+    return (
+        f"{figure.name:<58} p50 {figure.p50:9.3f} {figure.unit:<4} "
+        f"({min(figure.values):.3f} to {max(figure.values):.3f}, n={len(figure.values)})"
+        + (f"  aim: {figure.aim}" if figure.aim else "")
+    )
+
+
+def _commit() -> str:
+    done = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip()
