@@ -23,6 +23,7 @@ from controller.db.models.networks import (
 )
 from controller.db.models.operations import Operation
 from controller.db.models.placement import Allocation, Inventory, ResourceProvider
+from controller.db.models.quotas import QuotaLimit
 from controller.db.models.servers import Server, ServerAction, ServerEvent
 from controller.db.models.setting import CloudSetting
 
@@ -44,6 +45,7 @@ __all__ = [
     "Port",
     "PortSecurityGroup",
     "Project",
+    "QuotaLimit",
     "ResourceProvider",
     "RevokedToken",
     "Role",
