@@ -58,6 +58,18 @@ class Settings:
     heartbeat_s: int = 60
     shutdown_timeout_s: int = 60
     artifacts_kept: int = 200
+    # How long a worker that was told to stop waits for its runs before it hands them on.
+    stop_timeout_s: int = 60
+    # A clean-up that failed is tried again after this long, then twice as long, up to an hour.
+    retry_backoff_s: int = 10
+    # What runs the playbooks: ansible, or simulated (no host is touched; for tests and scale).
+    executor: str = "ansible"
+    simulated_delay_s: float = 0.0
+    # The share of simulated items that fail, from 0 to 1.
+    simulated_failure_rate: float = 0.0
+    # Where a run keeps its arguments, secrets among them: memory, and a short path, since the
+    # sockets of SSH connections lie there too.
+    runs_dir: Path = Path("/dev/shm/novella")  # noqa: S108 -- made 0700 and checked to be ours
 
     # Scheduler: classes by name, tried in this order.
     scheduler_filters: tuple[str, ...] = (

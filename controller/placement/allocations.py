@@ -1,0 +1,76 @@
+"""Allocations: claims on a provider's resources, atomic by the provider's generation."""
+
+from collections.abc import Mapping
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from controller.db.models import Allocation, ResourceProvider
+from controller.errors import ConcurrentUpdate
+from controller.placement import candidates, providers
+
+
+def claim(
+    session: Session, consumer_id: str, provider_id: str, resources: Mapping[str, int]
+) -> None:
+    """Take `resources` (class: amount) of the provider for `consumer_id`, all or nothing.
+
+    A claim that the consumer already holds there is left as it is, so that a step may run again.
+    Raises ConcurrentUpdate when somebody else took the room first or just changed the provider:
+    the caller tries again, or the next candidate.
+    """
+    if dict(resources) == held(session, consumer_id, provider_id):
+        return
+    query = candidates.fitting(resources).where(ResourceProvider.id == provider_id)
+    row = session.execute(query).first()
+    if row is None:
+        raise ConcurrentUpdate(
+            f"Cannot claim resources of provider {provider_id} for {consumer_id}: there is no room "
+            "left. Try another provider."
+        )
+    providers.raise_generation(session, provider_id, row.provider_generation)
+    session.add_all(
+        Allocation(
+            consumer_id=consumer_id, provider_id=provider_id, resource_class=name, used=amount
+        )
+        for name, amount in resources.items()
+    )
+    session.flush()
+
+
+def held(session: Session, consumer_id: str, provider_id: str | None = None) -> dict[str, int]:
+    """Return what the consumer holds (class: amount), at one provider or at all."""
+    query = select(Allocation.resource_class, Allocation.used).where(
+        Allocation.consumer_id == consumer_id
+    )
+    if provider_id is not None:
+        query = query.where(Allocation.provider_id == provider_id)
+    total: dict[str, int] = {}
+    for name, used in session.execute(query):
+        total[name] = total.get(name, 0) + used
+    return total
+
+
+def release(session: Session, consumer_id: str, provider_id: str | None = None) -> None:
+    """Give back what the consumer holds, at one provider or at all. Nothing held is no error.
+
+    The generation isn't swapped: room that grows can make no claim wrong.
+    """
+    statement = delete(Allocation).where(Allocation.consumer_id == consumer_id)
+    if provider_id is not None:
+        statement = statement.where(Allocation.provider_id == provider_id)
+    session.execute(statement.execution_options(synchronize_session=False))
+
+
+def hand_over(session: Session, consumer_id: str, provider_id: str, heir_id: str) -> None:
+    """Make `heir_id` the holder of what the consumer has at the provider; the sum stays the same.
+
+    A host that can't be reached may still run the server, so its room isn't free: the clean-up
+    holds it from here on.
+    """
+    session.execute(
+        update(Allocation)
+        .where(Allocation.consumer_id == consumer_id, Allocation.provider_id == provider_id)
+        .values(consumer_id=heir_id)
+        .execution_options(synchronize_session=False)
+    )

@@ -1,0 +1,74 @@
+"""What a play says while it runs, gathered into a result for each host.
+
+All of it is untrusted: it comes from the host. What is no dictionary or no list where one belongs
+is dropped here; the conductor checks the rest against its own operation.
+"""
+
+from typing import Any
+
+from controller.runner.requests import FAILED, OK, UNREACHABLE, HostResult
+
+# What a host says in words is cut here: a message goes into a database column.
+MESSAGE_MAX = 4000
+
+
+class PlayEvents:
+    """Takes ansible-runner's events one by one; `results` tells of the hosts by their ids."""
+
+    def __init__(self, host_ids_by_name: dict[str, str]) -> None:
+        self._ids = host_ids_by_name
+        self._items: dict[str, list[dict[str, Any]]] = {}
+        self._facts: dict[str, dict[str, Any]] = {}
+        self._messages: dict[str, list[str]] = {}
+        self._status: dict[str, str] = {}
+        self.stats: dict[str, Any] = {}
+        # Errors before the first task: a playbook that can't be read, an inventory without hosts.
+        self.complaints: list[str] = []
+
+    def take(self, event: dict[str, Any]) -> bool:
+        """Take an event; the answer False keeps ansible-runner from writing it to a file."""
+        kind, data = event.get("event"), event.get("event_data") or {}
+        if kind == "playbook_on_stats":
+            self.stats = {
+                name: data.get(name) or {} for name in ("ok", "changed", "failures", "dark")
+            }
+        elif kind in ("error", "warning"):
+            self.complaints.append(str(event.get("stdout", ""))[:MESSAGE_MAX])
+        elif kind in ("runner_on_ok", "runner_on_failed", "runner_on_unreachable"):
+            self._take_task(kind, data)
+        return False
+
+    def results(self) -> dict[str, HostResult]:
+        """Return the result of each host that said something, by host id."""
+        return {
+            host_id: HostResult(
+                self._status.get(host_id, OK),
+                self._items.get(host_id, []),
+                self._facts.get(host_id, {}),
+                "; ".join(self._messages.get(host_id, []))[:MESSAGE_MAX],
+            )
+            for host_id in self._status
+        }
+
+    def _take_task(self, kind: str, data: dict[str, Any]) -> None:
+        host_id = self._ids.get(str(data.get("host")))
+        if host_id is None:
+            return
+        result = data.get("res")
+        result = result if isinstance(result, dict) else {}
+        # Tasks go by their full name or a short one, as the play writes them.
+        module = str(data.get("resolved_action") or data.get("task_action")).rpartition(".")[2]
+        if module == "apply" and isinstance(result.get("results"), list):
+            items = [item for item in result["results"] if isinstance(item, dict)]
+            self._items.setdefault(host_id, []).extend(items)
+        if module == "compute_host_info" and kind == "runner_on_ok":
+            self._facts[host_id] = result
+        self._note(host_id, kind, data, result)
+
+    def _note(self, host_id: str, kind: str, data: dict[str, Any], result: dict[str, Any]) -> None:
+        self._status.setdefault(host_id, OK)
+        if kind == "runner_on_ok" or data.get("ignore_errors"):
+            return
+        self._status[host_id] = UNREACHABLE if kind == "runner_on_unreachable" else FAILED
+        said = str(result.get("msg") or result.get("module_stderr") or "no message")
+        self._messages.setdefault(host_id, []).append(f"{data.get('task')}: {said}"[:MESSAGE_MAX])

@@ -1,0 +1,75 @@
+"""What is asked of an executor, and what it answers."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from controller.ssh import HostAccess
+
+OK, FAILED, UNREACHABLE, TIMEOUT, CANCELLED = "ok", "failed", "unreachable", "timeout", "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One launch of a playbook.
+
+    `id` names the run's folders; `keep_as` those of its artifacts, one for each operation that it
+    is for. `arguments` are the playbook's variables without secrets; `secrets` is the content of
+    the one no_log dictionary `server_secrets`. `cancelled` is asked while it runs.
+    """
+
+    id: str
+    playbook: str
+    hosts: tuple[HostAccess, ...]
+    arguments: Mapping[str, Any]
+    secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    check: bool = False
+    timeout_s: int = 900
+    keep_as: tuple[str, ...] = ()
+    cancelled: Callable[[], bool] = lambda: False
+
+
+@dataclass(frozen=True, slots=True)
+class HostResult:
+    """What one host did. `items` are the results of its `apply` tasks, one for each server:
+    {"id", "changed", "failed", "msg", "steps", ...}. `facts` is what compute_host_info said.
+
+    All of it comes from the host, so the reader checks it.
+    """
+
+    status: str
+    items: list[dict[str, Any]] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a run ended. `hosts` is by host id; `message` says what failed, for operators."""
+
+    status: str
+    hosts: dict[str, HostResult] = field(default_factory=dict)
+    message: str = ""
+    stats: dict[str, Any] = field(default_factory=dict)
+    duration_s: float = 0.0
+
+    def of(self, host_id: str) -> HostResult:
+        """Return the host's result; one that said nothing shares the fate of the run.
+
+        A run that ended well without a word from the host did not do the host's work.
+        """
+        status = FAILED if self.status == OK else self.status
+        return self.hosts.get(host_id) or HostResult(status, message=self.message)
+
+
+class Executor(Protocol):
+    """`runner.ansible.AnsibleExecutor`, or `runner.simulated.SimulatedExecutor`."""
+
+    def run(self, run: Run) -> RunResult:
+        """Do the run and return how it ended. Raises nothing for what goes wrong in it."""
+
+    def clean_up(self) -> None:
+        """End and remove what runs of killed predecessors of this process left behind."""
+
+    def close(self) -> None:
+        """Give up what the executor holds; no run may be under way."""

@@ -1,0 +1,111 @@
+"""SimulatedExecutor: no host is touched. For tests of the engine and the API, and for scale.
+
+Named so wherever it shows (`executor = "simulated"`), so that nobody takes it for the real thing.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from controller.runner.requests import (
+    CANCELLED,
+    FAILED,
+    OK,
+    TIMEOUT,
+    UNREACHABLE,
+    HostResult,
+    Run,
+    RunResult,
+)
+from controller.ssh import HostAccess
+
+# What a simulated host says of itself, unless its variables have `simulated_facts`.
+FACTS: dict[str, Any] = {
+    "cpus": 64,
+    "memory_mb": 262144,
+    "disk_gb": 4096,
+    "architecture": "x86_64",
+    "virt_type": "qemu",
+}
+
+
+class SimulatedExecutor:
+    """Answers as a host would. Threads may share it.
+
+    `delay_s` is what each run takes; `failure_rate` the share of items that fail. `fails` decides
+    by itself: it gets the run and an item's id, and returns a message or None. Hosts whose name is
+    in `unreachable` don't answer. `runs` has all that was asked, for tests to read.
+    """
+
+    def __init__(
+        self,
+        delay_s: float = 0.0,
+        failure_rate: float = 0.0,
+        fails: Callable[[Run, str], str | None] | None = None,
+    ) -> None:
+        self.delay_s = delay_s
+        self.failure_rate = failure_rate
+        self.fails = fails
+        self.unreachable: set[str] = set()
+        self.runs: list[Run] = []
+        self._lock = threading.Lock()
+
+    def run(self, run: Run) -> RunResult:
+        """Wait as long as a run takes, then answer for each host and item."""
+        with self._lock:
+            self.runs.append(run)
+        started = time.monotonic()
+        ended = self._wait(run, started)
+        hosts = {} if ended else {host.id: self._host(run, host) for host in run.hosts}
+        status = ended or _summary({result.status for result in hosts.values()})
+        message = "; ".join(result.message for result in hosts.values() if result.message)
+        return RunResult(status, hosts, message, duration_s=time.monotonic() - started)
+
+    def clean_up(self) -> None:
+        """Nothing is left behind by what never ran."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _wait(self, run: Run, started: float) -> str | None:
+        """Return why the run ended early, or None."""
+        while (passed := time.monotonic() - started) < self.delay_s:
+            if run.cancelled():
+                return CANCELLED
+            if passed > run.timeout_s:
+                return TIMEOUT
+            time.sleep(min(0.02, self.delay_s - passed))
+        return None
+
+    def _host(self, run: Run, host: HostAccess) -> HostResult:
+        if host.name in self.unreachable:
+            return HostResult(UNREACHABLE, message="Simulated: no route to host")
+        items = [self._item(run, server["id"]) for server in run.arguments.get("servers", [])]
+        failed = [item["msg"] for item in items if item["failed"]]
+        return HostResult(
+            FAILED if failed else OK,
+            items,
+            host.variables.get("simulated_facts", FACTS),
+            "; ".join(failed),
+        )
+
+    def _item(self, run: Run, server_id: str) -> dict[str, Any]:
+        message = self.fails(run, server_id) if self.fails else None
+        if message is None and random.random() < self.failure_rate:  # noqa: S311 -- a test's dice
+            message = "Simulated: failed by chance"
+        step = {"name": "Pretend", "changed": True, "failed": bool(message), "msg": message or ""}
+        return {
+            "id": server_id,
+            "changed": True,
+            "failed": bool(message),
+            "msg": message or "",
+            "steps": [step],
+        }
+
+
+def _summary(statuses: set[str]) -> str:
+    if statuses == {UNREACHABLE}:
+        return UNREACHABLE
+    return OK if statuses <= {OK} else FAILED

@@ -1,0 +1,56 @@
+"""Variables on their way to Ansible: the one function that writes all arguments.
+
+Tenant text is data. Ansible templates every string of `-e @file`, unless it is tagged `!unsafe`;
+`{{ 7*7 }}` as a server's name would become 49, and `{{ lookup('pipe', ...) }}` a command on the
+controller. So every string value is tagged here, whoever it came from.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+# All but plain ASCII is written as an escape: YAML allows fewer raw characters than JSON.
+_ESCAPED = re.compile(r"[^ !#-\[\]-~]")
+
+
+def write_variables(path: Path, variables: Mapping[str, Any]) -> None:
+    """Write `variables` to a new file of mode 0600, every string in it marked unsafe.
+
+    Takes what JSON takes: None, bool, int, float, str, lists and mappings of these. Mapping keys
+    are not templated by Ansible, and so not tagged. Raises TypeError for anything else.
+    """
+    path.touch(mode=0o600, exist_ok=False)
+    path.write_text(unsafe_yaml(variables) + "\n", encoding="ascii")
+
+
+def unsafe_yaml(value: Any) -> str:
+    """Return `value` as one line of flow YAML."""
+    if value is None or isinstance(value, bool | int | float):
+        return json.dumps(value, allow_nan=False)
+    if isinstance(value, str):
+        return f"!unsafe {_quoted(value)}"
+    if isinstance(value, Mapping):
+        # `? key` because YAML bounds keys without the mark to 1024 characters, escapes included.
+        pairs = (f"? {_quoted(_text(key))} : {unsafe_yaml(each)}" for key, each in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(unsafe_yaml(each) for each in value)}]"
+    raise TypeError(f"Cannot pass a {type(value).__name__} to a playbook: {value!r}.")
+
+
+def _text(key: object) -> str:
+    if not isinstance(key, str):
+        raise TypeError(f"Cannot pass the key {key!r} to a playbook: it is no string.")
+    return key
+
+
+def _quoted(text: str) -> str:
+    return f'"{_ESCAPED.sub(_escape, text)}"'
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    # Half of a surrogate pair is no character; it can't be written to any file as UTF-8.
+    return f"\\U{0xFFFD if 0xD800 <= code <= 0xDFFF else code:08x}"

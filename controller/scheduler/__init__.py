@@ -1,0 +1,1 @@
+"""The scheduler: which hosts can take a server, best first."""
