@@ -17,12 +17,12 @@ from flask import Blueprint, Flask, Request, Response, request
 from flask.blueprints import BlueprintSetupState
 from sqlalchemy.orm import Session
 
+from controller.api.common.bodies import parse_json
 from controller.api.common.policy import Policy
 from controller.api.common.validation import Schema, check
 from controller.core.context import Context
 from controller.db.session import Database
 from controller.errors import (
-    BadRequest,
     NotBuilt,
     NovellaError,
     TooLarge,
@@ -264,14 +264,7 @@ def _body(route: Route, settings: Settings) -> Any:
         raise UnsupportedMediaType(
             f"The request's Content-Type is {request.mimetype}; send application/json."
         )
-    try:
-        body = json.loads(raw)
-        # Half of a surrogate pair is JSON, but no text: no database keeps it, no host takes it.
-        if b"\\u" in raw:
-            json.dumps(body, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
-        raise BadRequest(f"The request's body is not JSON: {error}.") from error
-    return body
+    return parse_json(raw)
 
 
 def _is_json(mimetype: str) -> bool:
