@@ -1,0 +1,80 @@
+"""Users: who can log in."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import delete as delete_rows
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from controller.core import identity_domains, role_assignments
+from controller.db.base import utcnow
+from controller.db.models import Keypair, RoleAssignment, User
+from controller.errors import NameTaken, NotFound
+
+
+def get(session: Session, user_id: str) -> User:
+    """Return the user. Raises NotFound."""
+    user = session.get(User, user_id)
+    if user is None:
+        raise NotFound.of("user", user_id)
+    return user
+
+
+def list_users(
+    session: Session,
+    *,
+    name: str | None = None,
+    domain_id: str | None = None,
+    enabled: bool | None = None,
+) -> list[User]:
+    """Return the users that fit, by name."""
+    wanted = {"name": name, "domain_id": domain_id, "enabled": enabled}
+    given = {key: value for key, value in wanted.items() if value is not None}
+    return list(session.scalars(select(User).order_by(User.name, User.id).filter_by(**given)))
+
+
+def list_on_project(session: Session, project_id: str) -> list[User]:
+    """Return the users that have a role on the project, by name."""
+    with_role = select(RoleAssignment.user_id).where(
+        RoleAssignment.target_type == "project", RoleAssignment.target_id == project_id
+    )
+    return list(session.scalars(select(User).where(User.id.in_(with_role)).order_by(User.name)))
+
+
+def create(session: Session, fields: Mapping[str, Any]) -> User:
+    """Return a new user of `fields` (columns of User). Raises NotFound, NameTaken."""
+    identity_domains.get(session, fields["domain_id"])
+    user = User(**fields)
+    session.add(user)
+    _flush(session, user.name)
+    return user
+
+
+def update(session: Session, user: User, changes: Mapping[str, Any]) -> None:
+    """Change columns of `user`. A new password, or disabling, voids the user's tokens.
+
+    Raises NameTaken.
+    """
+    for name, value in changes.items():
+        setattr(user, name, value)
+    if "password_hash" in changes or changes.get("enabled") is False:
+        user.tokens_valid_from = utcnow()
+    _flush(session, user.name)
+
+
+def delete(session: Session, user: User) -> None:
+    """Delete the user, with roles and key pairs. What projects own stays with them."""
+    role_assignments.forget(session, user_id=user.id)
+    session.execute(delete_rows(Keypair).where(Keypair.user_id == user.id))
+    session.delete(user)
+
+
+def _flush(session: Session, name: str) -> None:
+    try:
+        session.flush()
+    except IntegrityError as error:
+        raise NameTaken(
+            f"A user named {name!r} is in this domain already. Choose another name."
+        ) from error
