@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import ColumnElement, Row, Select, func, select
 from sqlalchemy.orm import Session, aliased
 
 from controller.db.models import Allocation, Inventory, ResourceProvider
@@ -38,10 +38,11 @@ def fitting(resources: Mapping[str, int]) -> Select[Any]:
         .group_by(Allocation.provider_id, Allocation.resource_class)
         .subquery()
     )
-    query: Select[Any] = select(
+    columns: list[ColumnElement[Any]] = [
         ResourceProvider.id.label("provider_id"),
         ResourceProvider.generation.label("provider_generation"),
-    )
+    ]
+    query: Select[Any] = select(*columns)
     for name, amount in resources.items():
         inventory, usage = aliased(Inventory), aliased(used)
         capacity = (inventory.total - inventory.reserved) * inventory.allocation_ratio

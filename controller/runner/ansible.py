@@ -80,7 +80,7 @@ class AnsibleExecutor:
         )
         config.prepare()
         # Not what prepare() took over from our own environment.
-        config.env = self._environment(run, folder, Path(config.artifact_dir))
+        config.env = self._environment(folder, Path(config.artifact_dir))
         events = PlayEvents({host.name: host.id for host in run.hosts})
         runner = Runner(config, cancel_callback=run.cancelled, event_handler=events.take)
         runner.run()
@@ -99,7 +99,7 @@ class AnsibleExecutor:
         words = ["-e", f"@{folder.arguments}", "-e", f"@{folder.secrets}", "--forks", str(FORKS)]
         return " ".join([*words, "--check", "--diff"] if run.check else words)
 
-    def _environment(self, run: Run, folder: RunFolder, artifact_dir: Path) -> dict[str, str]:
+    def _environment(self, folder: RunFolder, artifact_dir: Path) -> dict[str, str]:
         """Return the whole environment of the run: nothing of ours leaks into it."""
         from ansible_runner.utils import get_callback_dir
 

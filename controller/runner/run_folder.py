@@ -27,9 +27,6 @@ from controller.runner.requests import Run
 from controller.runner.variables import write_variables
 from controller.ssh import HostAccess
 
-# Names that an inventory gives a meaning to; no host may have one.
-RESERVED_NAMES = frozenset({"all", "ungrouped", "localhost", "compute_hosts", "controller"})
-
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:

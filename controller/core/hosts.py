@@ -1,0 +1,138 @@
+"""Hosts: the machines that run servers, as the controller knows them."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from controller.db.base import utcnow
+from controller.db.models import Host
+from controller.errors import BadRequest, HostFailed, NotFound
+from controller.placement import inventories, providers
+from controller.scheduler import liveness
+from controller.settings import Settings
+
+# A role set for each; the others are refused at enrolment.
+COMPUTE_DRIVERS = ("libvirt",)
+# The name goes into inventories and known_hosts: a host name, and none that an inventory gives a
+# meaning to.
+NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", re.IGNORECASE)
+RESERVED_NAMES = frozenset({"all", "ungrouped", "localhost", "compute_hosts", "controller"})
+
+# What a host may claim to have; beyond that it errs, or lies.
+_FACT_BOUNDS = {"cpus": 1 << 14, "memory_mb": 1 << 30, "disk_gb": 1 << 30}
+_FACTS_KEPT = 64
+_FACT_LENGTH = 1000
+
+
+def get(session: Session, host_id: str) -> Host:
+    """Return the host. Raises NotFound."""
+    host = session.get(Host, host_id)
+    if host is None:
+        raise NotFound.of("host", host_id)
+    return host
+
+
+def get_by_name(session: Session, name: str) -> Host:
+    """Return the host of that name. Raises NotFound."""
+    host = session.scalar(select(Host).where(Host.name == name))
+    if host is None:
+        raise NotFound.of("host", name)
+    return host
+
+
+def list_hosts(session: Session) -> list[Host]:
+    """Return all hosts by name."""
+    return list(session.scalars(select(Host).order_by(Host.name)))
+
+
+def down_after_s(settings: Settings) -> float:
+    """Return how long a host may be silent before it counts as down, in seconds."""
+    return float(settings.heartbeat_s * liveness.HEARTBEATS_MISSED)
+
+
+def is_up(host: Host, settings: Settings, now: datetime | None = None) -> bool:
+    """Return whether the host answered lately and isn't forced down."""
+    return liveness.is_up(host, now or utcnow(), down_after_s(settings))
+
+
+def enroll_record(
+    session: Session,
+    name: str,
+    address: str,
+    *,
+    ssh_port: int = 22,
+    ssh_user: str = "root",
+    host_keys: list[str],
+    compute_driver: str = "libvirt",
+    availability_zone: str | None = None,
+    variables: Mapping[str, Any] | None = None,
+) -> Host:
+    """Write or bring up to date the row of a host, and return it.
+
+    `availability_zone` and `variables` None leave what is there. Raises BadRequest for a name that
+    can't stand in an inventory, and for a driver that we have no roles for.
+    """
+    check_name(name)
+    if compute_driver not in COMPUTE_DRIVERS:
+        raise BadRequest(
+            f"Cannot enrol host {name}: unknown compute_driver '{compute_driver}'. There is: "
+            f"{', '.join(COMPUTE_DRIVERS)}."
+        )
+    host = session.scalar(select(Host).where(Host.name == name))
+    if host is None:
+        host = Host(name=name, variables={})
+        session.add(host)
+    host.address, host.ssh_port, host.ssh_user = address, ssh_port, ssh_user
+    host.host_keys = list(host_keys)
+    host.compute_driver = compute_driver
+    if availability_zone is not None:
+        host.availability_zone = availability_zone
+    if variables is not None:
+        host.variables = dict(variables)
+    session.flush()
+    return host
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that can't be a host's in an inventory. Raises BadRequest."""
+    if not NAME.fullmatch(name) or name.lower() in RESERVED_NAMES:
+        raise BadRequest(
+            f"Cannot name a host {name!r}: a name has letters, digits, dots and dashes, and is none "
+            f"of {', '.join(sorted(RESERVED_NAMES))}. Choose another."
+        )
+
+
+def record_facts(
+    session: Session, settings: Settings, host: Host, facts: Mapping[str, Any], now: datetime
+) -> None:
+    """Note that the host answered, and what it has: its row, its provider, its inventories.
+
+    Raises HostFailed when the facts can't be true; nothing is written then.
+    """
+    known = _checked(host.name, facts)
+    host.last_seen_at = now
+    if host.facts != known:
+        host.facts = known
+    providers.ensure(session, host.id, host.name)
+    inventories.replace(session, host.id, inventories.of_host(settings, known))
+
+
+def _checked(name: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a host's facts is kept. What a host returns is untrusted."""
+    kept = {
+        str(key)[:_FACT_LENGTH]: value[:_FACT_LENGTH] if isinstance(value, str) else value
+        for key, value in list(facts.items())[:_FACTS_KEPT]
+        if isinstance(value, str | int | float | bool)
+    }
+    for key, most in _FACT_BOUNDS.items():
+        value = kept.get(key)
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+            raise HostFailed(
+                "The host's facts could not be read.",
+                reason=f"host {name} says {key} is {value!r}, which no host has",
+            )
+    return kept

@@ -1,0 +1,87 @@
+"""Transitions: the only place that gives a server its state, by the rows of `controller.states`.
+
+A task state belongs to the action that is shown: an operation that ends late, after a delete was
+accepted, must not wipe out 'deleting'. So each row touches only task states of its own.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from controller.db.models import Server
+from controller.states import ACTIVE, BUILDING, DELETED, ERROR, POWER_AFTER, Transition
+
+# What a row shows beyond the task state that it begins with.
+PROGRESS: dict[str, frozenset[str]] = {"create": frozenset({"networking", "spawning"})}
+
+
+def progress(server: Server, row: Transition, task_state: str) -> None:
+    """Show how far the row's operation has come, unless another action is shown by now."""
+    if _is_shown(server, row):
+        server.task_state = task_state
+
+
+def succeed(server: Server, row: Transition, now: datetime) -> None:
+    """The row's operation did what was asked."""
+    _leave_task_state(server, row)
+    _enter(server, row.after_success or server.state, now)
+    server.fault = None
+
+
+def fail(server: Server, row: Transition, now: datetime, message: str, details: str) -> None:
+    """The row's operation failed. `message` is for the tenant, `details` for operators."""
+    _leave_task_state(server, row)
+    if row.after_failure is None:
+        return
+    _enter(server, row.after_failure, now)
+    server.fault = _fault(message, details, now)
+
+
+def give_way(server: Server, row: Transition) -> None:
+    """The row's operation was cancelled for another action, which decides what becomes of it."""
+    _leave_task_state(server, row)
+
+
+def release_lost(server: Server, now: datetime) -> None:
+    """Free a server whose task state no operation stands for, so that its owner can act again."""
+    server.task_state = None
+    if server.state == BUILDING:
+        server.state = ERROR
+        server.fault = _fault(
+            "The build of the server was lost. Delete the server and create it again.",
+            "building, without a live operation",
+            now,
+        )
+
+
+def _is_shown(server: Server, row: Transition) -> bool:
+    own = PROGRESS.get(row.action, frozenset()) | {row.task_state}
+    return server.task_state in own
+
+
+def _leave_task_state(server: Server, row: Transition) -> None:
+    if _is_shown(server, row):
+        server.task_state = None
+
+
+def _enter(server: Server, state: str, now: datetime) -> None:
+    if server.state == DELETED:
+        return
+    server.state = state
+    if state in POWER_AFTER:
+        server.power_state = POWER_AFTER[state]
+    if state == ACTIVE and server.launched_at is None:
+        server.launched_at = now
+    if state == DELETED:
+        server.task_state = None
+        server.unique_name = None
+        server.power_state = 0
+        server.terminated_at = server.deleted_at = now
+
+
+def _fault(message: str, details: str, now: datetime) -> dict[str, Any]:
+    return {
+        "code": 500,
+        "message": message,
+        "details": details,
+        "created": f"{now.replace(microsecond=0).isoformat()}Z",
+    }
