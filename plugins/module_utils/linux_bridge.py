@@ -16,6 +16,7 @@ MIN_MTU, MAX_MTU = 576, 65535
 # What `ip -d` shows of a bridge, and what we want there. Frames go through iptables and ip6tables
 # here whatever net.bridge.bridge-nf-call-iptables says for the other bridges. Multicast snooping
 # without a querier drops groups; STP would hold each new tap back for 30 s.
+# And ARP is off on the bridge itself, or the host would tell tenants its other addresses.
 OPTIONS = {
     "stp_state": 0,
     "forward_delay": 0,
@@ -161,20 +162,26 @@ def describe(found: network_links.Links, name: str) -> str:
     options = {option: data.get(option) for option in OPTIONS}
     ipv6_off = network_links.is_ipv6_off(name)
     members = network_links.members(found, name)
-    return _text(link["mtu"], "UP" in link["flags"], options, ipv6_off, members)
+    arp_off = "NOARP" in link["flags"]
+    return _text(link["mtu"], "UP" in link["flags"], arp_off, options, ipv6_off, members)
 
 
 def _wanted_description(name: str, params: dict[str, Any], found: network_links.Links) -> str:
     members = set(network_links.members(found, name))
     if params.get("interface"):
         members.add(params["interface"])
-    return _text(params["mtu"], True, OPTIONS, True, sorted(members))
+    return _text(params["mtu"], True, True, OPTIONS, True, sorted(members))
 
 
 def _text(
-    mtu: int, is_up: bool, options: dict[str, Any], ipv6_off: bool, members: list[str]
+    mtu: int,
+    is_up: bool,
+    arp_off: bool,
+    options: dict[str, Any],
+    ipv6_off: bool,
+    members: list[str],
 ) -> str:
-    lines = [f"mtu {mtu}", "up" if is_up else "down"]
+    lines = [f"mtu {mtu}", "up" if is_up else "down", f"arp {'off' if arp_off else 'on'}"]
     lines += [f"{option} {value}" for option, value in options.items()]
     lines.append(f"ipv6 {'off' if ipv6_off else 'on'}")
     lines += [f"member {member}" for member in members]
@@ -185,7 +192,7 @@ def _make(name: str, params: dict[str, Any], found: network_links.Links) -> None
     options = " ".join(f"{option} {value}" for option, value in OPTIONS.items())
     verb = f"link set dev {name}" if name in found else f"link add name {name}"
     # Before it is up: no link-local address is ever made.
-    mtu = f"link set dev {name} mtu {params['mtu']} addrgenmode none"
+    mtu = f"link set dev {name} mtu {params['mtu']} addrgenmode none arp off"
     network_links.batch([f"{verb} type bridge {options}", mtu])
     network_links.switch_off_ipv6(name)
     lines = [f"link set dev {name} up"]

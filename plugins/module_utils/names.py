@@ -63,6 +63,11 @@ def port_egress_chain(port_id: str) -> str:
     return f"{CHAIN_PREFIX}o-{_short(port_id)}"
 
 
+def port_source_chain(port_id: str) -> str:
+    """The iptables chain with the source addresses that a port may use."""
+    return f"{CHAIN_PREFIX}s-{_short(port_id)}"
+
+
 def network_chain(network_id: str) -> str:
     """The ebtables chain that keeps a network's own services on this host."""
     return f"{CHAIN_PREFIX}n-{_short(network_id)}"

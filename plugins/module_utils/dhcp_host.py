@@ -1,0 +1,106 @@
+"""A port's addresses in the DHCP server of its network on this host."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from typing import Any
+
+from . import dhcp_release, names, network_files, port_rules, service_units, work
+
+# A host name as RFC 1123 has it; it goes into dnsmasq's file as it is.
+HOSTNAME_RE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "network_id": {"type": "str", "required": True},
+    "port_id": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "mac_address": {"type": "str"},
+    "ip_addresses": {"type": "list", "elements": "str", "default": []},
+    "hostname": {"type": "str"},
+    "state_path": {"type": "path", "default": network_files.STATE_PATH},
+    "service_backend": {
+        "type": "str",
+        "choices": ["auto", "systemd", "s6"],
+        "default": "auto",
+    },
+}
+SPEC_RULES: dict[str, Any] = {"required_if": [("state", "present", ["mac_address"])]}
+
+
+def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    """Bring the port's reservation into its state; dnsmasq reads it again only when it changed."""
+    files = network_files.NetworkFiles(params["network_id"], params["state_path"])
+    path = files.dhcp_host(params["port_id"])
+    before = work.read_file(path) or ""
+    is_present = params["state"] == "present"
+    after = host_lines(params) if is_present else ""
+    if is_present and not check_mode and not os.path.isdir(files.dhcp_hosts):
+        raise work.WorkError(
+            f"Cannot reserve the address of port {params['port_id']}: network {files.network_id} "
+            "is not on this host. Make it first (network_namespace)."
+        )
+    changed = before != after
+    if changed and not check_mode:
+        if is_present:
+            work.write_file(path, after, 0o644)
+        else:
+            work.remove_file(path)
+        service_units.reload(names.dhcp_service(files.network_id), params["service_backend"])
+    if not check_mode:
+        _release(files, params, before)
+    return {"changed": changed, "diff": work.text_diff(path, before, after)}
+
+
+def _release(files: network_files.NetworkFiles, params: dict[str, Any], before: str) -> None:
+    """Give back leases in the way: dnsmasq keeps an address for a MAC for a day, deleted or not."""
+    if params["state"] == "absent":
+        stale = [
+            lease
+            for lease in dhcp_release.leases(files.leases)
+            if f"{lease.mac},{lease.address}" in before
+        ]
+    else:
+        mac = params["mac_address"].lower()
+        stale = [
+            lease
+            for lease in dhcp_release.leases(files.leases)
+            if (lease.address in params["ip_addresses"]) != (lease.mac == mac)
+        ]
+    if stale:
+        dhcp_release.release(stale, names.namespace_name(files.network_id), files.dnsmasq_conf)
+
+
+def host_lines(params: dict[str, Any]) -> str:
+    """Return the file of the port: a line for each IPv4 address.
+
+    Raises WorkError for what could not stand in it.
+    """
+    port_id, mac = params["port_id"], str(params["mac_address"]).lower()
+    hostname = params.get("hostname") or ""
+    if not port_rules.MAC_RE.fullmatch(mac):
+        raise work.WorkError(
+            f"Refused the MAC address {params['mac_address']!r} of port {port_id}: write it as "
+            "fa:16:3e:00:00:01."
+        )
+    if hostname and not HOSTNAME_RE.fullmatch(hostname):
+        raise work.WorkError(
+            f"Refused the host name {hostname!r} of port {port_id}: use letters, digits and "
+            "hyphens, 63 at most (RFC 1123)."
+        )
+    lines = [
+        f"{mac},{address}{',' + hostname if hostname else ''}"
+        for address in params["ip_addresses"]
+        if _version(address, port_id) == 4
+    ]
+    return "".join(line + "\n" for line in lines)
+
+
+def _version(address: str, port_id: str) -> int:
+    try:
+        return ipaddress.ip_address(address).version
+    except ValueError as error:
+        raise work.WorkError(
+            f"Refused the address {address!r} of port {port_id}: it is no IP address. Correct it."
+        ) from error

@@ -1,0 +1,99 @@
+"""The chains that every host has: what passes them, in which order, and what is never let through.
+
+    iptables  FORWARD -> nv-forward -> nv-egress   (from a tap)  -> nv-o-<port>, its sources nv-s-
+                                    -> nv-ingress  (to a tap)    -> nv-i-<port>
+              INPUT -> nv-input, OUTPUT -> nv-output: the host has no part in tenants' networks
+    ebtables  nat PREROUTING -> nv-egress -> nv-o-<port>  (before the bridge learns a source MAC)
+              filter FORWARD -> nv-forward -> nv-networks -> nv-n-<network>, nv-ingress -> nv-i-<port>
+
+nv-egress, nv-ingress and nv-networks hand out to ports and networks by interface, and the first two
+end in a drop: a tap that we don't know passes nothing. ebtables knows no `-g`, so it has a second
+rule for each tap, which leaves the chain.
+"""
+
+from __future__ import annotations
+
+import re
+
+from . import filter_tables
+from .filter_tables import EB_FILTER, EB_NAT, IP4, IP6
+
+BRIDGED = "-m physdev --physdev-is-bridged"
+ROUTED = "-m physdev ! --physdev-is-bridged"
+
+# Who jumps into our chains.
+JUMPS = {
+    (IP4, "FORWARD"): "-j nv-forward",
+    (IP4, "INPUT"): "-j nv-input",
+    (IP4, "OUTPUT"): "-j nv-output",
+    (IP6, "FORWARD"): "-j nv-forward",
+    (IP6, "INPUT"): "-j nv-input",
+    (IP6, "OUTPUT"): "-j nv-output",
+    (EB_NAT, "PREROUTING"): "-i nvt+ -j nv-egress",
+    (EB_FILTER, "FORWARD"): "-j nv-forward",
+    (EB_FILTER, "INPUT"): "-j nv-input",
+    (EB_FILTER, "OUTPUT"): "-j nv-output",
+}
+
+_INET = {
+    # A guest could address a frame to the bridge's own MAC: nothing is routed for it.
+    "nv-forward": [
+        f"-i nvb+ {ROUTED} -j DROP",
+        f"-o nvb+ {ROUTED} -j DROP",
+        "-m physdev --physdev-in nvt+ --physdev-is-bridged -j nv-egress",
+        "-m physdev --physdev-out nvt+ --physdev-is-bridged -j nv-ingress",
+        # Both ends have agreed: a dropping policy of the operator is not meant for these.
+        f"-i nvb+ {BRIDGED} -j ACCEPT",
+    ],
+    "nv-input": ["-i nvb+ -j DROP", "-i nvt+ -j DROP", "-i nvv+ -j DROP"],
+    "nv-output": ["-o nvb+ -j DROP", "-o nvt+ -j DROP", "-o nvv+ -j DROP"],
+}
+FIXED: filter_tables.Wanted = {
+    IP4: _INET,
+    IP6: _INET,
+    EB_NAT: {},
+    EB_FILTER: {
+        "nv-forward": ["-j nv-networks", "-o nvt+ -j nv-ingress"],
+        "nv-input": ["-i nvt+ -j DROP", "-i nvv+ -j DROP"],
+        "nv-output": ["-o nvt+ -j DROP", "-o nvv+ -j DROP"],
+    },
+}
+
+# Chains that hand out by interface, and their last rule.
+DISPATCH = {
+    (IP4, "nv-egress"): ["-j DROP"],
+    (IP4, "nv-ingress"): ["-j DROP"],
+    (IP6, "nv-egress"): ["-j DROP"],
+    (IP6, "nv-ingress"): ["-j DROP"],
+    (EB_NAT, "nv-egress"): ["-j DROP"],
+    (EB_FILTER, "nv-ingress"): ["-j DROP"],
+    (EB_FILTER, "nv-networks"): [],
+}
+# The tap or the network that a rule of such a chain is about.
+_OWNER_RE = re.compile(r"\b(nvt[0-9a-f]{11}|nv-n-[0-9a-f]{11})\b")
+
+# (table, chain) to the rules of each owner (a tap, or a network's chain); None takes them out.
+Entries = dict[tuple[str, str], dict[str, list[str] | None]]
+
+
+def wanted(present: filter_tables.Tables, entries: Entries) -> filter_tables.Wanted:
+    """Return the base chains as they must be with `entries` in, the others' entries kept."""
+    chains: filter_tables.Wanted = {key: dict(fixed) for key, fixed in FIXED.items()}
+    for (key, chain), last in DISPATCH.items():
+        owners = _owners(present[key].get(chain, []))
+        for owner, rules in entries.get((key, chain), {}).items():
+            owners.pop(owner, None)
+            if rules:
+                owners[owner] = rules
+        rules_of_all = [rule for owner in sorted(owners) for rule in owners[owner]]
+        chains[key][chain] = [*rules_of_all, *last]
+    return chains
+
+
+def _owners(rules: list[str]) -> dict[str, list[str]]:
+    owners: dict[str, list[str]] = {}
+    for rule in rules:
+        found = _OWNER_RE.search(rule)
+        if found:
+            owners.setdefault(found.group(1), []).append(rule)
+    return owners

@@ -1,0 +1,183 @@
+"""Our chains in a host's iptables, ip6tables and ebtables: read, compared, written at once.
+
+Only chains that start with `nv-` are ever written, and one jump to each entry chain; whatever else
+stands in the tables is the operator's. A table is changed by one restore, which the kernel takes as
+a whole or not at all. Callers hold `lock()` from reading to writing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+from collections.abc import Iterator
+
+from . import names, network_links, work
+
+# A rule is text without `-A chain`; a chain that must not be there is None.
+Rules = list[str]
+Chains = dict[str, Rules]
+Tables = dict[str, Chains]
+Wanted = dict[str, dict[str, Rules | None]]
+
+IP4, IP6, EB_NAT, EB_FILTER = "iptables", "ip6tables", "ebtables nat", "ebtables filter"
+
+LOCK_WAIT_S = 60
+XTABLES_WAIT_S = "20"
+
+# iptables-save prints a protocol by name or number as the host's /etc/protocols has it.
+PROTOCOL_NUMBERS = {
+    "icmp": 1, "igmp": 2, "ipip": 4, "ipencap": 4, "tcp": 6, "egp": 8, "udp": 17, "dccp": 33,
+    "rsvp": 46, "gre": 47, "esp": 50, "ipv6-crypt": 50, "ah": 51, "ipv6-auth": 51, "ospf": 89,
+    "vrrp": 112, "pgm": 113, "sctp": 132, "udplite": 136,
+}  # fmt: skip
+ETHERTYPES = {"0x0800": "IPv4", "0x0806": "ARP", "0x8035": "RARP", "0x86dd": "IPv6"}
+
+
+@contextlib.contextmanager
+def lock(check_mode: bool = False) -> Iterator[None]:
+    """Hold the host's lock of all our chains and sets. In check mode nothing is locked."""
+    if check_mode:
+        yield
+        return
+    with work.locked(os.path.join(network_links.LOCKS, "filter.lock"), LOCK_WAIT_S):
+        yield
+
+
+def read() -> Tables:
+    """Return all chains of the four tables that hold ours."""
+    tables = {key: {} for key in (IP4, IP6, EB_NAT, EB_FILTER)}
+    tables[IP4] = _parse(work.run_command(["iptables-save", "-t", "filter"])).get("filter", {})
+    tables[IP6] = _parse(work.run_command(["ip6tables-save", "-t", "filter"])).get("filter", {})
+    bridge_tables = _parse(work.run_command(["ebtables-nft-save"]))
+    tables[EB_NAT] = bridge_tables.get("nat", {})
+    tables[EB_FILTER] = bridge_tables.get("filter", {})
+    return tables
+
+
+def _parse(saved: str) -> dict[str, Chains]:
+    tables: dict[str, Chains] = {}
+    chains: Chains = {}
+    for line in saved.splitlines():
+        if line.startswith("*"):
+            chains = tables.setdefault(line[1:].strip(), {})
+        elif line.startswith(":"):
+            chains.setdefault(line[1:].split()[0], [])
+        elif line.startswith("-A "):
+            _, chain, rule = line.split(None, 2)
+            chains.setdefault(chain, []).append(" ".join(rule.split()))
+    return tables
+
+
+def changes(present: Tables, wanted: Wanted) -> Wanted:
+    """Return those chains of `wanted` that differ from `present`."""
+    found: Wanted = {}
+    for key, chains in wanted.items():
+        for chain, rules in chains.items():
+            if not is_same(present[key].get(chain), rules):
+                found.setdefault(key, {})[chain] = rules
+    return found
+
+
+def is_same(present: Rules | None, wanted: Rules | None) -> bool:
+    """Whether two chains mean the same, however a version of iptables prints them."""
+    if present is None or wanted is None:
+        return present is wanted
+    return [normal(rule) for rule in present] == [normal(rule) for rule in wanted]
+
+
+def normal(rule: str) -> tuple[str, ...]:
+    """Return the options of a rule in a form that no version's printing changes."""
+    groups: list[list[str]] = []
+    negated = False
+    for word in shlex.split(rule):
+        if word == "!":
+            negated = True
+        elif word.startswith("-"):
+            groups.append(["!", word] if negated else [word])
+            negated = False
+        else:
+            groups[-1].append(_normal_value(groups[-1][-1], word))
+    # `-p tcp` implies `-m tcp`; some versions print it and some don't.
+    return tuple(sorted(" ".join(g) for g in groups if not _is_implied(g)))
+
+
+def _is_implied(group: list[str]) -> bool:
+    return group[0] == "-m" and group[-1] in PROTOCOL_NUMBERS
+
+
+def _normal_value(option: str, value: str) -> str:
+    if option in ("-p", "--ip-proto"):
+        value = ETHERTYPES.get(value.lower(), value)
+        return str(PROTOCOL_NUMBERS.get(value, value))
+    if value.endswith("/32"):
+        return value[:-3]
+    if value.count(":") == 5:
+        return ":".join(part.zfill(2) for part in value.lower().split(":"))
+    return value
+
+
+def hooks(jumps: dict[tuple[str, str], str], present: Tables) -> dict[str, Rules]:
+    """Return the restore lines for those `jumps` ((table, built-in chain) to rule) that are missing.
+
+    A jump goes to the top, once: one that is there stays where it is, for an operator may have
+    put something before it.
+    """
+    lines: dict[str, Rules] = {}
+    for (key, chain), rule in jumps.items():
+        if normal(rule) not in [normal(other) for other in present[key].get(chain, [])]:
+            lines.setdefault(key, []).append(f"-I {chain} 1 {rule}")
+    return lines
+
+
+def restore(wanted: Wanted, present: Tables, extra: dict[str, Rules] | None = None) -> None:
+    """Write the chains of `wanted` and the `extra` lines, a restore for each program."""
+    extra = extra or {}
+    bridge_texts = []
+    # ebtables first: it sees a frame before iptables does.
+    for key in (EB_NAT, EB_FILTER):
+        text = restore_text(key, wanted.get(key, {}), present[key], extra.get(key, []))
+        bridge_texts += [text] if text else []
+    if bridge_texts:
+        work.run_command(["ebtables-nft-restore", "--noflush"], input="".join(bridge_texts))
+    for key in (IP4, IP6):
+        text = restore_text(key, wanted.get(key, {}), present[key], extra.get(key, []))
+        if text:
+            argv = [f"{key}-restore", "-w", XTABLES_WAIT_S, "--noflush"]
+            work.run_command(argv, input=text)
+
+
+def restore_text(key: str, chains: dict[str, Rules | None], present: Chains, extra: Rules) -> str:
+    """Return what a restore must read to have `chains` in the table `key`, or an empty text."""
+    foreign = [chain for chain in chains if not chain.startswith(names.CHAIN_PREFIX)]
+    if foreign:
+        raise ValueError(f"{foreign} are not ours")
+    written = {chain: rules for chain, rules in chains.items() if rules is not None}
+    removed = sorted(chain for chain in chains if chains[chain] is None and chain in present)
+    if not (written or removed or extra):
+        return ""
+    is_bridge = key in (EB_NAT, EB_FILTER)
+    lines = ["*" + (key.split()[1] if is_bridge else "filter")]
+    # A chain that is named is made, or emptied if it is there.
+    policy = "RETURN" if is_bridge else "- [0:0]"
+    lines += [f":{chain} {policy}" for chain in (*written, *removed)]
+    lines += [f"-A {chain} {rule}" for chain, rules in written.items() for rule in rules]
+    lines += extra
+    lines += [f"-X {chain}" for chain in removed]
+    return "\n".join([*lines, *([] if is_bridge else ["COMMIT"])]) + "\n"
+
+
+def describe(key: str, chain: str, rules: Rules | None) -> str:
+    """Return a chain in the lines of a diff."""
+    return "".join(f"{key}: -A {chain} {rule}\n" for rule in rules or [])
+
+
+def diff_texts(present: Tables, changed: Wanted, extra: dict[str, Rules]) -> tuple[str, str]:
+    """Return before and after, in text, of the chains that change."""
+    before = after = ""
+    for key, chains in changed.items():
+        for chain, rules in chains.items():
+            before += describe(key, chain, present[key].get(chain))
+            after += describe(key, chain, rules)
+    after += "".join(f"{key}: {line}\n" for key, lines in extra.items() for line in lines)
+    return before, after

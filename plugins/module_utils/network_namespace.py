@@ -1,0 +1,383 @@
+"""The namespace of a network on a host: a cable into its bridge, its addresses and its services.
+
+Two services run in it: dnsmasq, and the metadata server, each as a user of its own without
+privileges. Every host has a namespace for each network that its guests use, with the same addresses
+and the same MAC, so a guest that moves finds them at its new host.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from typing import Any
+
+from . import (
+    filter_base,
+    filter_tables,
+    names,
+    network_files,
+    network_links,
+    network_rules,
+    service_s6,
+    service_units,
+    subnets,
+    work,
+)
+
+METADATA_SERVER = "/usr/local/lib/novella/metadata_server.py"
+NETNS_FOLDER = "/run/netns"
+INSIDE = names.NAMESPACE_INTERFACE
+
+# Inside the namespace. Nothing is routed between networks, and the metadata server binds port 80
+# without any privilege.
+SYSCTLS = {
+    "net.ipv6.conf.all.disable_ipv6": "1",
+    "net.ipv6.conf.default.disable_ipv6": "1",
+    "net.ipv4.ip_forward": "0",
+    "net.ipv4.ip_unprivileged_port_start": "80",
+}
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "network_id": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "bridge": {"type": "str"},
+    "mtu": {"type": "int", "default": 1500},
+    "subnets": {"type": "list", "elements": "dict", "default": []},
+    "port_ids": {"type": "list", "elements": "str", "default": []},
+    "state_path": {"type": "path", "default": network_files.STATE_PATH},
+    "service_backend": {
+        "type": "str",
+        "choices": ["auto", "systemd", "s6"],
+        "default": "auto",
+    },
+    "dhcp_user": {"type": "str", "default": "dnsmasq"},
+    "metadata_user": {"type": "str", "default": "nobody"},
+    "only_if_unused": {"type": "bool", "default": False},
+}
+SPEC_RULES: dict[str, Any] = {}
+
+Diff = list[dict[str, str]]
+
+
+def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    """Bring the namespace of `params` (see ARGUMENT_SPEC) into its state; the module's work."""
+    files = network_files.NetworkFiles(params["network_id"], params["state_path"])
+    work_of_state = _present if params["state"] == "present" else _absent
+    if check_mode:
+        return work_of_state(params, files, check_mode)
+    with work.locked(
+        os.path.join(network_links.LOCKS, f"{names.bridge_name(files.network_id)}.lock")
+    ):
+        return work_of_state(params, files, check_mode)
+
+
+def _present(
+    params: dict[str, Any], files: network_files.NetworkFiles, check_mode: bool
+) -> dict[str, Any]:
+    served = subnets.parse(params["subnets"])
+    bridge = params["bridge"] or names.bridge_name(files.network_id)
+    found = network_links.links()
+    if bridge not in found and not check_mode:
+        raise work.WorkError(
+            f"Cannot make the namespace of network {files.network_id}: its bridge {bridge} is not "
+            "there. Make it first (linux_bridge)."
+        )
+    if not os.path.exists(METADATA_SERVER) and not check_mode:
+        raise work.WorkError(
+            f"Cannot serve metadata to network {files.network_id}: {METADATA_SERVER} is not on "
+            "this host. Enrol the host (playbooks/host_enroll.yml)."
+        )
+    if not check_mode:
+        files.take(params["port_ids"])
+    diffs = [
+        _have_links(params, files.network_id, bridge, served, found, check_mode),
+        _have_rules(files.network_id, served, network_links.uplinks(found, bridge), check_mode),
+    ]
+    services_changed, service_diffs = _have_services(params, files, served, check_mode)
+    diffs = [diff for diff in diffs if diff["before"] != diff["after"]]
+    return {
+        "changed": bool(diffs) or services_changed,
+        "diff": diffs + service_diffs,
+        "namespace": names.namespace_name(files.network_id),
+    }
+
+
+def _have_links(
+    params: dict[str, Any],
+    network_id: str,
+    bridge: str,
+    served: list[subnets.Subnet],
+    found: network_links.Links,
+    check_mode: bool,
+) -> dict[str, str]:
+    netns, veth = names.namespace_name(network_id), names.veth_name(network_id)
+    inside = _inside(netns)
+    before = _describe(found.get(veth), inside, _sysctls(netns) if inside else {}, netns)
+    after = _wanted(params["mtu"], bridge, network_id, served)
+    if before != after and not check_mode:
+        _make_links(params["mtu"], bridge, network_id, served, found, inside)
+    return work.text_diff(f"namespace {netns}", before, after)
+
+
+def _inside(netns: str) -> network_links.Links:
+    """Return the interfaces inside, none when there is no (or only half a) namespace."""
+    if not os.path.exists(os.path.join(NETNS_FOLDER, netns)):
+        return {}
+    try:
+        return network_links.links(netns)
+    except work.WorkError:
+        # A file that no namespace is mounted on, as an interrupted run leaves it.
+        return {}
+
+
+def _sysctls(netns: str) -> dict[str, str]:
+    said = work.run_command(["ip", "netns", "exec", netns, "sysctl", "-e", *SYSCTLS])
+    lines = (line.split(" = ", 1) for line in said.splitlines() if " = " in line)
+    return {name: value.strip() for name, value in lines}
+
+
+def _routes(netns: str) -> list[str]:
+    """Return the networks with a route that we set ourselves (the kernel's own are not listed)."""
+    said = work.run_command(["ip", "-n", netns, "-j", "route", "show", "dev", INSIDE])
+    return sorted(
+        route["dst"] for route in json.loads(said or "[]") if route.get("protocol") != "kernel"
+    )
+
+
+def mac_address(network_id: str) -> str:
+    """The MAC inside, the same on every host: it never leaves one, and guests may keep it."""
+    digits = "0e" + names.veth_name(network_id)[len(names.VETH_PREFIX) :][:10]
+    return ":".join(digits[i : i + 2] for i in range(0, 12, 2))
+
+
+def _text(outside: list[str], addresses: list[str], routes: list[str], sysctls: Any) -> str:
+    lines = [*outside, *(f"address {address}" for address in addresses)]
+    lines += [f"route {route}" for route in routes]
+    lines += [f"{name} = {value}" for name, value in sorted(sysctls.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _describe(
+    veth: dict[str, Any] | None,
+    inside: network_links.Links,
+    sysctls: dict[str, str],
+    netns: str,
+) -> str:
+    if not inside:
+        return ""
+    own = inside.get(INSIDE)
+    if veth is None or own is None:
+        return _text(["without a cable"], [], [], sysctls)
+    outside = [
+        f"cable {veth.get('master')} {veth['mtu']} {own['mtu']} {own['address']}",
+        "up" if all("UP" in link["flags"] for link in (veth, own, inside["lo"])) else "down",
+        f"ipv6 outside {'off' if network_links.is_ipv6_off(veth['ifname']) else 'on'}",
+    ]
+    return _text(outside, _addresses(own), _routes(netns), sysctls)
+
+
+def _addresses(link: dict[str, Any]) -> list[str]:
+    return sorted(f"{a['local']}/{a['prefixlen']}" for a in link.get("addr_info", []))
+
+
+def _wanted(mtu: int, bridge: str, network_id: str, served: list[subnets.Subnet]) -> str:
+    outside = [f"cable {bridge} {mtu} {mtu} {mac_address(network_id)}", "up", "ipv6 outside off"]
+    addresses = subnets.namespace_addresses(served)
+    return _text(outside, addresses, subnets.on_link_routes(served), SYSCTLS)
+
+
+def _make_links(
+    mtu: int,
+    bridge: str,
+    network_id: str,
+    served: list[subnets.Subnet],
+    found: network_links.Links,
+    inside: network_links.Links,
+) -> None:
+    netns, veth = names.namespace_name(network_id), names.veth_name(network_id)
+    if not inside:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(NETNS_FOLDER, netns))
+        work.run_command(["ip", "netns", "add", netns])
+    settings = [f"{name}={value}" for name, value in SYSCTLS.items()]
+    work.run_command(["ip", "netns", "exec", netns, "sysctl", "-qew", *settings])
+    lines = []
+    if veth not in found or INSIDE not in inside:
+        # Half a cable: its other end went with another namespace.
+        lines += [f"link delete dev {veth}"] if veth in found else []
+        lines += [f"link add name {veth} type veth peer name {INSIDE} netns {netns}"]
+    lines += [
+        f"link set dev {veth} mtu {mtu} addrgenmode none",
+        f"link set dev {veth} master {bridge}",
+    ]
+    network_links.batch(lines)
+    network_links.switch_off_ipv6(veth)
+    network_links.batch([f"link set dev {veth} up"])
+    _make_inside(mtu, network_id, served, inside)
+
+
+def _make_inside(
+    mtu: int, network_id: str, served: list[subnets.Subnet], inside: network_links.Links
+) -> None:
+    netns = names.namespace_name(network_id)
+    present = set(_addresses(inside[INSIDE])) if INSIDE in inside else set()
+    wanted = set(subnets.namespace_addresses(served))
+    lines = [
+        "link set dev lo up",
+        f"link set dev {INSIDE} address {mac_address(network_id)} mtu {mtu}",
+        f"link set dev {INSIDE} up",
+        *(f"address delete {address} dev {INSIDE}" for address in sorted(present - wanted)),
+        *(f"address add {address} dev {INSIDE}" for address in sorted(wanted - present)),
+    ]
+    routes = subnets.on_link_routes(served)
+    present_routes = _routes(netns) if INSIDE in inside else []
+    lines += [f"route delete {r} dev {INSIDE}" for r in present_routes if r not in routes]
+    lines += [f"route replace {r} dev {INSIDE} scope link" for r in routes]
+    network_links.batch(lines, netns)
+
+
+def _have_rules(
+    network_id: str, served: list[subnets.Subnet], uplinks: list[str], check_mode: bool
+) -> dict[str, str]:
+    chains, entries = network_rules.network_tables(network_id, served, uplinks)
+    return write_rules(chains, entries, check_mode)
+
+
+def write_rules(
+    chains: filter_tables.Wanted, entries: filter_base.Entries, check_mode: bool
+) -> dict[str, str]:
+    """Have the network's chains, and the base chains that lead there; return the diff."""
+    with filter_tables.lock(check_mode):
+        present = filter_tables.read()
+        wanted = filter_base.wanted(present, entries)
+        for key, of_table in chains.items():
+            wanted[key].update(of_table)
+        changed = filter_tables.changes(present, wanted)
+        extra = filter_tables.hooks(filter_base.JUMPS, present)
+        if not check_mode:
+            filter_tables.restore(changed, present, extra)
+    before, after = filter_tables.diff_texts(present, changed, extra)
+    return work.text_diff("packet filter", before, after)
+
+
+def _have_services(
+    params: dict[str, Any],
+    files: network_files.NetworkFiles,
+    served: list[subnets.Subnet],
+    check_mode: bool,
+) -> tuple[bool, Diff]:
+    conf = subnets.dnsmasq_conf(
+        served, params["mtu"], files.dhcp_hosts, files.leases, params["dhcp_user"]
+    )
+    before = work.read_file(files.dnsmasq_conf) or ""
+    diffs = (
+        [work.text_diff(files.dnsmasq_conf, before, conf or "")] if before != (conf or "") else []
+    )
+    changed = bool(diffs)
+    if not check_mode:
+        changed = _have_folders(files, params["metadata_user"]) or changed
+        if conf is None:
+            work.remove_file(files.dnsmasq_conf)
+        else:
+            work.write_file(files.dnsmasq_conf, conf, 0o644)
+    backend, is_new_conf = params["service_backend"], bool(diffs) and bool(before)
+    dhcp = dhcp_service(files)
+    if conf is None:
+        results = [service_units.absent(dhcp.name, backend, check_mode)]
+    else:
+        state = "restarted" if is_new_conf else "started"
+        results = [service_units.present(dhcp, backend, check_mode, state)]
+    metadata = metadata_service(files, params["metadata_user"])
+    results.append(service_units.present(metadata, backend, check_mode))
+    for result in results:
+        if result["changed"]:
+            changed = True
+            diffs += [diff for diff in result["diff"] if diff["before"] != diff["after"]]
+    return changed, diffs
+
+
+def _have_folders(files: network_files.NetworkFiles, metadata_user: str) -> bool:
+    # The metadata server's user reads its documents, nobody else does, and it changes none.
+    gid = int(service_s6.primary_group(metadata_user))
+    return any(
+        [
+            network_files.make_folder(os.path.dirname(files.folder), network_files.PASSAGE_MODE),
+            network_files.make_folder(files.folder, network_files.PASSAGE_MODE),
+            network_files.make_folder(files.dhcp_hosts, 0o755),
+            network_files.make_folder(files.metadata, 0o750, gid),
+        ]
+    )
+
+
+def dhcp_service(files: network_files.NetworkFiles) -> service_units.Service:
+    # As root: dnsmasq binds port 67 and then becomes the user of its configuration.
+    return service_units.Service(
+        name=names.dhcp_service(files.network_id),
+        argv=["/usr/sbin/dnsmasq", "--keep-in-foreground", f"--conf-file={files.dnsmasq_conf}"],
+        description=f"DHCP of Novella's network {files.network_id}",
+        netns=names.namespace_name(files.network_id),
+    )
+
+
+def metadata_service(files: network_files.NetworkFiles, user: str) -> service_units.Service:
+    return service_units.Service(
+        name=names.metadata_service(files.network_id),
+        # -I: neither the environment nor a home folder adds to the import path.
+        argv=[
+            "/usr/bin/python3", "-I", "-S", METADATA_SERVER,
+            f"{subnets.METADATA_IP}:80", files.metadata,
+        ],
+        description=f"metadata of Novella's network {files.network_id}",
+        user=user,
+        netns=names.namespace_name(files.network_id),
+    )  # fmt: skip
+
+
+def _absent(
+    params: dict[str, Any], files: network_files.NetworkFiles, check_mode: bool
+) -> dict[str, Any]:
+    network_id, netns = files.network_id, names.namespace_name(files.network_id)
+    bridge = params["bridge"] or names.bridge_name(network_id)
+    found = network_links.links()
+    if not check_mode:
+        files.give_up(params["port_ids"])
+    taps = [
+        name for name in network_links.members(found, bridge) if name.startswith(names.TAP_PREFIX)
+    ]
+    users = files.users(params["port_ids"]) + taps
+    if params["only_if_unused"] and users:
+        return {"changed": False, "diff": [], "namespace": netns, "used_by": users}
+    diffs: Diff = []
+    for service in (names.dhcp_service(network_id), names.metadata_service(network_id)):
+        diffs += service_units.absent(service, params["service_backend"], check_mode)["diff"]
+    diffs += _remove_links(network_id, found, check_mode)
+    rules = write_rules_absent(network_id, check_mode)
+    diffs += [rules] if rules["before"] != rules["after"] else []
+    if os.path.isdir(files.folder):
+        diffs.append(work.text_diff(files.folder, "there\n", ""))
+        if not check_mode:
+            shutil.rmtree(files.folder)
+    return {"changed": bool(diffs), "diff": diffs, "namespace": netns}
+
+
+def write_rules_absent(network_id: str, check_mode: bool) -> dict[str, str]:
+    chains, entries = network_rules.absent_tables(network_id)
+    return write_rules(chains, entries, check_mode)
+
+
+def _remove_links(network_id: str, found: network_links.Links, check_mode: bool) -> Diff:
+    netns, veth = names.namespace_name(network_id), names.veth_name(network_id)
+    inside = _inside(netns)
+    is_there = os.path.exists(os.path.join(NETNS_FOLDER, netns))
+    if not is_there and veth not in found:
+        return []
+    before = _describe(found.get(veth), inside, _sysctls(netns) if inside else {}, netns)
+    if not check_mode:
+        # The namespace itself goes a moment after its last process; the cable goes at once.
+        if veth in found:
+            work.run_command(["ip", "link", "delete", "dev", veth])
+        if is_there:
+            work.run_command(["ip", "netns", "delete", netns])
+    return [work.text_diff(f"namespace {netns}", before or "there\n", "")]

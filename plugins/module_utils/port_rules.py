@@ -1,0 +1,284 @@
+"""The rules of a port, out of its addresses and its security groups. Nothing here touches a host.
+
+A guest may use its own MAC and addresses alone, may ask DHCP and metadata of this host's own
+services, and gets or sends for the rest what its groups' rules allow, with the replies. IPv6 and
+other protocols pass no port that has port security. Follows Neutron's iptables firewall driver.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Any
+
+from . import names, work
+from .filter_base import Entries
+from .filter_tables import EB_FILTER, EB_NAT, IP4, IP6, PROTOCOL_NUMBERS, Wanted
+
+MAC_RE = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
+PORT_PROTOCOLS = {6: "tcp", 17: "udp", 33: "dccp", 132: "sctp", 136: "udplite"}
+ICMP = 1
+METADATA = "-d 169.254.169.254/32 -p tcp -m tcp --dport 80"
+
+Port = dict[str, Any]
+
+
+def port_tables(port: Port, groups: dict[str, Any]) -> tuple[Wanted, Entries]:
+    """Return the chains of `port` and its entries in the base chains.
+
+    `groups` are the security groups by id, as the playbooks' `security_groups` have them. Raises
+    WorkError for a port or a rule that no packet filter can carry, naming it.
+    """
+    work.check_uuid(port["id"], "Port id")
+    if not port.get("port_security_enabled", True):
+        chains, entries = absent_tables(port["id"])
+        return chains, {**entries, **_open_entries(port)}
+    pairs = address_pairs(port)
+    rules = [rule for group in _groups_of(port, groups) for rule in group.get("rules") or []]
+    port_id = port["id"]
+    ingress, egress = names.port_ingress_chain(port_id), names.port_egress_chain(port_id)
+    source = names.port_source_chain(port_id)
+    macs = sorted({mac for mac, _ in pairs} | {_mac(port["mac_address"], port)})
+    chains = {
+        IP4: {
+            ingress: _ingress(port, rules),
+            egress: _egress(source, rules),
+            source: _sources(pairs),
+        },
+        EB_NAT: {egress: _frames_out(macs, pairs)},
+        EB_FILTER: {ingress: _frames_in(macs)},
+    }
+    return chains, _entries(port_id, ingress, egress)
+
+
+def absent_tables(port_id: str) -> tuple[Wanted, Entries]:
+    """Return the chains and entries of a port that is gone, all None."""
+    ingress, egress = names.port_ingress_chain(port_id), names.port_egress_chain(port_id)
+    tap = names.tap_name(port_id)
+    chains: Wanted = {
+        IP4: {ingress: None, egress: None, names.port_source_chain(port_id): None},
+        EB_NAT: {egress: None},
+        EB_FILTER: {ingress: None},
+    }
+    entries: Entries = {
+        (key, chain): {tap: None}
+        for key, chain in (
+            (IP4, "nv-egress"),
+            (IP4, "nv-ingress"),
+            (IP6, "nv-egress"),
+            (IP6, "nv-ingress"),
+            (EB_NAT, "nv-egress"),
+            (EB_FILTER, "nv-ingress"),
+        )
+    }
+    return chains, entries
+
+
+def _entries(port_id: str, ingress: str, egress: str) -> Entries:
+    tap = names.tap_name(port_id)
+    _, entries = absent_tables(port_id)
+    entries[IP4, "nv-egress"] = {tap: [f"-m physdev --physdev-in {tap} -g {egress}"]}
+    entries[IP4, "nv-ingress"] = {tap: [f"-m physdev --physdev-out {tap} -g {ingress}"]}
+    entries[EB_NAT, "nv-egress"] = {tap: [f"-i {tap} -j {egress}", f"-i {tap} -j RETURN"]}
+    entries[EB_FILTER, "nv-ingress"] = {tap: [f"-o {tap} -j {ingress}", f"-o {tap} -j RETURN"]}
+    return entries
+
+
+def _open_entries(port: Port) -> Entries:
+    tap = names.tap_name(port["id"])
+    entries: Entries = {}
+    for key in (IP4, IP6):
+        entries[key, "nv-egress"] = {tap: [f"-m physdev --physdev-in {tap} -j RETURN"]}
+        entries[key, "nv-ingress"] = {tap: [f"-m physdev --physdev-out {tap} -j RETURN"]}
+    entries[EB_NAT, "nv-egress"] = {tap: [f"-i {tap} -j RETURN"]}
+    entries[EB_FILTER, "nv-ingress"] = {tap: [f"-o {tap} -j RETURN"]}
+    return entries
+
+
+def address_pairs(port: Port) -> list[tuple[str, str]]:
+    """Return the (MAC, IPv4 network) pairs that the port may send from, sorted."""
+    own_mac = _mac(port["mac_address"], port)
+    pairs = {(own_mac, fixed["ip_address"]) for fixed in port.get("fixed_ips") or []}
+    for pair in port.get("allowed_address_pairs") or []:
+        pairs.add((_mac(pair.get("mac_address") or own_mac, port), pair["ip_address"]))
+    networks = {(mac, ipv4_network(address, f"port {port['id']}")) for mac, address in pairs}
+    return sorted((mac, network) for mac, network in networks if network)
+
+
+def ipv4_network(value: Any, where: str) -> str | None:
+    """Return `value` as an IPv4 network with its prefix, None for IPv6.
+
+    Raises WorkError for anything else, naming `where` it stands.
+    """
+    try:
+        network = ipaddress.ip_network(value, strict=False)
+    except ValueError as error:
+        raise work.WorkError(
+            f"Refused the address {value!r} of {where}: it is neither an address nor a network. "
+            "Correct it."
+        ) from error
+    return str(network) if network.version == 4 else None
+
+
+def _mac(value: Any, port: Port) -> str:
+    mac = str(value).lower()
+    if not MAC_RE.fullmatch(mac):
+        raise work.WorkError(
+            f"Refused the MAC address {value!r} of port {port['id']}: write it as "
+            "fa:16:3e:00:00:01."
+        )
+    return mac
+
+
+def _groups_of(port: Port, groups: dict[str, Any]) -> list[dict[str, Any]]:
+    missing = [group for group in port.get("security_groups") or [] if group not in groups]
+    if missing:
+        raise work.WorkError(
+            f"Refused the port {port['id']}: its security group {missing[0]} is not among the "
+            "security_groups given. Give each group that a port uses."
+        )
+    return [groups[group] for group in port.get("security_groups") or []]
+
+
+def _sources(pairs: list[tuple[str, str]]) -> list[str]:
+    allowed = [
+        f"{_match('-s', address)}-m mac --mac-source {mac} -j RETURN" for mac, address in pairs
+    ]
+    return [*allowed, "-j DROP"]
+
+
+def _egress(source_chain: str, rules: list[dict[str, Any]]) -> list[str]:
+    return [
+        # A guest without an address asks for one.
+        "-s 0.0.0.0/32 -d 255.255.255.255/32 -p udp -m udp --sport 68 --dport 67 -j RETURN",
+        f"-j {source_chain}",
+        # No guest answers DHCP clients; they look at the destination port alone.
+        "-p udp -m udp --dport 68 -j DROP",
+        # This host's own services, whatever the groups say: without them no guest starts.
+        "-p udp -m udp --sport 68 --dport 67 -j RETURN",
+        f"{METADATA} -j RETURN",
+        "-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN",
+        "-m conntrack --ctstate INVALID -j DROP",
+        *_allowed(rules, "egress"),
+        "-j DROP",
+    ]
+
+
+def _ingress(port: Port, rules: list[dict[str, Any]]) -> list[str]:
+    veth = names.veth_name(work.check_uuid(port["network_id"], "Network id"))
+    return [
+        "-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN",
+        # To conntrack an offer is no reply to a broadcast.
+        f"-p udp -m physdev --physdev-in {veth} -m udp --sport 67 --dport 68 -j RETURN",
+        "-m conntrack --ctstate INVALID -j DROP",
+        *_allowed(rules, "ingress"),
+        "-j DROP",
+    ]
+
+
+def _frames_out(macs: list[str], pairs: list[tuple[str, str]]) -> list[str]:
+    rules = []
+    for mac, address in pairs:
+        source = "" if address == "0.0.0.0/0" else f" --arp-ip-src {address.removesuffix('/32')}"
+        rules.append(f"-p ARP -s {mac}{source} --arp-mac-src {mac} -j RETURN")
+    for mac in macs:
+        # Asking whether an address is free carries no sender address.
+        rules.append(
+            f"-p ARP -s {mac} --arp-op Request --arp-ip-src 0.0.0.0 --arp-mac-src {mac} -j RETURN"
+        )
+        rules.append(f"-p IPv4 -s {mac} -j RETURN")
+        # QEMU announces a guest that moved here by reverse ARP.
+        rules.append(f"-p RARP -s {mac} -j RETURN")
+    # VLAN tags and PPPoE too: what is inside would not be seen by iptables.
+    return [*rules, "-j DROP"]
+
+
+def _frames_in(macs: list[str]) -> list[str]:
+    # Only for its own MAC: flooded frames of others would match as established in iptables.
+    own = [f"-p IPv4 -d {mac} -j RETURN" for mac in macs]
+    return ["-p ARP -j RETURN", *own, "-p IPv4 -d Multicast -j RETURN", "-j DROP"]
+
+
+def _allowed(rules: list[dict[str, Any]], direction: str) -> list[str]:
+    texts = {_rule(rule) for rule in rules if rule.get("direction") == direction}
+    return sorted(text for text in texts if text)
+
+
+def _rule(rule: dict[str, Any]) -> str | None:
+    """Return the iptables rule of one security group rule; None for IPv6, which is closed."""
+    where = f"security group rule {rule.get('id', rule)}"
+    if rule.get("ethertype", "IPv4") != "IPv4":
+        return None
+    side = "-s" if rule["direction"] == "ingress" else "-d"
+    address = ""
+    if rule.get("remote_ip_prefix"):
+        network = ipv4_network(rule["remote_ip_prefix"], where)
+        if network is None:
+            return None
+        address = _match(side, network)
+    group = ""
+    if rule.get("remote_group_id"):
+        work.check_uuid(rule["remote_group_id"], "Security group id")
+        set_name = names.group_set(rule["remote_group_id"])
+        group = f"-m set --match-set {set_name} {'src' if side == '-s' else 'dst'} "
+    return f"{address}{_protocol(rule, where)}{group}-j RETURN"
+
+
+def _match(side: str, network: str) -> str:
+    return "" if network == "0.0.0.0/0" else f"{side} {network} "
+
+
+def _protocol(rule: dict[str, Any], where: str) -> str:
+    protocol, low, high = (rule.get(k) for k in ("protocol", "port_range_min", "port_range_max"))
+    number = protocol_number(protocol, where)
+    if number is None:
+        return ""
+    if number == ICMP:
+        return _icmp(low, high, where)
+    if low is None and high is None:
+        return f"-p {number} "
+    name = PORT_PROTOCOLS.get(number)
+    low, high = low if low is not None else high, high if high is not None else low
+    if name is None or not 0 <= int(low) <= int(high) <= 65535:
+        raise work.WorkError(
+            f"Refused the {where}: protocol {protocol!r} with the ports {low!r} to {high!r}. "
+            "Ports go with tcp, udp, sctp, dccp and udplite, from 0 to 65535."
+        )
+    ports = str(int(low)) if int(low) == int(high) else f"{int(low)}:{int(high)}"
+    return f"-p {name} -m {name} --dport {ports} "
+
+
+def _icmp(kind: Any, code: Any, where: str) -> str:
+    if kind is None:
+        return "-p icmp "
+    if not (0 <= int(kind) <= 255 and (code is None or 0 <= int(code) <= 255)):
+        raise work.WorkError(
+            f"Refused the {where}: ICMP type {kind!r} and code {code!r} go from 0 to 255."
+        )
+    return f"-p icmp -m icmp --icmp-type {int(kind)}{'' if code is None else f'/{int(code)}'} "
+
+
+def protocol_number(protocol: Any, where: str) -> int | None:
+    """Return the number of a rule's protocol, None for any. Raises WorkError for an unknown one."""
+    if protocol in (None, "", "any", "0", 0):
+        return None
+    text = str(protocol).lower()
+    number = int(text) if text.isdecimal() else PROTOCOL_NUMBERS.get(text)
+    if number is None or number > 255:
+        raise work.WorkError(
+            f"Refused the {where}: its protocol {protocol!r} is unknown. Use tcp, udp, icmp or a "
+            "number from 0 to 255."
+        )
+    return number
+
+
+def remote_groups(ports: list[Port], groups: dict[str, Any]) -> set[str]:
+    """Return the ids of the groups that rules of these ports name as remote."""
+    return {
+        rule["remote_group_id"]
+        for port in ports
+        if port.get("port_security_enabled", True)
+        for group in _groups_of(port, groups)
+        for rule in group.get("rules") or []
+        if rule.get("remote_group_id") and rule.get("ethertype", "IPv4") == "IPv4"
+    }
