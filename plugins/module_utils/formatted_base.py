@@ -20,14 +20,14 @@ from .base_image import (
 )
 from .instance_paths import InstancePaths
 
-# Kind (the first part of the base's name), label and formatter. A base that was lost is made again
+# The first part of the base's name, and the formatter. A base that was lost is made again
 # under disks that hold changes to it, so each must come out the same, byte for byte.
 FORMATTERS = {
     "ext4": (
-        "ephemeral",
+        "ephemeral_ext4",
         ["mkfs.ext4", "-q", "-F", "-L", "ephemeral0", "-U", "{uuid}", "-E", "hash_seed={uuid}"],
     ),
-    "vfat": ("ephemeral", ["mkfs.vfat", "--invariant", "-n", "EPHEMERAL0"]),
+    "vfat": ("ephemeral_vfat", ["mkfs.vfat", "--invariant", "-n", "EPHEMERAL0"]),
     "swap": ("swap", ["mkswap", "-U", "{uuid}"]),
 }
 FORMAT_TIMEOUT_S = 600
@@ -37,7 +37,7 @@ SAME_TIME = {"E2FSPROGS_FAKE_TIME": "1700000000"}
 
 def formatted_base_path(content: str, size_bytes: int, paths: InstancePaths) -> str:
     kind, _ = FORMATTERS[content]
-    return os.path.join(paths.base, f"{kind}_{content}_{size_bytes >> 20}")
+    return os.path.join(paths.base, f"{kind}_{size_bytes >> 20}")
 
 
 def size_of(path: str, content: str, paths: InstancePaths) -> int | None:

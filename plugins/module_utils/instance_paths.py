@@ -78,12 +78,16 @@ class InstancePaths:
 
 
 def make_directory(path: str) -> bool:
-    """Make the folder `path`, and those above it, mode 0711; return whether it was missing."""
-    if os.path.isdir(path):
-        return False
+    """Make the folder `path`, and those above it, mode 0711; return whether it was missing.
+
+    One that is there but that QEMU could not get through, made under a strict umask, is opened.
+    """
     try:
+        if os.path.isdir(path):
+            if os.stat(path).st_mode & DIRECTORY_MODE != DIRECTORY_MODE:
+                os.chmod(path, DIRECTORY_MODE)
+            return False
         os.makedirs(path, exist_ok=True)
-        # makedirs takes the umask into account; a strict one would lock QEMU out.
         os.chmod(path, DIRECTORY_MODE)
     except OSError as error:
         raise work.WorkError(f"Cannot make the folder {path}: {error.strerror}.") from error

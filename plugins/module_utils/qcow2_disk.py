@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass
@@ -222,6 +223,9 @@ def _remove(path: str, check_mode: bool) -> dict[str, Any]:
     if not check_mode:
         work.remove_file(path + ".new")
         _record_format(path, None)
+        # The folder goes with the last file in it.
+        with contextlib.suppress(OSError):
+            os.rmdir(os.path.dirname(path))
     return {"changed": changed, "diff": [work.text_diff(f"disk {path}", before, "")]}
 
 

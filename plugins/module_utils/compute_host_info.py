@@ -1,0 +1,90 @@
+"""What a host can carry: the work of the module `compute_host_info`."""
+
+from __future__ import annotations
+
+import os
+import platform
+from typing import Any
+
+from . import host_virtualization, libvirt_connection, work
+from .instance_paths import STATE_PATH, InstancePaths
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "state_path": {"type": "path", "default": STATE_PATH},
+    "virt_type": {"type": "str", "choices": ["auto", "kvm", "qemu"], "default": "auto"},
+    "uri": {"type": "str", "default": libvirt_connection.URI},
+}
+
+
+def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:  # noqa: ARG001 - reads only
+    """Return `host`; see the module compute_host_info for what is in it.
+
+    Memory is in MiB, disk in GiB, both rounded down: the scheduler must not count on more.
+    """
+    wanted = params.get("virt_type") or "auto"
+    virt_type = host_virtualization.virt_type() if wanted == "auto" else wanted
+    disk = _disk(InstancePaths(params.get("state_path") or STATE_PATH).instances)
+    host = {
+        "hostname": platform.node(),
+        "machine_id": (work.read_file("/etc/machine-id") or "").strip(),
+        "architecture": platform.machine(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "cpu_model": _cpu_model(),
+        "memory_mb": _memory_mb(),
+        **disk,
+        "virt_type": virt_type,
+        **_libvirt(params.get("uri"), virt_type),
+    }
+    return {"changed": False, "host": host}
+
+
+def _cpu_model(path: str = "/proc/cpuinfo") -> str:
+    for line in (work.read_file(path) or "").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return platform.processor() or platform.machine()
+
+
+def _memory_mb(path: str = "/proc/meminfo") -> int:
+    for line in (work.read_file(path) or "").splitlines():
+        name, _, value = line.partition(":")
+        if name == "MemTotal":
+            return int(value.split()[0]) // 1024
+    raise work.WorkError(f"Cannot tell the memory of this host: {path} has no MemTotal.")
+
+
+def _disk(folder: str) -> dict[str, int]:
+    # Before enrolment the folder is not there; what is above it lies on the same disk, or will.
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    usage = os.statvfs(folder)
+    return {
+        "disk_gb": usage.f_blocks * usage.f_frsize >> 30,
+        "disk_free_gb": usage.f_bavail * usage.f_frsize >> 30,
+    }
+
+
+def _libvirt(uri: str | None, virt_type: str) -> dict[str, Any]:
+    import xml.etree.ElementTree as ET
+
+    arch = platform.machine()
+    with libvirt_connection.connected(uri) as connection:
+        doing = f"read what QEMU can do here as {virt_type}; is a QEMU for {arch} installed?"
+        with libvirt_connection.explained(doing):
+            text = connection.getDomainCapabilities(None, arch, None, virt_type)
+            versions = connection.getLibVersion(), connection.getVersion()
+            domains = connection.numOfDomains()
+    capabilities = ET.fromstring(text)  # noqa: S314
+    return {
+        "emulator": capabilities.findtext("path"),
+        "machine": capabilities.findtext("machine"),
+        "libvirt_version": _version(versions[0]),
+        "qemu_version": _version(versions[1]),
+        "running_domains": domains,
+    }
+
+
+def _version(number: int) -> str:
+    """7002022 is 7.2.22."""
+    return f"{number // 1000000}.{number // 1000 % 1000}.{number % 1000}"
