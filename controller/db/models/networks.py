@@ -76,6 +76,8 @@ class Port(Base):
     status: Mapped[str] = mapped_column(String(16), default="DOWN")
     device_id: Mapped[str] = mapped_column(Name, default="", index=True)
     device_owner: Mapped[str] = mapped_column(Name, default="")
+    # Which of its server's interfaces it is, from 0: guests count on the order that was asked for.
+    device_position: Mapped[int] = mapped_column(default=0)
     # The host that the port is bound to, by its id; null while unbound.
     host_id: Mapped[str | None] = mapped_column(ForeignKey("hosts.id"), index=True)
     port_security_enabled: Mapped[bool] = mapped_column(default=True)

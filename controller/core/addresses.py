@@ -1,0 +1,216 @@
+"""Addresses: which of a subnet's are free, and taking one without a race.
+
+Taking is an INSERT in a savepoint: the table's key decides who gets an address. Finding one costs
+the same at ten used addresses as at sixty thousand: some addresses drawn from the pools are looked
+up at once, and only where all of them are taken does SQL look for a gap.
+"""
+
+import ipaddress
+import secrets
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import delete, exists, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, aliased
+
+from controller.core.network_faults import (
+    InvalidIpForNetwork,
+    InvalidIpForSubnet,
+    IpAddressGenerationFailure,
+    IpAddressInUse,
+)
+from controller.db.models import IPAllocation, Subnet
+
+# Drawn at once. With 92 of 100 addresses taken, all of 64 are taken once in 200 tries.
+PROBES = 64
+# Pools this small are looked through whole, which finds a gap for sure.
+SMALL_POOL = 256
+# Others may take what was found free just before; each such race costs a try.
+TRIES = 20
+
+_random = secrets.SystemRandom()
+
+
+def parse(text: str, what: str) -> ipaddress.IPv4Address:
+    """Return `text` as an address; `what` names it in the refusal."""
+    try:
+        return ipaddress.IPv4Address(text)
+    except ValueError as error:
+        raise InvalidIpForSubnet(f"'{text}' is not an IPv4 address ({what}): {error}.") from error
+
+
+def subnet_of(subnets: Iterable[Subnet], ip_address: str, network_id: str) -> Subnet:
+    """Return the one of the network's `subnets` that has `ip_address`."""
+    address = parse(ip_address, "fixed_ips")
+    for subnet in subnets:
+        if address in ipaddress.IPv4Network(subnet.cidr):
+            return subnet
+    raise InvalidIpForNetwork(
+        f"IP address {ip_address} is not a valid IP for any of the subnets on network {network_id}."
+        " Choose one of a subnet's range."
+    )
+
+
+def check_usable(subnet: Subnet, ip_address: str) -> str:
+    """Return `ip_address` in its plain form; refuse one that no port in `subnet` can have."""
+    address, network = parse(ip_address, "fixed_ips"), ipaddress.IPv4Network(subnet.cidr)
+    if address not in network:
+        raise InvalidIpForSubnet(
+            f"IP address {address} is not a valid IP for subnet {subnet.id} ({subnet.cidr})."
+        )
+    if address in (network.network_address, network.broadcast_address):
+        raise InvalidIpForSubnet(
+            f"IP address {address} is the network or broadcast address of subnet {subnet.id} "
+            f"({subnet.cidr}). Choose one between them."
+        )
+    if str(address) == subnet.gateway_ip:
+        raise IpAddressInUse(
+            f"IP address {address} is the gateway of subnet {subnet.id}. Choose another."
+        )
+    return str(address)
+
+
+def take(session: Session, subnet: Subnet, port_id: str, ip_address: str) -> IPAllocation:
+    """Give the port this very address, inside or outside of the pools, or raise IpAddressInUse."""
+    address = check_usable(subnet, ip_address)
+    taken = _insert(session, subnet, port_id, _position(subnet, address))
+    if taken is None:
+        raise IpAddressInUse(
+            f"Unable to complete operation for network {subnet.network_id}. The IP address "
+            f"{address} is in use. Choose another, or leave it out to be given one."
+        )
+    return taken
+
+
+def allocate(session: Session, subnet: Subnet, port_id: str) -> IPAllocation:
+    """Give the port a free address of the subnet's pools, or raise IpAddressGenerationFailure."""
+    for _ in range(TRIES):
+        position = find_free(session, subnet)
+        if position is None:
+            break
+        taken = _insert(session, subnet, port_id, position)
+        if taken is not None:
+            return taken
+    raise IpAddressGenerationFailure(
+        f"No more IP addresses available on subnet {subnet.id} of network {subnet.network_id}. "
+        "Delete ports that nobody needs, or widen its allocation pools."
+    )
+
+
+def allocate_first(session: Session, subnet: Subnet, port_id: str) -> IPAllocation:
+    """Give the port the first address of the pools if it is free, else any."""
+    pools = _ranges(subnet)
+    taken = _insert(session, subnet, port_id, pools[0][0]) if pools else None
+    return taken or allocate(session, subnet, port_id)
+
+
+def allocate_on(session: Session, subnets: Sequence[Subnet], port_id: str) -> IPAllocation:
+    """Give the port an address of the first of a network's `subnets` that has one left."""
+    failure: IpAddressGenerationFailure | None = None
+    for subnet in subnets:
+        try:
+            return allocate(session, subnet, port_id)
+        except IpAddressGenerationFailure as error:
+            failure = failure or error
+    assert failure is not None  # noqa: S101 -- callers have a subnet at least
+    raise failure
+
+
+def find_free(session: Session, subnet: Subnet) -> int | None:
+    """Return the position of an address in the pools that nobody has, None when there is none."""
+    ranges = _ranges(subnet)
+    size = sum(last - first + 1 for first, last in ranges)
+    if size == 0:
+        return None
+    if size <= SMALL_POOL:
+        whole = [position for first, last in ranges for position in range(first, last + 1)]
+        return _first_free(session, subnet.id, _random.sample(whole, len(whole)))
+    drawn = [_nth(ranges, index) for index in _random.sample(range(size), PROBES)]
+    found = _first_free(session, subnet.id, drawn)
+    return found if found is not None else _find_gap(session, subnet.id, ranges, drawn[0])
+
+
+def release(session: Session, port_ids: Sequence[str]) -> None:
+    """Free all addresses of these ports."""
+    session.execute(delete(IPAllocation).where(IPAllocation.port_id.in_(port_ids)))
+
+
+def _insert(session: Session, subnet: Subnet, port_id: str, position: int) -> IPAllocation | None:
+    """Return the allocation, or None when somebody has the address."""
+    base = ipaddress.IPv4Network(subnet.cidr).network_address
+    allocation = IPAllocation(
+        subnet_id=subnet.id, ip_address=str(base + position), position=position, port_id=port_id
+    )
+    try:
+        with session.begin_nested():
+            session.add(allocation)
+    except IntegrityError:
+        return None
+    return allocation
+
+
+def _position(subnet: Subnet, address: str) -> int:
+    network = ipaddress.IPv4Network(subnet.cidr)
+    return int(ipaddress.IPv4Address(address)) - int(network.network_address)
+
+
+def _ranges(subnet: Subnet) -> list[tuple[int, int]]:
+    """Return the pools as (first, last) positions."""
+    return sorted(
+        (_position(subnet, pool["start"]), _position(subnet, pool["end"]))
+        for pool in subnet.allocation_pools
+    )
+
+
+def _nth(ranges: Sequence[tuple[int, int]], index: int) -> int:
+    """Return the position of the pools' `index`-th address."""
+    for first, last in ranges:
+        if index <= last - first:
+            return first + index
+        index -= last - first + 1
+    raise IndexError(index)
+
+
+def _first_free(session: Session, subnet_id: str, positions: Sequence[int]) -> int | None:
+    taken = set(
+        session.scalars(
+            select(IPAllocation.position).where(
+                IPAllocation.subnet_id == subnet_id, IPAllocation.position.in_(positions)
+            )
+        )
+    )
+    return next((position for position in positions if position not in taken), None)
+
+
+def _find_gap(
+    session: Session, subnet_id: str, ranges: Sequence[tuple[int, int]], start: int
+) -> int | None:
+    """Return a free position, looking upward from `start` first so that racers spread out."""
+    above = [(max(first, start), last) for first, last in ranges if last >= start]
+    below = [(first, min(last, start - 1)) for first, last in ranges if first < start]
+    for first, last in above + below:
+        free = _first_free(session, subnet_id, [first])
+        if free is None:
+            free = _end_of_run(session, subnet_id, first, last)
+        if free is not None:
+            return free
+    return None
+
+
+def _end_of_run(session: Session, subnet_id: str, first: int, last: int) -> int | None:
+    """Return the first free position above a taken one, between `first` and `last`."""
+    taken, following = IPAllocation, aliased(IPAllocation)
+    before = session.scalar(
+        select(taken.position)
+        .where(
+            taken.subnet_id == subnet_id,
+            taken.position >= first,
+            taken.position < last,
+            ~exists().where(
+                following.subnet_id == subnet_id, following.position == taken.position + 1
+            ),
+        )
+        .order_by(taken.position)
+        .limit(1)
+    )
+    return None if before is None else before + 1

@@ -1,0 +1,162 @@
+"""What plays are told of a server's networks: networks, ports, groups with rules, and members."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from controller.core import port_records, security_groups
+from controller.core.security_group_rules import ICMP, ICMPV6, protocol_number
+from controller.db.models import (
+    IPAllocation,
+    Network,
+    Port,
+    PortSecurityGroup,
+    SecurityGroupRule,
+    Subnet,
+)
+
+
+def for_servers(session: Session, server_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return per server the keys networks, ports, security_groups and remote_group_members.
+
+    Their shapes are those of the playbooks' arguments. A fixed number of statements, and always
+    in the same order, so that a second run with the same state changes nothing.
+    """
+    ports = session.scalars(
+        select(Port)
+        .where(
+            Port.device_id.in_(server_ids),
+            Port.device_owner.startswith(port_records.SERVER_OWNER),
+        )
+        .order_by(Port.device_position, Port.id)
+    ).all()
+    port_ids = [port.id for port in ports]
+    networks = _networks(session, {port.network_id for port in ports})
+    groups_of_port = security_groups.of_ports(session, port_ids)
+    fixed_ips = port_records.fixed_ips_of(session, port_ids)
+    rules = security_groups.rules_of(
+        session, {group_id for group_ids in groups_of_port.values() for group_id in group_ids}
+    )
+    members = _members(
+        session,
+        {rule.remote_group_id for each in rules.values() for rule in each if rule.remote_group_id},
+    )
+    arguments = {}
+    for server_id in server_ids:
+        own = [port for port in ports if port.device_id == server_id]
+        described = [
+            _port(port, networks[port.network_id], fixed_ips[port.id], groups_of_port[port.id])
+            for port in own
+        ]
+        group_ids = sorted({group for port in described for group in port["security_groups"]})
+        remote = {rule.remote_group_id for each in group_ids for rule in rules[each]}
+        arguments[server_id] = {
+            "networks": [
+                _without_state(networks[network_id])
+                for network_id in dict.fromkeys(port.network_id for port in own)
+            ],
+            "ports": described,
+            "security_groups": [
+                {"id": group_id, "rules": [_rule(rule) for rule in rules[group_id]]}
+                for group_id in group_ids
+            ],
+            "remote_group_members": {
+                group_id: members.get(group_id, []) for group_id in sorted(filter(None, remote))
+            },
+        }
+    return arguments
+
+
+def _networks(session: Session, network_ids: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Return networks as plays know them, with `admin_state_up` beside."""
+    networks: dict[str, dict[str, Any]] = {
+        network.id: {
+            "id": network.id,
+            "name": network.name,
+            "mtu": network.mtu,
+            "physical_network": network.physical_network,
+            "subnets": [],
+            "admin_state_up": network.admin_state_up,
+        }
+        for network in session.scalars(select(Network).where(Network.id.in_(network_ids)))
+    }
+    for subnet in session.scalars(
+        select(Subnet)
+        .where(Subnet.network_id.in_(network_ids))
+        .order_by(Subnet.created_at, Subnet.id)
+    ):
+        networks[subnet.network_id]["subnets"].append(_subnet(subnet))
+    return networks
+
+
+def _without_state(network: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in network.items() if name != "admin_state_up"}
+
+
+def _subnet(subnet: Subnet) -> dict[str, Any]:
+    return {
+        "id": subnet.id,
+        "cidr": subnet.cidr,
+        "gateway_ip": subnet.gateway_ip,
+        "dhcp_ip": subnet.dhcp_ip,
+        "gateway_served": subnet.gateway_served,
+        "dns_nameservers": subnet.dns_nameservers,
+        "host_routes": subnet.host_routes,
+    }
+
+
+def _port(
+    port: Port, network: dict[str, Any], fixed_ips: Sequence[IPAllocation], group_ids: list[str]
+) -> dict[str, Any]:
+    """Return a port. One that is set down is filtered and has no group: all is shut."""
+    up = port.admin_state_up and network["admin_state_up"]
+    return {
+        "id": port.id,
+        "network_id": port.network_id,
+        "mac_address": port.mac_address,
+        "fixed_ips": [
+            {"subnet_id": each.subnet_id, "ip_address": each.ip_address} for each in fixed_ips
+        ],
+        "port_security_enabled": port.port_security_enabled or not up,
+        "allowed_address_pairs": port.allowed_address_pairs if up else [],
+        "security_groups": group_ids if up and port.port_security_enabled else [],
+    }
+
+
+def _rule(rule: SecurityGroupRule) -> dict[str, Any]:
+    return {
+        "id": rule.id,
+        "direction": rule.direction,
+        "ethertype": rule.ethertype,
+        "protocol": _protocol(rule),
+        "port_range_min": rule.port_range_min,
+        "port_range_max": rule.port_range_max,
+        "remote_ip_prefix": rule.remote_ip_prefix,
+        "remote_group_id": rule.remote_group_id,
+    }
+
+
+def _protocol(rule: SecurityGroupRule) -> str | None:
+    """Return tcp, udp, icmp, a number as text, or None; ICMP of an IPv6 rule is number 58."""
+    number = protocol_number(rule.protocol)
+    if number is None or rule.protocol is None:
+        return None
+    if number == ICMP and rule.ethertype == "IPv6":
+        number = ICMPV6
+    by_number = {6: "tcp", 17: "udp", ICMP: "icmp"}
+    return by_number.get(number, str(number))
+
+
+def _members(session: Session, group_ids: Collection[str]) -> dict[str, list[str]]:
+    """Return each group's addresses: those of its ports that are on a host now."""
+    members: dict[str, set[str]] = {group_id: set() for group_id in group_ids}
+    for group_id, ip_address in session.execute(
+        select(PortSecurityGroup.security_group_id, IPAllocation.ip_address)
+        .join(Port, Port.id == PortSecurityGroup.port_id)
+        .join(IPAllocation, IPAllocation.port_id == Port.id)
+        .where(PortSecurityGroup.security_group_id.in_(group_ids), Port.host_id.is_not(None))
+    ):
+        members[group_id].add(ip_address)
+    return {group_id: sorted(found) for group_id, found in members.items()}

@@ -1,0 +1,166 @@
+"""What the Network API refuses, one class per cause, named as Neutron names its error types.
+
+The Network dialect shows the class's name as the fault's `type`; other dialects show the status.
+"""
+
+from controller.errors import BadRequest, Conflict, Forbidden, InUse, NotFound
+
+
+class NetworkNotFound(NotFound):
+    """Absent, or another project's and neither shared nor external."""
+
+
+class SubnetNotFound(NotFound):
+    pass
+
+
+class PortNotFound(NotFound):
+    pass
+
+
+class SecurityGroupNotFound(NotFound):
+    pass
+
+
+class SecurityGroupRuleNotFound(NotFound):
+    pass
+
+
+class ExtensionNotFound(NotFound):
+    pass
+
+
+class InvalidInput(BadRequest):
+    """A value that fits its schema but not what it is about: an address outside of its subnet."""
+
+
+class InvalidIpForNetwork(BadRequest):
+    """None of the network's subnets has this address."""
+
+
+class InvalidIpForSubnet(BadRequest):
+    pass
+
+
+class InvalidAllocationPool(BadRequest):
+    pass
+
+
+class OutOfBoundsAllocationPool(BadRequest):
+    pass
+
+
+class PortSecurityAndIPRequiredForSecurityGroups(BadRequest):
+    """Groups mean nothing on a port that isn't filtered."""
+
+
+class SecurityGroupInvalidProtocol(BadRequest):
+    pass
+
+
+class SecurityGroupInvalidPortRange(BadRequest):
+    pass
+
+
+class SecurityGroupInvalidIcmpValue(BadRequest):
+    pass
+
+
+class SecurityGroupMissingIcmpType(BadRequest):
+    pass
+
+
+class SecurityGroupProtocolRequiredWithPorts(BadRequest):
+    pass
+
+
+class SecurityGroupRemoteGroupAndRemoteIpPrefix(BadRequest):
+    pass
+
+
+class SecurityGroupRuleParameterConflict(BadRequest):
+    pass
+
+
+class NetworkInUse(InUse):
+    pass
+
+
+class SubnetInUse(InUse):
+    pass
+
+
+class PortInUse(InUse):
+    """A server has the port."""
+
+
+class PortBound(InUse):
+    """The port works on a host now, which this change would contradict."""
+
+
+class ServicePortInUse(InUse):
+    """The port is the network's own, and goes with what it serves."""
+
+
+class SecurityGroupInUse(InUse):
+    pass
+
+
+class PortSecurityPortHasSecurityGroup(InUse):
+    """Filtering can't be turned off while the port has groups."""
+
+
+class AddressPairAndPortSecurityRequired(Conflict):
+    """Address pairs mean nothing on a port that isn't filtered."""
+
+
+class FlatNetworkInUse(Conflict):
+    """Another network holds this physical network."""
+
+
+class IpAddressInUse(Conflict):
+    pass
+
+
+class MacAddressInUse(Conflict):
+    pass
+
+
+class IpAddressGenerationFailure(Conflict):
+    """Every address of the pools is taken."""
+
+
+class MacAddressGenerationFailure(Conflict):
+    pass
+
+
+class OverlappingAllocationPools(Conflict):
+    pass
+
+
+class GatewayConflictWithAllocationPools(Conflict):
+    pass
+
+
+class SecurityGroupDefaultAlreadyExists(Conflict):
+    pass
+
+
+class SecurityGroupCannotRemoveDefault(Conflict):
+    pass
+
+
+class SecurityGroupCannotUpdateDefault(Conflict):
+    pass
+
+
+class SecurityGroupRuleExists(Conflict):
+    pass
+
+
+class OverQuota(Conflict):
+    """The project has as many of something as its quota allows."""
+
+
+class NotAuthorized(Forbidden):
+    """The network may be seen, but this caller may not put a port on it."""

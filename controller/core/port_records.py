@@ -1,0 +1,324 @@
+"""Ports as the Network API writes them. What servers need of ports is in `core.ports`."""
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, or_, select, true
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from controller.core import (
+    addresses,
+    macs,
+    network_quotas,
+    networks,
+    port_updates,
+    security_groups,
+    subnets,
+)
+from controller.core.context import Context
+from controller.core.network_faults import (
+    AddressPairAndPortSecurityRequired,
+    InvalidInput,
+    NotAuthorized,
+    PortBound,
+    PortInUse,
+    PortNotFound,
+    PortSecurityAndIPRequiredForSecurityGroups,
+    PortSecurityPortHasSecurityGroup,
+    ServicePortInUse,
+)
+from controller.db.models import IPAllocation, Network, Port, PortSecurityGroup, Subnet
+from controller.settings import Settings
+
+SERVER_OWNER = "compute:"
+SERVICE_OWNER = "network:"
+
+
+def visible(context: Context) -> ColumnElement[bool]:
+    """Return the condition on Port rows: the caller's own, and those on the caller's networks."""
+    if context.is_admin:
+        return true()
+    own_networks = select(Network.id).where(Network.project_id == context.project_id)
+    return or_(Port.project_id == context.project_id, Port.network_id.in_(own_networks))
+
+
+def get(session: Session, context: Context, port_id: str) -> Port:
+    """Return a port that the caller may see, or raise PortNotFound."""
+    port = session.scalar(select(Port).where(Port.id == port_id, visible(context)))
+    if port is None:
+        raise PortNotFound(
+            f"Port {port_id} could not be found. Check the id and the project in use."
+        )
+    return port
+
+
+def create(
+    session: Session,
+    settings: Settings,
+    context: Context,
+    network: Network,
+    project_id: str,
+    values: Mapping[str, Any],
+) -> Port:
+    """Return a new port of `project_id` on `network`, with its addresses and groups.
+
+    `values` has columns of Port and, if wanted, `fixed_ips` ([{subnet_id, ip_address}], each with
+    one or both; absent means one address) and `security_groups` (ids; absent means the default).
+    """
+    if not networks.usable(context, network):
+        raise NotAuthorized(
+            f"Not authorized to put ports on network {network.id}: it is external and not shared. "
+            "Use another network."
+        )
+    network_quotas.check(session, settings, project_id, "port")
+    port = Port(
+        **{name: value for name, value in values.items() if name not in LINKS},
+        network_id=network.id,
+        project_id=project_id,
+    )
+    if port.port_security_enabled is None:
+        port.port_security_enabled = network.port_security_enabled
+    if port.mac_address:
+        port.mac_address = macs.parse(port.mac_address)
+    group_ids = _groups_for(session, context, port, values.get("security_groups"))
+    macs.insert_with_mac(session, port)
+    if values.get("allowed_address_pairs"):
+        port.allowed_address_pairs = _pairs(port, values["allowed_address_pairs"])
+    _give_addresses(session, network, port, values.get("fixed_ips"))
+    session.add_all(
+        PortSecurityGroup(port_id=port.id, security_group_id=group_id) for group_id in group_ids
+    )
+    session.flush()
+    return port
+
+
+LINKS = ("fixed_ips", "security_groups", "allowed_address_pairs")
+
+
+def _groups_for(
+    session: Session, context: Context, port: Port, wanted: Sequence[str] | None
+) -> list[str]:
+    """Return the groups of a new port: those asked for, or the default one of its project."""
+    if wanted is not None:
+        if wanted and not port.port_security_enabled:
+            raise _filtering_needed(port)
+        return security_groups.check_all(session, context, wanted)
+    if not port.port_security_enabled or port.device_owner.startswith(SERVICE_OWNER):
+        return []
+    return [security_groups.ensure_default(session, port.project_id).id]
+
+
+def _filtering_needed(port: Port) -> PortSecurityAndIPRequiredForSecurityGroups:
+    return PortSecurityAndIPRequiredForSecurityGroups(
+        f"Security groups cannot be given to port {port.id or ''} without port security. Set "
+        "port_security_enabled, or leave the groups out."
+    )
+
+
+def _pairs(port: Port, wanted: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """Return address pairs in plain form, with the port's own MAC address where none is named."""
+    if not port.port_security_enabled:
+        raise AddressPairAndPortSecurityRequired(
+            f"Address pairs cannot be given to port {port.id} without port security. Set "
+            "port_security_enabled, or leave them out."
+        )
+    pairs = []
+    for pair in wanted:
+        try:
+            allowed = ipaddress.IPv4Network(pair["ip_address"], strict=False)
+        except ValueError as error:
+            raise InvalidInput(
+                f"'{pair['ip_address']}' is not an IPv4 address or range (allowed_address_pairs): "
+                f"{error}."
+            ) from error
+        text = str(allowed) if "/" in pair["ip_address"] else str(allowed.network_address)
+        mac = macs.parse(pair.get("mac_address") or port.mac_address)
+        pairs.append({"ip_address": text, "mac_address": mac})
+    return [pair for index, pair in enumerate(pairs) if pair not in pairs[:index]]
+
+
+def _give_addresses(
+    session: Session,
+    network: Network,
+    port: Port,
+    wanted: Sequence[Mapping[str, str]] | None,
+) -> None:
+    """Take the addresses asked for; with None, one of any subnet, if the network has one."""
+    available = subnets.of_network(session, network.id)
+    if wanted is None:
+        if available:
+            addresses.allocate_on(session, available, port.id)
+        return
+    # Named ones first, so that they can't be given away by the others.
+    for fixed_ip in sorted(wanted, key=lambda fixed_ip: "ip_address" not in fixed_ip):
+        _give_address(session, network, available, port, fixed_ip)
+
+
+def _give_address(
+    session: Session,
+    network: Network,
+    available: Sequence[Subnet],
+    port: Port,
+    fixed_ip: Mapping[str, str],
+) -> None:
+    subnet_id, ip_address = fixed_ip.get("subnet_id"), fixed_ip.get("ip_address")
+    if subnet_id is None:
+        assert ip_address is not None  # noqa: S101 -- the schema asks for one of both
+        subnet = addresses.subnet_of(available, ip_address, network.id)
+    else:
+        subnet = _subnet_named(available, network, subnet_id)
+    if ip_address is None:
+        addresses.allocate(session, subnet, port.id)
+    else:
+        addresses.take(session, subnet, port.id, ip_address)
+
+
+def _subnet_named(available: Sequence[Subnet], network: Network, subnet_id: str) -> Subnet:
+    for subnet in available:
+        if subnet.id == subnet_id:
+            return subnet
+    raise InvalidInput(
+        f"Invalid input for operation: network {network.id} has no subnet {subnet_id}. Choose one "
+        f"of its own: {', '.join(subnet.id for subnet in available) or 'there is none yet'}."
+    )
+
+
+def update(
+    session: Session, context: Context, network: Network, port: Port, values: Mapping[str, Any]
+) -> Port:
+    """Change a port; hosts are told of what filters it. See `create` for `values`.
+
+    What a running guest was told at its start (addresses, MAC, the server itself) changes only
+    while the port is on no host: raises PortBound or PortInUse.
+    """
+    _check_bound(port, values)
+    groups_before = security_groups.of_ports(session, [port.id])[port.id]
+    for name, value in values.items():
+        if name not in (*LINKS, "mac_address"):
+            setattr(port, name, value)
+    if "mac_address" in values:
+        _change_mac(session, port, macs.parse(values["mac_address"]))
+    if "security_groups" in values:
+        _change_groups(session, context, port, groups_before, values["security_groups"])
+    elif groups_before and not port.port_security_enabled:
+        raise PortSecurityPortHasSecurityGroup(
+            f"Port {port.id} has security groups. Cannot disable port security until they are "
+            "taken off: send an empty security_groups along."
+        )
+    if "allowed_address_pairs" in values:
+        wanted = values["allowed_address_pairs"]
+        port.allowed_address_pairs = _pairs(port, wanted) if wanted else []
+    elif port.allowed_address_pairs and not port.port_security_enabled:
+        raise AddressPairAndPortSecurityRequired(
+            f"Port {port.id} has address pairs. Cannot disable port security until they are taken "
+            "off: send an empty allowed_address_pairs along."
+        )
+    if "fixed_ips" in values:
+        _change_addresses(session, network, port, values["fixed_ips"])
+    port.revision_number += 1
+    session.flush()
+    port_updates.ports_changed(session, [port], context)
+    return port
+
+
+def _check_bound(port: Port, values: Mapping[str, Any]) -> None:
+    if port.host_id is not None:
+        for name in ("mac_address", "fixed_ips"):
+            if name in values:
+                raise PortBound(
+                    f"Unable to complete operation on port {port.id}: {name} cannot change while "
+                    "its server has it. Delete the server, or give it another port."
+                )
+    if port.device_owner.startswith(SERVER_OWNER):
+        for name in ("device_id", "device_owner"):
+            if name in values and values[name] != getattr(port, name):
+                raise PortInUse(
+                    f"Unable to complete operation on port {port.id}: {name} cannot change while "
+                    f"server {port.device_id} has it. Delete the server first."
+                )
+
+
+def _change_mac(session: Session, port: Port, mac_address: str) -> None:
+    try:
+        with session.begin_nested():
+            port.mac_address = mac_address
+    except IntegrityError as error:
+        raise macs.in_use(port.network_id, mac_address) from error
+
+
+def _change_groups(
+    session: Session, context: Context, port: Port, before: Sequence[str], wanted: Sequence[str]
+) -> None:
+    if wanted and not port.port_security_enabled:
+        raise _filtering_needed(port)
+    # What the port has already may stay, also where an admin gave it another project's.
+    new = [group_id for group_id in dict.fromkeys(wanted) if group_id not in before]
+    added = security_groups.check_all(session, context, new) if new else []
+    dropped = [group_id for group_id in before if group_id not in wanted]
+    session.execute(
+        delete(PortSecurityGroup).where(
+            PortSecurityGroup.port_id == port.id, PortSecurityGroup.security_group_id.in_(dropped)
+        )
+    )
+    session.add_all(PortSecurityGroup(port_id=port.id, security_group_id=each) for each in added)
+    session.flush()
+    if port.host_id is not None:
+        port_updates.members_changed(session, [*added, *dropped], context)
+
+
+def _change_addresses(
+    session: Session, network: Network, port: Port, wanted: Sequence[Mapping[str, str]]
+) -> None:
+    """Give the port the addresses asked for; it keeps those of its present ones that fit."""
+    present = list(session.scalars(select(IPAllocation).where(IPAllocation.port_id == port.id)))
+    missing = []
+    for fixed_ip in sorted(wanted, key=lambda fixed_ip: "ip_address" not in fixed_ip):
+        kept = next((held for held in present if _fits(held, fixed_ip)), None)
+        if kept is None:
+            missing.append(fixed_ip)
+        else:
+            present.remove(kept)
+    for held in present:
+        session.delete(held)
+    session.flush()
+    _give_addresses(session, network, port, missing)
+
+
+def _fits(held: IPAllocation, fixed_ip: Mapping[str, str]) -> bool:
+    return all(getattr(held, name) == value for name, value in fixed_ip.items())
+
+
+def remove(session: Session, port: Port) -> None:
+    """Delete a port and free its addresses; raises PortInUse while a server has it."""
+    if port.device_owner == networks.DHCP_OWNER:
+        raise ServicePortInUse(
+            f"Port {port.id} cannot be deleted directly via the port API: it is that of the DHCP "
+            "server of its subnet. Turn off enable_dhcp, or delete the subnet."
+        )
+    if port.device_owner.startswith(SERVER_OWNER) and port.device_id:
+        raise PortInUse(
+            f"Port {port.id} is in use by server {port.device_id}. Delete the server first."
+        )
+    erase(session, [port.id])
+
+
+def erase(session: Session, port_ids: Sequence[str]) -> None:
+    """Delete ports with their addresses and groups, whoever uses them."""
+    addresses.release(session, port_ids)
+    session.execute(delete(PortSecurityGroup).where(PortSecurityGroup.port_id.in_(port_ids)))
+    session.execute(delete(Port).where(Port.id.in_(port_ids)))
+
+
+def fixed_ips_of(session: Session, port_ids: Sequence[str]) -> dict[str, list[IPAllocation]]:
+    """Return each port's addresses, lowest first, in one statement."""
+    found: dict[str, list[IPAllocation]] = {port_id: [] for port_id in port_ids}
+    allocations = session.scalars(
+        select(IPAllocation)
+        .where(IPAllocation.port_id.in_(port_ids))
+        .order_by(IPAllocation.subnet_id, IPAllocation.position)
+    )
+    for allocation in allocations:
+        found[allocation.port_id].append(allocation)
+    return found

@@ -1,0 +1,307 @@
+"""What servers need of ports: having them made, bound to a host, and let go.
+
+Ports as the Network API writes them are in `core.port_records`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.orm import Session
+
+from controller.core import port_records, port_updates, security_groups, subnets
+from controller.core.context import Context
+from controller.core.network_faults import InvalidInput, NetworkNotFound, PortInUse, PortNotFound
+from controller.db.models import (
+    IPAllocation,
+    Network,
+    Port,
+    PortSecurityGroup,
+    SecurityGroup,
+    Server,
+)
+from controller.errors import BadRequest, Conflict, Forbidden
+from controller.settings import Settings
+
+Requested = Sequence[Mapping[str, Any]] | Literal["auto", "none"] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerPort:
+    """A port as its server shows it. `addresses` are (address, IP version), lowest first."""
+
+    port: Port
+    network_id: str
+    network_name: str
+    addresses: list[tuple[str, int]]
+    security_group_names: list[str]
+
+
+def prepare_for_server(
+    session: Session,
+    settings: Settings,
+    context: Context,
+    server: Server,
+    requested: Requested,
+    security_group_names: Sequence[str],
+) -> list[Port]:
+    """Return the ports of a new server in the order asked for, made or taken over for it.
+
+    `requested` is as the Compute API has it: {"uuid": network}, {"uuid", "fixed_ip"} or
+    {"port": id} each; None, an empty list and "auto" mean the project's only usable network.
+    `security_group_names` are names or ids, for the ports made here; empty means the default.
+    Raises BadRequest for what isn't there (as Nova does), Conflict for what is taken or ambiguous.
+    """
+    if requested == "none":
+        return []
+    items = requested if requested and not isinstance(requested, str) else None
+    if items is None:
+        network = _only_network(session, server.project_id, demanded=requested == "auto")
+        if network is None:
+            return []
+        items = [{"uuid": network.id}]
+    group_ids = _resolve_groups(session, server.project_id, security_group_names)
+    ports = [_prepare(session, settings, context, server, item, group_ids) for item in items]
+    if len({port.id for port in ports}) < len(ports):
+        raise BadRequest("The same port was asked for twice. Name each port once.")
+    for position, port in enumerate(ports):
+        port.device_id = server.id
+        port.device_owner = (
+            f"{port_records.SERVER_OWNER}{server.availability_zone or settings.availability_zone}"
+        )
+        port.device_position = position
+        port.revision_number += 1
+    session.flush()
+    return ports
+
+
+def _only_network(session: Session, project_id: str, *, demanded: bool) -> Network | None:
+    """Return the one network that the project can use, None when there is none."""
+    found = session.scalars(
+        select(Network)
+        .where(or_(Network.project_id == project_id, Network.shared))
+        .order_by(Network.id)
+        .limit(2)
+    ).all()
+    if len(found) > 1:
+        raise Conflict("Multiple possible networks found, use a Network ID to be more specific.")
+    if not found and demanded:
+        raise BadRequest(
+            f"Unable to automatically allocate a network for project {project_id}: it has none and "
+            "none is shared. Make one, or ask for 'none'."
+        )
+    return found[0] if found else None
+
+
+def _resolve_groups(session: Session, project_id: str, names: Sequence[str]) -> list[str]:
+    """Return the ids of the project's groups that go by these names or ids."""
+    wanted = list(dict.fromkeys(names)) or [security_groups.DEFAULT]
+    default = security_groups.ensure_default(session, project_id)
+    known = session.execute(
+        select(SecurityGroup.id, SecurityGroup.name).where(
+            SecurityGroup.project_id == project_id,
+            or_(SecurityGroup.id.in_(wanted), SecurityGroup.name.in_(wanted)),
+        )
+    ).all()
+    found = []
+    for name in wanted:
+        matches = [row.id for row in known if name in (row.id, row.name)]
+        if name == security_groups.DEFAULT:
+            matches = [default.id]
+        if not matches:
+            raise BadRequest(f"Security group {name} not found for project {project_id}.")
+        if len(matches) > 1:
+            raise Conflict(
+                f"Multiple security groups found matching '{name}'. Use an ID to be more specific."
+            )
+        found.append(matches[0])
+    return list(dict.fromkeys(found))
+
+
+def _prepare(
+    session: Session,
+    settings: Settings,
+    context: Context,
+    server: Server,
+    item: Mapping[str, Any],
+    group_ids: Sequence[str],
+) -> Port:
+    if item.get("port"):
+        return _take_over(session, context, server, item["port"])
+    try:
+        network = _network(session, context, server.project_id, item["uuid"])
+    except NetworkNotFound as error:
+        raise BadRequest(error.message) from error
+    values: dict[str, Any] = {"made_by_server": True}
+    if item.get("fixed_ip"):
+        if not context.may_see(network.project_id):
+            raise Forbidden(
+                f"Policy doesn't allow a fixed IP to be chosen on network {network.id}, which is "
+                "another project's. Leave it out to be given one."
+            )
+        values["fixed_ips"] = [{"ip_address": item["fixed_ip"]}]
+    if network.port_security_enabled:
+        if not subnets.of_network(session, network.id):
+            raise BadRequest(
+                f"Network {network.id} requires a subnet in order to boot instances on. Make one."
+            )
+        values["security_groups"] = group_ids
+    return port_records.create(session, settings, context, network, server.project_id, values)
+
+
+def _network(session: Session, context: Context, project_id: str, network_id: str) -> Network:
+    """Return a network that servers of this project may be on."""
+    network = session.get(Network, network_id)
+    seen = network is not None and (
+        context.may_see(network.project_id)
+        or network.project_id == project_id
+        or network.shared
+        or network.external
+    )
+    if network is None or not seen:
+        raise NetworkNotFound(
+            f"Network {network_id} could not be found. Check the id and the project in use."
+        )
+    if network.external and not network.shared and not context.may_see(network.project_id):
+        raise Forbidden(
+            f"It is not allowed to create an interface on external network {network_id}, which is "
+            "not shared. Use another network."
+        )
+    return network
+
+
+def _take_over(session: Session, context: Context, server: Server, port_id: str) -> Port:
+    """Return a port that was there before, refused unless this server can have it."""
+    try:
+        port = port_records.get(session, context, port_id)
+    except PortNotFound as error:
+        raise BadRequest(error.message) from error
+    if port.project_id != server.project_id and not context.is_admin:
+        raise BadRequest(f"Port {port_id} is not usable for server {server.id}: not the project's.")
+    # The row is locked where the database can, so that of two servers one gets it.
+    session.refresh(port, with_for_update=True)
+    if port.device_id or port.device_owner:
+        raise PortInUse(
+            f"Port {port_id} is still in use"
+            f"{' by ' + port.device_id if port.device_id else ''}. Choose another port."
+        )
+    if port.port_security_enabled and not session.scalar(
+        select(IPAllocation.ip_address).where(IPAllocation.port_id == port_id).limit(1)
+    ):
+        raise InvalidInput(f"Port {port_id} requires a FixedIP in order to be used. Give it one.")
+    return port
+
+
+def of_servers(session: Session, server_ids: Sequence[str]) -> dict[str, list[ServerPort]]:
+    """Return each server's ports in the order of its interfaces, in three statements."""
+    found: dict[str, list[ServerPort]] = {server_id: [] for server_id in server_ids}
+    mine = (
+        Port.device_id.in_(server_ids),
+        Port.device_owner.startswith(port_records.SERVER_OWNER),
+    )
+    addresses: dict[str, list[tuple[str, int]]] = {}
+    for port_id, ip_address in session.execute(
+        select(IPAllocation.port_id, IPAllocation.ip_address)
+        .join(Port, Port.id == IPAllocation.port_id)
+        .where(*mine)
+        .order_by(IPAllocation.subnet_id, IPAllocation.position)
+    ):
+        addresses.setdefault(port_id, []).append((ip_address, 4))
+    names: dict[str, list[str]] = {}
+    for port_id, name in session.execute(
+        select(PortSecurityGroup.port_id, SecurityGroup.name)
+        .join(SecurityGroup, SecurityGroup.id == PortSecurityGroup.security_group_id)
+        .join(Port, Port.id == PortSecurityGroup.port_id)
+        .where(*mine)
+        .order_by(SecurityGroup.name, SecurityGroup.id)
+    ):
+        names.setdefault(port_id, []).append(name)
+    for port, network_name in session.execute(
+        select(Port, Network.name)
+        .join(Network, Network.id == Port.network_id)
+        .where(*mine)
+        .order_by(Port.device_position, Port.id)
+    ):
+        found[port.device_id].append(
+            ServerPort(
+                port,
+                port.network_id,
+                network_name,
+                addresses.get(port.id, []),
+                names.get(port.id, []),
+            )
+        )
+    return found
+
+
+def _of_server(session: Session, server_id: str) -> list[Port]:
+    return list(
+        session.scalars(
+            select(Port).where(
+                Port.device_id == server_id,
+                Port.device_owner.startswith(port_records.SERVER_OWNER),
+            )
+        )
+    )
+
+
+def _groups_of(session: Session, ports: Sequence[Port]) -> set[str]:
+    return set(
+        session.scalars(
+            select(PortSecurityGroup.security_group_id).where(
+                PortSecurityGroup.port_id.in_([port.id for port in ports])
+            )
+        )
+    )
+
+
+def bind(session: Session, server_id: str, host_id: str) -> None:
+    """Bind the server's ports to a host; other hosts learn of the groups' new members.
+
+    The host itself learns of them by the play that plugs the ports in.
+    """
+    ports = _of_server(session, server_id)
+    left = {port.host_id for port in ports if port.host_id and port.host_id != host_id}
+    for port in ports:
+        port.host_id = host_id
+    session.flush()
+    port_updates.submit_for_hosts(session, left)
+    port_updates.members_changed(session, _groups_of(session, ports), but_host=host_id)
+
+
+def unbind(session: Session, server_id: str) -> None:
+    """Take the server's ports off their host; they are DOWN, and no group's members any more."""
+    ports = [port for port in _of_server(session, server_id) if port.host_id]
+    for port in ports:
+        port.host_id, port.status = None, "DOWN"
+    session.flush()
+    port_updates.members_changed(session, _groups_of(session, ports))
+
+
+def release(session: Session, server_id: str) -> None:
+    """The server is gone: delete the ports that its create made, and free the others."""
+    ports = _of_server(session, server_id)
+    bound_groups = _groups_of(session, [port for port in ports if port.host_id])
+    port_records.erase(session, [port.id for port in ports if port.made_by_server])
+    for port in ports:
+        if port.made_by_server:
+            session.expunge(port)
+            continue
+        port.device_id, port.device_owner, port.device_position = "", "", 0
+        port.host_id, port.status = None, "DOWN"
+        port.revision_number += 1
+    session.flush()
+    port_updates.members_changed(session, bound_groups)
+
+
+def set_status(session: Session, server_id: str, status: Literal["ACTIVE", "DOWN"]) -> None:
+    """Say of all the server's ports whether they carry traffic."""
+    session.execute(
+        update(Port)
+        .where(
+            Port.device_id == server_id,
+            Port.device_owner.startswith(port_records.SERVER_OWNER),
+        )
+        .values(status=status)
+    )

@@ -1,0 +1,200 @@
+"""Subnets: ranges of a network, with their gateway, pools and DHCP address."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, or_, select, true
+from sqlalchemy.orm import Session
+
+from controller.core import addresses, macs, network_quotas, subnet_ranges
+from controller.core.context import Context
+from controller.core.network_faults import InvalidInput, SubnetInUse, SubnetNotFound
+from controller.db.models import IPAllocation, Network, Port, Subnet
+from controller.settings import Settings
+
+DHCP_OWNER = "network:dhcp"
+
+
+def visible(context: Context) -> ColumnElement[bool]:
+    """Return the condition on Subnet rows: the caller's own, and those of networks it may use.
+
+    A network that is external and not shared shows itself, but not its subnets, as upstream.
+    """
+    if context.is_admin:
+        return true()
+    return or_(
+        Subnet.project_id == context.project_id,
+        Subnet.network_id.in_(
+            select(Network.id).where(or_(Network.shared, Network.project_id == context.project_id))
+        ),
+    )
+
+
+def get(session: Session, context: Context, subnet_id: str) -> Subnet:
+    """Return a subnet that the caller may see, or raise SubnetNotFound."""
+    subnet = session.scalar(select(Subnet).where(Subnet.id == subnet_id, visible(context)))
+    if subnet is None:
+        raise SubnetNotFound(
+            f"Subnet {subnet_id} could not be found. Check the id and the project in use."
+        )
+    return subnet
+
+
+def of_network(session: Session, network_id: str) -> Sequence[Subnet]:
+    """Return a network's subnets, oldest first."""
+    return session.scalars(
+        select(Subnet).where(Subnet.network_id == network_id).order_by(Subnet.created_at, Subnet.id)
+    ).all()
+
+
+def create(
+    session: Session,
+    settings: Settings,
+    network: Network,
+    project_id: str,
+    values: Mapping[str, Any],
+) -> Subnet:
+    """Return a new subnet of `network`.
+
+    `values` has columns of Subnet; `cidr` must be there. An absent `gateway_ip` is the range's
+    first address, None means no gateway. With `enable_dhcp`, an address of the pools goes to the
+    hosts' DHCP servers. Raises OverQuota, InvalidInput and the pools' refusals.
+    """
+    network_quotas.check(session, settings, project_id, "subnet")
+    _lock(session, network)
+    cidr = subnet_ranges.parse_cidr(values["cidr"])
+    subnet_ranges.check_apart(
+        cidr, (other.cidr for other in of_network(session, network.id)), network.id
+    )
+    gateway = values.get("gateway_ip", str(cidr.network_address + 1))
+    if gateway is not None:
+        gateway = subnet_ranges.check_gateway(cidr, gateway)
+    pools = values.get("allocation_pools")
+    subnet = Subnet(
+        **{
+            **values,
+            "network_id": network.id,
+            "project_id": project_id,
+            "cidr": str(cidr),
+            "gateway_ip": gateway,
+            "gateway_served": gateway is not None and network.physical_network is None,
+            "allocation_pools": subnet_ranges.default_pools(cidr, gateway)
+            if pools is None
+            else subnet_ranges.check_pools(cidr, gateway, pools),
+        }
+    )
+    session.add(subnet)
+    session.flush()
+    if subnet.enable_dhcp:
+        _make_dhcp_port(session, network, subnet)
+    return subnet
+
+
+def _lock(session: Session, network: Network) -> None:
+    """Keep others from adding a range that overlaps with ours until we have committed."""
+    session.execute(select(Network.id).where(Network.id == network.id).with_for_update())
+
+
+def update(session: Session, network: Network, subnet: Subnet, values: Mapping[str, Any]) -> Subnet:
+    """Change `subnet`: gateway, pools, DHCP, name servers, routes, name and description."""
+    cidr = subnet_ranges.parse_cidr(subnet.cidr)
+    gateway = values.get("gateway_ip", subnet.gateway_ip)
+    if gateway is not None:
+        gateway = subnet_ranges.check_gateway(cidr, gateway)
+    pools = subnet_ranges.check_pools(
+        cidr, gateway, values.get("allocation_pools", subnet.allocation_pools)
+    )
+    if gateway != subnet.gateway_ip:
+        _check_gateway_change(session, subnet, gateway)
+    for name, value in values.items():
+        setattr(subnet, name, value)
+    subnet.gateway_ip, subnet.allocation_pools = gateway, pools
+    subnet.gateway_served = gateway is not None and network.physical_network is None
+    subnet.revision_number += 1
+    session.flush()
+    if subnet.enable_dhcp and subnet.dhcp_ip is None:
+        _make_dhcp_port(session, network, subnet)
+    elif not subnet.enable_dhcp and subnet.dhcp_ip is not None:
+        _check_dhcp_unused(session, subnet)
+        remove_dhcp_ports(session, subnet_id=subnet.id)
+        subnet.dhcp_ip = None
+        session.flush()
+    return subnet
+
+
+def _check_gateway_change(session: Session, subnet: Subnet, gateway: str | None) -> None:
+    """A gateway that hosts serve or tell guests of can change only while nobody is there."""
+    holder = session.scalar(
+        select(IPAllocation.port_id).where(
+            IPAllocation.subnet_id == subnet.id, IPAllocation.ip_address == gateway
+        )
+    )
+    if holder:
+        raise InvalidInput(
+            f"Cannot make {gateway} the gateway of subnet {subnet.id}: port {holder} has it. "
+            "Choose another address or delete the port."
+        )
+    _refuse_bound(session, subnet, "change the gateway")
+
+
+def _check_dhcp_unused(session: Session, subnet: Subnet) -> None:
+    _refuse_bound(session, subnet, "turn off DHCP")
+
+
+def _refuse_bound(session: Session, subnet: Subnet, what: str) -> None:
+    """Running guests were told this by DHCP, and no play tells them anew."""
+    port = session.scalar(
+        select(Port.id)
+        .join(IPAllocation, IPAllocation.port_id == Port.id)
+        .where(IPAllocation.subnet_id == subnet.id, Port.host_id.is_not(None))
+        .limit(1)
+    )
+    if port:
+        raise SubnetInUse(
+            f"Unable to {what} of subnet {subnet.id}: servers run with it, such as that of port "
+            f"{port}. Delete those first, or make another subnet."
+        )
+
+
+def remove(session: Session, subnet: Subnet) -> None:
+    """Delete a subnet with its DHCP port; raises SubnetInUse while ports have its addresses."""
+    port = session.scalar(
+        select(Port.id)
+        .join(IPAllocation, IPAllocation.port_id == Port.id)
+        .where(IPAllocation.subnet_id == subnet.id, Port.device_owner != DHCP_OWNER)
+        .limit(1)
+    )
+    if port:
+        raise SubnetInUse(
+            f"Unable to complete operation on subnet {subnet.id}: One or more ports have an IP "
+            f"allocation from this subnet, such as {port}. Delete the ports or their servers first."
+        )
+    remove_dhcp_ports(session, subnet_id=subnet.id)
+    session.delete(subnet)
+    session.flush()
+
+
+def _make_dhcp_port(session: Session, network: Network, subnet: Subnet) -> None:
+    """Take the address that every host's DHCP and metadata server of this subnet answers at."""
+    port = Port(
+        network_id=network.id,
+        project_id=network.project_id,
+        device_owner=DHCP_OWNER,
+        device_id=f"dhcp-{subnet.id}",
+        status="ACTIVE",
+        port_security_enabled=False,
+    )
+    macs.insert_with_mac(session, port)
+    subnet.dhcp_ip = addresses.allocate_first(session, subnet, port.id).ip_address
+    session.flush()
+
+
+def remove_dhcp_ports(
+    session: Session, *, subnet_id: str | None = None, network_id: str | None = None
+) -> None:
+    """Delete the DHCP ports of a subnet, or of all of a network's."""
+    owned = Port.device_owner == DHCP_OWNER
+    which = Port.device_id == f"dhcp-{subnet_id}" if subnet_id else Port.network_id == network_id
+    port_ids = list(session.scalars(select(Port.id).where(owned, which)))
+    addresses.release(session, port_ids)
+    session.execute(delete(Port).where(Port.id.in_(port_ids)))
