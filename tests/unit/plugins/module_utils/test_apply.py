@@ -1,0 +1,222 @@
+"""`apply`: batches of servers, each on its own, with the product's own disk modules as steps."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.novella.cloud.plugins.module_utils import apply, fence, journal, steps
+
+FIRST = "5f2cbb63-4f7e-4d5e-9b5c-0f4d4b5d6a10"
+SECOND = "6a2cbb63-4f7e-4d5e-9b5c-0f4d4b5d6a10"
+CLOUD = "3f0c8b1e-6f0a-4b7e-8a8e-1f7a2f1d9c55"
+MARKER = "__secret_0123456789abcdef__"
+
+
+def disk_step(state_path: Path, server: str, **arguments: Any) -> dict[str, Any]:
+    path = f"{state_path}/instances/{server}/disk.local"
+    given = {"path": path, "size_mb": 1, "content": "blank", "state_path": str(state_path)}
+    return {
+        "name": "Make a disk",
+        "module": "novella.cloud.qcow2_disk",
+        "args": {**given, **arguments},
+        "skipped": False,
+    }
+
+
+def item(server: str, *item_steps: dict[str, Any], generation: int | None = None) -> dict[str, Any]:
+    return {
+        "id": server,
+        "generation": generation,
+        "operation_id": None,
+        "steps": list(item_steps),
+    }
+
+
+def run(
+    state_path: Path, *items: dict[str, Any], check_mode: bool = False, **more: Any
+) -> dict[str, Any]:
+    params = {
+        "items": list(items),
+        "secrets": {},
+        "secret_marker": MARKER,
+        "fence": {"owner": CLOUD, "override": False, "lock_timeout_s": 0},
+        "undo_on_failure": False,
+        "state_path": str(state_path),
+        **more,
+    }
+    return apply.run(params, check_mode)
+
+
+def test_an_item_that_fails_stops_and_the_others_go_on(tmp_path: Path) -> None:
+    answer = run(
+        tmp_path,
+        item(FIRST, disk_step(tmp_path, FIRST, size_mb=0), disk_step(tmp_path, FIRST)),
+        item(SECOND, disk_step(tmp_path, SECOND)),
+    )
+    first, second = answer["results"]
+    assert answer["failed"]
+    assert FIRST in answer["msg"]
+    assert first["failed"]
+    assert len(first["steps"]) == 1
+    assert second["changed"]
+    assert not second["failed"]
+    assert os.path.exists(f"{tmp_path}/instances/{SECOND}/disk.local")
+
+
+def test_a_second_run_changes_nothing(tmp_path: Path) -> None:
+    assert run(tmp_path, item(FIRST, disk_step(tmp_path, FIRST)))["changed"]
+    assert not run(tmp_path, item(FIRST, disk_step(tmp_path, FIRST)))["changed"]
+
+
+def test_check_mode_shows_the_diff_and_makes_nothing_at_all(tmp_path: Path) -> None:
+    answer = run(tmp_path, item(FIRST, disk_step(tmp_path, FIRST)), check_mode=True)
+    [step] = answer["results"][0]["steps"]
+    assert step["changed"]
+    assert "qcow2" in step["diff"][0]["after"]
+    assert os.listdir(tmp_path) == []
+
+
+def test_every_step_is_validated_before_the_first_one_runs(tmp_path: Path) -> None:
+    wrong = disk_step(tmp_path, FIRST, content="ntfs")
+    answer = run(tmp_path, item(FIRST, disk_step(tmp_path, FIRST), wrong))
+    msg = answer["results"][0]["msg"]
+    assert "content" in msg
+    assert "ext4, vfat, swap, blank" in msg
+    assert not os.path.exists(f"{tmp_path}/instances")
+
+
+def test_only_modules_on_the_list_are_run(tmp_path: Path) -> None:
+    shell = {"name": "Shell", "module": "ansible.builtin.shell", "args": {}, "skipped": False}
+    msg = run(tmp_path, item(FIRST, shell))["results"][0]["msg"]
+    assert "'ansible.builtin.shell' is not one that apply runs" in msg
+
+
+def test_a_failure_takes_back_what_this_run_made_and_no_more(tmp_path: Path) -> None:
+    run(tmp_path, item(FIRST, disk_step(tmp_path, FIRST)))
+    another = f"{tmp_path}/instances/{FIRST}/disk.swap"
+    answer = run(
+        tmp_path,
+        item(
+            FIRST,
+            disk_step(tmp_path, FIRST),
+            disk_step(tmp_path, FIRST, path=another),
+            disk_step(tmp_path, FIRST, path=f"{tmp_path}/elsewhere"),
+        ),
+        undo_on_failure=True,
+    )
+    [result] = answer["results"]
+    assert result["failed"]
+    assert [undone["failed"] for undone in result["undone"]] == [False]
+    assert not os.path.exists(another)
+    assert os.path.exists(f"{tmp_path}/instances/{FIRST}/disk.local")
+
+
+def test_a_run_that_was_succeeded_makes_nothing_and_undoes_nothing(tmp_path: Path) -> None:
+    fence.claim(str(tmp_path), fence.Claim(FIRST, CLOUD, 5))
+    answer = run(tmp_path, item(FIRST, disk_step(tmp_path, FIRST), generation=4))
+    [result] = answer["results"]
+    assert result["failed"]
+    assert result["fenced"]
+    assert not os.path.exists(f"{tmp_path}/instances")
+    assert journal.read(str(tmp_path), FIRST) is None
+
+
+def test_all_of_a_batch_are_claimed_before_the_first_is_worked_on(tmp_path: Path) -> None:
+    with fence.held(str(tmp_path), FIRST, 0):
+        answer = run(
+            tmp_path,
+            item(FIRST, disk_step(tmp_path, FIRST), generation=2),
+            item(SECOND, disk_step(tmp_path, SECOND), generation=2),
+        )
+    assert [result["failed"] for result in answer["results"]] == [True, False]
+    # The run that holds the lock finds this when it looks again.
+    assert fence.read(str(tmp_path), FIRST) == fence.Record(CLOUD, 2)
+
+
+def test_a_step_in_the_middle_is_stopped_by_a_successor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = steps.load("qcow2_disk")
+    real_run = disk.run
+
+    def succeeded_meanwhile(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+        result: dict[str, Any] = real_run(params, check_mode)
+        fence.claim(str(tmp_path), fence.Claim(FIRST, CLOUD, 2))
+        return result
+
+    monkeypatch.setattr(disk, "run", succeeded_meanwhile)
+    second = disk_step(tmp_path, FIRST, path=f"{tmp_path}/instances/{FIRST}/disk.swap")
+    answer = run(
+        tmp_path,
+        item(FIRST, disk_step(tmp_path, FIRST), second, generation=1),
+        undo_on_failure=True,
+    )
+    [result] = answer["results"]
+    assert "Stopped before the next step" in result["msg"]
+    assert "undone" not in result
+    assert os.path.exists(f"{tmp_path}/instances/{FIRST}/disk.local")
+    assert not os.path.exists(f"{tmp_path}/instances/{FIRST}/disk.swap")
+
+
+def test_each_result_is_kept_in_the_journal_under_its_operation(tmp_path: Path) -> None:
+    operation = "0d1e2f3a-4f7e-4d5e-9b5c-0f4d4b5d6a10"
+    one = {**item(FIRST, disk_step(tmp_path, FIRST), generation=3), "operation_id": operation}
+    run(tmp_path, one)
+    entry = journal.read(str(tmp_path), operation)
+    assert entry is not None
+    assert (entry["id"], entry["generation"], entry["failed"]) == (FIRST, 3, False)
+
+
+def test_a_secret_reaches_its_step_and_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = steps.load("qcow2_disk")
+    seen = {}
+
+    def leaky(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+        seen.update(params)
+        raise steps.work.WorkError(f"could not read {params['path']}", told=params["path"])
+
+    monkeypatch.setattr(disk, "run", leaky)
+    step = disk_step(tmp_path, FIRST, path={MARKER: "admin_pass"})
+    answer = run(tmp_path, item(FIRST, step), secrets={FIRST: {"admin_pass": "/s3cret"}})
+    assert seen["path"] == "/s3cret"
+    assert "s3cret" not in json.dumps(answer)
+    assert "s3cret" not in json.dumps(journal.read(str(tmp_path), FIRST))
+
+
+def test_a_tenants_text_is_no_reference_to_a_secret() -> None:
+    tenant = {"meta": {"__secret__": "admin_pass"}}
+    assert steps.resolve_secrets(tenant, MARKER, {"admin_pass": "x"}) == tenant
+
+
+def test_what_base64_hides_is_hidden_too() -> None:
+    hidden = steps.secret_texts({"user_data": "aGVsbG8gd29ybGQ="})
+    assert steps.cleaned({"a": ["say hello world", 1, True]}, hidden) == {
+        "a": ["say (hidden)", 1, True]
+    }
+
+
+def test_a_fault_of_ours_fails_its_item_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = steps.load("qcow2_disk")
+    real_run = disk.run
+
+    def broken(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+        if FIRST in params["path"]:
+            raise KeyError("oops")
+        result: dict[str, Any] = real_run(params, check_mode)
+        return result
+
+    monkeypatch.setattr(disk, "run", broken)
+    answer = run(
+        tmp_path,
+        item(FIRST, disk_step(tmp_path, FIRST)),
+        item(SECOND, disk_step(tmp_path, SECOND)),
+    )
+    assert [result["failed"] for result in answer["results"]] == [True, False]
+    assert "KeyError" in answer["results"][0]["msg"]

@@ -1,0 +1,97 @@
+"""A steps file becomes an item's steps; what the item brings stays text."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleError
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+
+from ansible_collections.novella.cloud.plugins.plugin_utils import steps_file
+
+
+def expand(folder: Path, text: str, variables: dict[str, Any]) -> list[dict[str, Any]]:
+    path = folder / "steps.yml"
+    path.write_text(text)
+    loader = DataLoader()
+    tasks = steps_file.read(loader, str(path), str(folder))
+    return list(steps_file.expand(tasks, Templar(loader, {}), variables))
+
+
+def test_tenant_text_is_never_a_template(tmp_path: Path) -> None:
+    text = """
+- name: Guest
+  novella.cloud.config_drive:
+    server: "{{ server }}"
+    title: "name is {{ server.name }}"
+"""
+    server = {"name": "{{ 7*7 }}", "meta": {"{{ 1+1 }}": "{% raw %}"}}
+    [step] = expand(tmp_path, text, {"server": server})
+    assert step["args"] == {"server": server, "title": "name is {{ 7*7 }}"}
+
+
+def test_when_skips_a_step_and_keeps_it_in_the_list(tmp_path: Path) -> None:
+    text = """
+- name: Swap
+  novella.cloud.qcow2_disk: {path: /x}
+  when: server.swap_mb > 0
+"""
+    [step] = expand(tmp_path, text, {"server": {"swap_mb": 0}})
+    assert step == {"name": "Swap", "module": "novella.cloud.qcow2_disk", "skipped": True}
+
+
+def test_a_loop_makes_a_step_for_each_turn(tmp_path: Path) -> None:
+    text = """
+- name: Host
+  novella.cloud.dhcp_host: {port_id: "{{ port.id }}"}
+  loop: "{{ server.ports }}"
+  loop_control: {loop_var: port}
+  when: port.id != "b"
+"""
+    made = expand(tmp_path, text, {"server": {"ports": [{"id": "a"}, {"id": "b"}]}})
+    assert made[0]["args"] == {"port_id": "a"}
+    assert made[1]["skipped"]
+
+
+def test_an_include_is_read_from_the_tasks_folder(tmp_path: Path) -> None:
+    (tmp_path / "plug.yml").write_text("- name: B\n  novella.cloud.dhcp_host: {a: '{{ given }}'}\n")
+    text = """
+- name: Plug
+  ansible.builtin.include_tasks: plug.yml
+  vars: {given: "{{ server.id }}"}
+- name: Never
+  ansible.builtin.include_tasks: plug.yml
+  when: false
+"""
+    [step] = expand(tmp_path, text, {"server": {"id": "x"}})
+    assert step["args"] == {"a": "x"}
+
+
+def test_omit_leaves_an_argument_out(tmp_path: Path) -> None:
+    text = "- {name: A, novella.cloud.qcow2_disk: {size: '{{ server.size | default(omit) }}'}}\n"
+    [step] = expand(tmp_path, text, {"server": {}})
+    assert step["args"] == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("- {name: A, novella.cloud.qcow2_disk: {}, register: x}\n", "Found novella.cloud.qcow2_disk, register"),
+        ("- {name: A}\n", "no module"),
+        ("- {novella.cloud.qcow2_disk: {}}\n", "a task with a name"),
+        ("- {name: A, include_tasks: away.yml}\n", "not there"),
+        ("a: b\n", "not a list"),
+    ],
+)  # fmt: skip
+def test_what_only_one_of_the_two_ways_can_do_is_refused(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    with pytest.raises(AnsibleError, match=said):
+        expand(tmp_path, text, {})
+
+
+def test_a_missing_variable_names_the_step(tmp_path: Path) -> None:
+    text = "- {name: Make it, novella.cloud.qcow2_disk: {path: '{{ server.nothing }}'}}\n"
+    with pytest.raises(AnsibleError, match=r"^Make it: .*nothing"):
+        expand(tmp_path, text, {"server": {}})
