@@ -1,0 +1,136 @@
+"""Quotas: how much a project may have, and how much it has."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from controller.db.models import Project, QuotaLimit, Server
+from controller.errors import BadRequest, QuotaExceeded
+from controller.settings import Settings
+
+UNLIMITED = -1
+# Upstream's names and values; `ram` is in MiB. The setting `default_quota` overrides any.
+DEFAULTS: dict[str, int] = {
+    "instances": 10,
+    "cores": 20,
+    "ram": 50 * 1024,
+    "metadata_items": 128,
+    "key_pairs": 100,
+    "server_groups": 10,
+    "server_group_members": 10,
+    "injected_files": 5,
+    "injected_file_content_bytes": 10 * 1024,
+    "injected_file_path_bytes": 255,
+    "fixed_ips": UNLIMITED,
+    "floating_ips": UNLIMITED,
+    "security_groups": UNLIMITED,
+    "security_group_rules": UNLIMITED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a project's servers take, those being built or in error included."""
+
+    instances: int
+    cores: int
+    memory_mb: int
+
+    def of(self, resource: str) -> int:
+        return {"instances": self.instances, "cores": self.cores, "ram": self.memory_mb}.get(
+            resource, 0
+        )
+
+
+def defaults(settings: Settings) -> dict[str, int]:
+    known = {name: value for name, value in settings.default_quota.items() if name in DEFAULTS}
+    return DEFAULTS | known
+
+
+def limits(session: Session, settings: Settings, project_id: str | None) -> dict[str, int]:
+    """Return the project's limit of every resource."""
+    rows = session.scalars(select(QuotaLimit).where(QuotaLimit.project_id == project_id))
+    return defaults(settings) | {row.resource: row.limit for row in rows}
+
+
+def usage(session: Session, project_id: str | None) -> Usage:
+    """Return what the project has now."""
+    row = session.execute(
+        select(
+            func.count(),
+            func.coalesce(func.sum(Server.flavor["vcpus"].as_integer()), 0),
+            func.coalesce(func.sum(Server.flavor["memory_mb"].as_integer()), 0),
+        ).where(Server.project_id == project_id, Server.deleted_at.is_(None))
+    ).one()
+    return Usage(int(row[0]), int(row[1]), int(row[2]))
+
+
+def set_limits(
+    session: Session,
+    project_id: str,
+    wanted: Mapping[str, int],
+    *,
+    force: bool = False,
+) -> None:
+    """Give the project limits of its own. Below what is in use only by `force`; else BadRequest."""
+    used = usage(session, project_id)
+    for resource, limit in wanted.items():
+        if not force and limit != UNLIMITED and limit < used.of(resource):
+            raise BadRequest(
+                f"Quota limit {limit} for {resource} must be greater than or equal to already "
+                f"used and reserved {used.of(resource)}. Free some first, or use force."
+            )
+        session.merge(QuotaLimit(project_id=project_id, resource=resource, limit=limit))
+
+
+def reset_limits(session: Session, project_id: str) -> None:
+    """Take a project's own limits away: the cloud's hold again."""
+    session.execute(delete(QuotaLimit).where(QuotaLimit.project_id == project_id))
+
+
+def admit_servers(
+    session: Session,
+    settings: Settings,
+    project_id: str,
+    flavor: Mapping[str, int],
+    minimum: int,
+    maximum: int,
+) -> int:
+    """Return how many servers of `flavor` may be made, at least `minimum` and at most `maximum`.
+
+    Called inside the transaction that inserts them: the project's row stays locked until it ends,
+    so two requests can't both take the last place. Raises QuotaExceeded.
+    """
+    session.execute(select(Project.id).where(Project.id == project_id).with_for_update())
+    allowed = limits(session, settings, project_id)
+    used = usage(session, project_id)
+    need = {"instances": 1, "cores": flavor["vcpus"], "ram": flavor["memory_mb"]}
+    fits = {
+        name: maximum
+        if allowed[name] == UNLIMITED or not each
+        else (allowed[name] - used.of(name)) // each
+        for name, each in need.items()
+    }
+    short = [name for name, count in fits.items() if count < minimum]
+    if short:
+        raise QuotaExceeded(
+            f"Quota exceeded for {', '.join(short)}: Requested "
+            f"{', '.join(str(need[name] * minimum) for name in short)}, but already used "
+            f"{', '.join(f'{used.of(name)} of {allowed[name]}' for name in short)} "
+            f"{', '.join(short)}. Delete servers, or ask for a larger quota."
+        )
+    return min(maximum, *fits.values())
+
+
+def check_metadata(
+    session: Session, settings: Settings, project_id: str, metadata: Mapping[str, str]
+) -> None:
+    """Refuse more metadata than a server may have."""
+    allowed = limits(session, settings, project_id)["metadata_items"]
+    if allowed != UNLIMITED and len(metadata) > allowed:
+        raise QuotaExceeded(
+            f"Maximum number of metadata items exceeds {allowed}: {len(metadata)} were given. "
+            "Leave some out."
+        )

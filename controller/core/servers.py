@@ -1,0 +1,361 @@
+"""Servers: made, looked up, changed, deleted. Nobody here talks to a host.
+
+Whatever a host must do becomes an operation, in the same transaction as the rows it is about.
+"""
+
+import secrets
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from controller.core import (
+    availability_zones,
+    flavors,
+    images,
+    keypairs,
+    ports,
+    quotas,
+    server_names,
+)
+from controller.core.context import Context
+from controller.core.operations import begin_action
+from controller.db.base import new_id
+from controller.db.models import Flavor, Host, Image, Operation, Server
+from controller.errors import BadRequest, Forbidden, InvalidState, NotFound
+from controller.settings import Settings
+from controller.states import refusal
+
+GIB = 1 << 30
+_PASSWORD_LETTERS = string.ascii_letters + string.digits
+_RESERVATION_LETTERS = string.ascii_lowercase + string.digits
+PASSWORD_LENGTH = 12
+
+Networks = list[dict[str, Any]] | Literal["auto", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a create asks for, as checked by the dialect.
+
+    `networks`: items {"uuid"}, {"uuid", "fixed_ip"} or {"port"}; "auto" when the caller named none.
+    `user_data` is base64. `forced_host` is a host's name that an admin chose.
+    """
+
+    name: str
+    flavor_id: str
+    image_id: str
+    networks: Networks = "auto"
+    security_groups: list[str] = field(default_factory=list)
+    key_name: str | None = None
+    user_data: str | None = None
+    config_drive: bool = False
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    availability_zone: str | None = None
+    forced_host: str | None = None
+    scheduler_hints: Mapping[str, Any] = field(default_factory=dict)
+    min_count: int = 1
+    max_count: int = 1
+    description: str | None = None
+    hostname: str | None = None
+    access_ip_v4: str | None = None
+    access_ip_v6: str | None = None
+    disk_config: str = "MANUAL"
+    admin_pass: str | None = None
+    # A flavor without a disk of its own takes whatever the image needs: for those it is allowed to.
+    zero_disk_allowed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The servers of one create, first one first, and the password of all."""
+
+    servers: list[Server]
+    admin_pass: str
+
+
+def get(session: Session, context: Context, server_id: str, *, lock: bool = False) -> Server:
+    """Return the server; `lock` keeps others from changing it until the transaction ends.
+
+    Raises NotFound for one that is deleted, or that is another project's.
+    """
+    query = select(Server).where(Server.id == server_id, Server.deleted_at.is_(None))
+    server = session.scalar(query.with_for_update() if lock else query)
+    if server is None or not context.may_see(server.project_id):
+        raise NotFound(
+            f"Instance {server_id} could not be found. Check the id and the project in use."
+        )
+    return server
+
+
+def create(session: Session, settings: Settings, context: Context, wanted: Wanted) -> Made:
+    """Make `wanted.min_count` to `wanted.max_count` servers, as many as the quota leaves.
+
+    Servers, ports, actions and operations go into the caller's transaction: all or nothing. Raises
+    BadRequest for what isn't there or doesn't fit, QuotaExceeded, NameTaken, and what ports raise.
+    """
+    if wanted.min_count > wanted.max_count:
+        raise BadRequest("min_count must be <= max_count. Lower the one or raise the other.")
+    if wanted.max_count > settings.max_servers_per_request:
+        raise BadRequest(
+            f"Cannot make {wanted.max_count} servers in one request: at most "
+            f"{settings.max_servers_per_request} are. Send several requests."
+        )
+    _check_count_and_addresses(wanted)
+    image, flavor = _image(session, context, wanted), _flavor(session, context, wanted)
+    _check_fit(image, flavor, wanted)
+    public_key = _public_key(session, context, wanted)
+    availability_zones.check(session, settings, wanted.availability_zone)
+    _check_host(session, wanted)
+    quotas.check_metadata(session, settings, context.project, wanted.metadata)
+    size = flavors.snapshot(flavor)
+    count = quotas.admit_servers(
+        session, settings, context.project, size, wanted.min_count, wanted.max_count
+    )
+    common = {
+        "project_id": context.project,
+        "user_id": context.user_id,
+        "flavor": size,
+        "image_id": image.id,
+        "image": _image_snapshot(image),
+        "public_key": public_key,
+        "reservation_id": _reservation_id(),
+    }
+    admin_pass = wanted.admin_pass or new_password()
+    servers = [_insert(session, settings, context, wanted, index, common) for index in range(count)]
+    for server in servers:
+        _connect(session, settings, context, wanted, server)
+        begin_action(
+            session,
+            settings,
+            context,
+            server,
+            "create",
+            arguments={"forced_host": wanted.forced_host} if wanted.forced_host else None,
+            secrets={"admin_pass": admin_pass},
+        )
+    return Made(servers, admin_pass)
+
+
+def new_password() -> str:
+    return "".join(secrets.choice(_PASSWORD_LETTERS) for _ in range(PASSWORD_LENGTH))
+
+
+def delete(session: Session, settings: Settings, context: Context, server: Server) -> None:
+    """Have the server deleted, whatever is being done to it. Asking again changes nothing."""
+    if server.task_state == "deleting":
+        return
+    session.execute(
+        update(Operation)
+        .where(Operation.server_id == server.id, Operation.state.in_(("queued", "running")))
+        .values(cancel_requested=True)
+    )
+    begin_action(session, settings, context, server, "delete")
+
+
+def change(
+    session: Session, settings: Settings, server: Server, changes: Mapping[str, str | None]
+) -> None:
+    """Set any of name, description, hostname, access_ip_v4, access_ip_v6 and disk_config.
+
+    The guest's host name doesn't follow the server's name, as upstream. Raises NameTaken.
+    """
+    reason = refusal("rename", server.state, server.task_state)
+    if reason:
+        raise InvalidState(f"Cannot update server {server.id}: {reason}.")
+    name = changes.get("name")
+    if name is not None and name != server.name:
+        server.unique_name = server_names.claim(
+            session, settings, server.project_id, name, server.id
+        )
+    for field_name, value in changes.items():
+        setattr(server, field_name, value)
+    try:
+        session.flush()
+    except IntegrityError as error:
+        raise server_names.taken(settings, server.name) from error
+
+
+def change_metadata(
+    session: Session, settings: Settings, server: Server, items: Mapping[str, str], *, replace: bool
+) -> dict[str, str]:
+    """Add `items` to the server's metadata, or put them in its place; return what it is then."""
+    metadata = dict(items) if replace else {**server.meta, **items}
+    quotas.check_metadata(session, settings, server.project_id, metadata)
+    server.meta = metadata
+    return metadata
+
+
+def metadata_item(server: Server, key: str) -> str:
+    if key not in server.meta:
+        raise NotFound(f"Metadata item was not found: server {server.id} has no {key!r}.")
+    return str(server.meta[key])
+
+
+def remove_metadata_item(server: Server, key: str) -> None:
+    metadata_item(server, key)
+    server.meta = {name: value for name, value in server.meta.items() if name != key}
+
+
+def _check_count_and_addresses(wanted: Wanted) -> None:
+    """One address, port or host name can't be given to several servers."""
+    if wanted.max_count == 1:
+        return
+    if wanted.hostname is not None:
+        raise BadRequest(
+            "Unable to allocate a single hostname to multiple instances. Leave hostname out, or "
+            "make one server."
+        )
+    for item in wanted.networks if isinstance(wanted.networks, list) else []:
+        if item.get("port") or item.get("fixed_ip"):
+            raise BadRequest(
+                "Unable to launch multiple instances with a single configured port ID or fixed "
+                "IP. Launch them one by one, or name networks only."
+            )
+
+
+def _image(session: Session, context: Context, wanted: Wanted) -> Image:
+    try:
+        image = images.get(session, context, wanted.image_id)
+    except NotFound as error:
+        raise BadRequest(f"Can not find requested image {wanted.image_id}.") from error
+    if image.status != "active":
+        raise BadRequest(
+            f"Image {image.id} is not active: it is {image.status}. Upload its data first, or "
+            "choose another."
+        )
+    return image
+
+
+def _flavor(session: Session, context: Context, wanted: Wanted) -> Flavor:
+    try:
+        flavor = flavors.get(session, context, wanted.flavor_id)
+    except NotFound as error:
+        raise BadRequest(error.message) from error
+    if flavor.disabled and not context.is_admin:
+        raise BadRequest(f"Flavor {wanted.flavor_id} could not be found: it is disabled.")
+    return flavor
+
+
+def _check_fit(image: Image, flavor: Flavor, wanted: Wanted) -> None:
+    """Refuse a flavor that is smaller than the image; a disk of 0 GiB takes the image's size."""
+    if flavor.memory_mb < image.min_memory_mb:
+        raise BadRequest(
+            f"Flavor's memory is too small for requested image: {flavor.name} has "
+            f"{flavor.memory_mb} MiB, image {image.id} needs {image.min_memory_mb} MiB."
+        )
+    if flavor.disk_gb == 0:
+        if not wanted.zero_disk_allowed:
+            raise Forbidden(
+                f"Only volume-backed servers are allowed for flavors with zero disk, such as "
+                f"{flavor.name}. Choose a flavor with a disk."
+            )
+        return
+    size = max(image.virtual_size_bytes or 0, image.size_bytes or 0)
+    if size > flavor.disk_gb * GIB:
+        raise BadRequest(
+            f"Flavor's disk is too small for requested image. Flavor disk is "
+            f"{flavor.disk_gb * GIB} bytes, image is {size} bytes. Choose a larger flavor."
+        )
+    if image.min_disk_gb > flavor.disk_gb:
+        raise BadRequest(
+            f"Flavor's disk is smaller than the minimum size specified in image metadata. "
+            f"Flavor disk is {flavor.disk_gb * GIB} bytes, minimum size is "
+            f"{image.min_disk_gb * GIB} bytes. Choose a larger flavor."
+        )
+
+
+def _public_key(session: Session, context: Context, wanted: Wanted) -> str | None:
+    if not wanted.key_name:
+        return None
+    try:
+        return keypairs.get(session, context.user_id, wanted.key_name).public_key
+    except NotFound as error:
+        raise BadRequest(
+            f"Invalid key_name provided: you have no key pair {wanted.key_name}."
+        ) from error
+
+
+def _check_host(session: Session, wanted: Wanted) -> None:
+    if wanted.forced_host and not session.scalar(
+        select(Host.id).where(Host.name == wanted.forced_host)
+    ):
+        raise BadRequest(
+            f"Compute host {wanted.forced_host} could not be found. List hypervisors for those "
+            "there are."
+        )
+
+
+def _insert(
+    session: Session,
+    settings: Settings,
+    context: Context,
+    wanted: Wanted,
+    index: int,
+    common: Mapping[str, Any],
+) -> Server:
+    """Write the row of the server number `index`; its name has a number when there are several."""
+    name = wanted.name if wanted.max_count == 1 else f"{wanted.name}-{index + 1}"
+    server_id = new_id()
+    server = Server(
+        id=server_id,
+        name=name,
+        unique_name=server_names.claim(session, settings, context.project, name),
+        hostname=wanted.hostname or server_names.hostname(name, server_id),
+        description=wanted.description,
+        availability_zone=wanted.availability_zone,
+        key_name=wanted.key_name,
+        user_data=wanted.user_data,
+        config_drive=wanted.config_drive,
+        meta=dict(wanted.metadata),
+        scheduler_hints=dict(wanted.scheduler_hints),
+        disk_config=wanted.disk_config,
+        access_ip_v4=wanted.access_ip_v4,
+        access_ip_v6=wanted.access_ip_v6,
+        launch_index=index,
+        state="building",
+        **common,
+    )
+    session.add(server)
+    try:
+        session.flush()
+    except IntegrityError as error:
+        raise server_names.taken(settings, name) from error
+    return server
+
+
+def _connect(
+    session: Session, settings: Settings, context: Context, wanted: Wanted, server: Server
+) -> None:
+    """Give the server its ports. What isn't there is a bad request here, not a missing page."""
+    try:
+        ports.prepare_for_server(
+            session, settings, context, server, wanted.networks, wanted.security_groups
+        )
+    except NotFound as error:
+        raise BadRequest(error.message) from error
+
+
+def _image_snapshot(image: Image) -> dict[str, Any]:
+    """Return the image as a server keeps it, whatever becomes of the image later."""
+    return {
+        "id": image.id,
+        "name": image.name,
+        "disk_format": image.disk_format,
+        "container_format": image.container_format,
+        "size_bytes": image.size_bytes,
+        "virtual_size_bytes": image.virtual_size_bytes,
+        "checksum": image.checksum,
+        "sha256": image.sha256,
+        "min_disk_gb": image.min_disk_gb,
+        "min_memory_mb": image.min_memory_mb,
+        "properties": dict(image.properties),
+    }
+
+
+def _reservation_id() -> str:
+    return "r-" + "".join(secrets.choice(_RESERVATION_LETTERS) for _ in range(8))
