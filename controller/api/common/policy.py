@@ -6,13 +6,14 @@ Each dialect's `policies.py` lists its rules as `Rule(name, check)`. An operator
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from oslo_config import cfg
 from oslo_policy import policy
 
 from controller.core.context import Context
-from controller.errors import Forbidden
+from controller.errors import BadRequest, Forbidden
 from controller.settings import Settings
 
 ADMIN = "rule:is_admin"
@@ -34,16 +35,14 @@ class Policy:
     def __init__(self, settings: Settings, rules: Iterable[Rule]) -> None:
         conf = cfg.ConfigOpts()
         conf([], project="novella", default_config_files=[], default_config_dirs=[])
-        self.enforcer = policy.Enforcer(
-            conf, policy_file=settings.policy_file or None, use_conf=bool(settings.policy_file)
-        )
-        # A rule's default is the whole truth; nothing is looked for in the machine's /etc.
-        self.enforcer.suppress_default_change_warnings = True
-        self.enforcer.suppress_deprecation_warnings = True
-        self.enforcer.register_default(policy.RuleDefault("is_admin", "role:admin"))
-        for rule in rules:
-            self.enforcer.register_default(policy.RuleDefault(rule.name, rule.check))
-        self.enforcer.load_rules()
+        # With use_conf, oslo.policy looks into the machine's /etc, and again at each question.
+        self.enforcer = policy.Enforcer(conf, use_conf=False)
+        defaults = [policy.RuleDefault("is_admin", "role:admin")]
+        defaults += [policy.RuleDefault(rule.name, rule.check) for rule in rules]
+        self.enforcer.register_defaults(defaults)
+        in_force = {default.name: default.check for default in defaults}
+        in_force |= _from_file(settings.policy_file)
+        self.enforcer.set_rules(policy.Rules(in_force), overwrite=True, use_conf=False)
 
     def allows(self, rule: str, context: Context, target: Mapping[str, Any] | None = None) -> bool:
         """Whether `rule` allows it. Without a target, the caller's own things are meant."""
@@ -65,6 +64,16 @@ class Policy:
                 f"Policy doesn't allow {rule} to be performed by {context.user_name or 'you'} in "
                 f"project {context.project_name or context.project_id}. Ask for the role it needs."
             )
+
+
+def _from_file(path: str) -> dict[str, Any]:
+    """Return the rules of an operator's file (YAML or JSON, name: check); none for no file."""
+    if not path:
+        return {}
+    try:
+        return dict(policy.Rules.load(Path(path).read_text()))
+    except (OSError, ValueError) as error:
+        raise BadRequest(f"Cannot read the policy file {path}: {error}. Mend it.") from error
 
 
 def own(context: Context) -> dict[str, Any]:
