@@ -162,15 +162,13 @@ def _undefine(domain: Any, keep_nvram: bool) -> None:
     import libvirt
 
     flags = (
-        libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
-        | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
-        | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+        libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
     )
     nvram = (
         libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM if keep_nvram else libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
     )
     try:
-        domain.undefineFlags(flags | nvram)
+        domain.undefineFlags(flags | nvram | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA)
     except libvirt.libvirtError as error:
         code = error.get_error_code()
         # Transient domains are gone with their process.
@@ -181,7 +179,7 @@ def _undefine(domain: Any, keep_nvram: bool) -> None:
                 f"Cannot undefine domain {domain.name()}: {error.get_error_message()}.",
                 libvirt_code=code,
             ) from error
-        # Only QEMU's driver knows of NVRAM.
+        # Only QEMU's driver knows of NVRAM and checkpoints.
         with explained(f"undefine domain {domain.name()}"):
             domain.undefineFlags(flags)
 
