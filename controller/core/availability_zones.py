@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from controller.core.services import is_up
+from controller.core.hosts import is_up
 from controller.db.models import Host
 from controller.errors import BadRequest
 from controller.settings import Settings

@@ -86,7 +86,7 @@ def _filled(session: Session, hosts: Collection[Host], *, with_servers: bool) ->
         used.setdefault(provider_id, {})[resource_class] = int(amount)
     servers: dict[str, list[tuple[str, str]]] = {}
     for server_id, name, host_id in session.execute(
-        select(Server.id, Server.name, Server.host_id)
+        select(Server.id, Server.name, func.coalesce(Server.host_id, ""))
         .where(Server.host_id.in_(ids), Server.deleted_at.is_(None))
         .order_by(Server.created_at, Server.id)
     ):

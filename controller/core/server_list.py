@@ -146,7 +146,8 @@ def on_host(name: str) -> ColumnElement[bool]:
 
 
 def of_flavor(flavor_id: str) -> ColumnElement[bool]:
-    return Server.flavor["id"].as_string() == flavor_id
+    column: ColumnElement[str] = Server.flavor["id"].as_string()
+    return column == flavor_id
 
 
 def nothing() -> ColumnElement[bool]:

@@ -35,21 +35,21 @@ _PASSWORD_LETTERS = string.ascii_letters + string.digits
 _RESERVATION_LETTERS = string.ascii_lowercase + string.digits
 PASSWORD_LENGTH = 12
 
-Networks = list[dict[str, Any]] | Literal["auto", "none"]
+Networks = list[dict[str, Any]] | Literal["auto", "none"] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What a create asks for, as checked by the dialect.
 
-    `networks`: items {"uuid"}, {"uuid", "fixed_ip"} or {"port"}; "auto" when the caller named none.
+    `networks`: items {"uuid"}, {"uuid", "fixed_ip"} or {"port"}; None when left out.
     `user_data` is base64. `forced_host` is a host's name that an admin chose.
     """
 
     name: str
     flavor_id: str
     image_id: str
-    networks: Networks = "auto"
+    networks: Networks = None
     security_groups: list[str] = field(default_factory=list)
     key_name: str | None = None
     user_data: str | None = None

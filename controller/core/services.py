@@ -6,16 +6,12 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from controller.core.hosts import is_up
 from controller.db.models import Host
 from controller.errors import BadRequest, NotFound
-from controller.scheduler import liveness
 from controller.settings import Settings
 
 BINARY = "nova-compute"
-
-
-def is_up(host: Host, settings: Settings, now: datetime) -> bool:
-    return liveness.is_up(host, now, settings.heartbeat_s * liveness.HEARTBEATS_MISSED)
 
 
 def list_services(

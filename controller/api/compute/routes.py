@@ -1,9 +1,136 @@
-"""Nothing yet: this dialect's owner writes it."""
+"""The URL table of the compute API: all of the service at one look."""
+
+from typing import Literal
 
 from flask import Blueprint
 
-from controller.api.common.calls import Services
+from controller.api.common.calls import Handler, Route, Services, build_blueprint
+from controller.api.common.validation import Schema
+from controller.api.compute import (
+    availability_zones,
+    flavors,
+    hypervisors,
+    instance_actions,
+    keypairs,
+    not_built,
+    quota_sets,
+    server_actions,
+    server_create,
+    server_metadata,
+    servers,
+    services,
+    versions,
+)
+from controller.api.compute.dialect import ComputeDialect
+from controller.api.compute.schemas import flavors as flavor_schemas
+from controller.api.compute.schemas import keypairs as keypair_schemas
+from controller.api.compute.schemas import servers as server_schemas
 
 
-def blueprint(_services: Services, prefix: str) -> Blueprint:
-    return Blueprint(__name__.split(".")[-2], __name__, url_prefix=prefix)
+def _row(
+    method: str,
+    path: str,
+    handler: Handler,
+    policy: str,
+    schema: Schema | None = None,
+    transaction: Literal["own"] | None = None,
+) -> Route:
+    return Route(method, f"/v2.1{path}", handler, f"os_compute_api:{policy}", schema, transaction)
+
+
+_SERVER = "/servers/<server_id>"
+_FLAVOR = "/flavors/<flavor_id>"
+_QUOTAS = "/os-quota-sets/<project_id>"
+
+ROUTES: list[Route] = [
+    Route("GET", "/", versions.list_versions, None),
+    Route("GET", "/v2.1", versions.show_version, None),
+
+    _row("GET", "/servers", servers.list_servers, "servers:index"),
+    _row("GET", "/servers/detail", servers.list_servers_in_detail, "servers:detail"),
+    _row("POST", "/servers", server_create.create_server, "servers:create",
+         server_schemas.create),
+    _row("GET", _SERVER, servers.show_server, "servers:show"),
+    _row("PUT", _SERVER, servers.update_server, "servers:update", server_schemas.update),
+    _row("DELETE", _SERVER, servers.delete_server, "servers:delete"),
+    # Each action has a policy of its own; whoever may show the server may ask.
+    _row("POST", f"{_SERVER}/action", server_actions.act_on_server, "servers:show",
+         transaction="own"),
+    _row("GET", f"{_SERVER}/ips", servers.list_addresses, "ips:index"),
+    _row("GET", f"{_SERVER}/ips/<network>", servers.show_addresses, "ips:show"),
+    _row("GET", f"{_SERVER}/os-security-groups", servers.list_security_groups,
+         "os-security-groups:list"),
+
+    _row("GET", f"{_SERVER}/metadata", server_metadata.list_metadata, "server-metadata:index"),
+    _row("POST", f"{_SERVER}/metadata", server_metadata.add_items, "server-metadata:create",
+         server_schemas.UPDATE_METADATA),
+    _row("PUT", f"{_SERVER}/metadata", server_metadata.replace_all, "server-metadata:update_all",
+         server_schemas.UPDATE_METADATA),
+    _row("GET", f"{_SERVER}/metadata/<key>", server_metadata.show_item, "server-metadata:show"),
+    _row("PUT", f"{_SERVER}/metadata/<key>", server_metadata.put_item, "server-metadata:update",
+         server_schemas.UPDATE_METADATA_ITEM),
+    _row("DELETE", f"{_SERVER}/metadata/<key>", server_metadata.delete_item,
+         "server-metadata:delete"),
+
+    _row("GET", f"{_SERVER}/os-instance-actions", instance_actions.list_actions,
+         "os-instance-actions:list"),
+    _row("GET", f"{_SERVER}/os-instance-actions/<request_id>", instance_actions.show_action,
+         "os-instance-actions:show"),
+
+    _row("GET", "/flavors", flavors.list_flavors, "flavors:index"),
+    _row("GET", "/flavors/detail", flavors.list_flavors_in_detail, "flavors:index"),
+    _row("POST", "/flavors", flavors.create_flavor, "os-flavor-manage:create",
+         flavor_schemas.create),
+    _row("GET", _FLAVOR, flavors.show_flavor, "flavors:show"),
+    _row("PUT", _FLAVOR, flavors.update_flavor, "os-flavor-manage:update", flavor_schemas.UPDATE),
+    _row("DELETE", _FLAVOR, flavors.delete_flavor, "os-flavor-manage:delete"),
+    _row("GET", f"{_FLAVOR}/os-extra_specs", flavors.list_extra_specs,
+         "os-flavor-extra-specs:index"),
+    _row("POST", f"{_FLAVOR}/os-extra_specs", flavors.create_extra_specs,
+         "os-flavor-extra-specs:create", flavor_schemas.EXTRA_SPECS),
+    _row("GET", f"{_FLAVOR}/os-extra_specs/<key>", flavors.show_extra_spec,
+         "os-flavor-extra-specs:show"),
+    _row("PUT", f"{_FLAVOR}/os-extra_specs/<key>", flavors.update_extra_spec,
+         "os-flavor-extra-specs:update", flavor_schemas.EXTRA_SPEC),
+    _row("DELETE", f"{_FLAVOR}/os-extra_specs/<key>", flavors.delete_extra_spec,
+         "os-flavor-extra-specs:delete"),
+
+    _row("GET", "/os-keypairs", keypairs.list_keypairs, "os-keypairs:index"),
+    _row("POST", "/os-keypairs", keypairs.create_keypair, "os-keypairs:create",
+         keypair_schemas.create),
+    _row("GET", "/os-keypairs/<name>", keypairs.show_keypair, "os-keypairs:show"),
+    _row("DELETE", "/os-keypairs/<name>", keypairs.delete_keypair, "os-keypairs:delete"),
+
+    _row("GET", "/limits", quota_sets.show_limits, "limits"),
+    _row("GET", _QUOTAS, quota_sets.show_quotas, "os-quota-sets:show"),
+    _row("PUT", _QUOTAS, quota_sets.update_quotas, "os-quota-sets:update",
+         quota_sets.update_schema),
+    _row("DELETE", _QUOTAS, quota_sets.delete_quotas, "os-quota-sets:delete"),
+    _row("GET", f"{_QUOTAS}/defaults", quota_sets.show_defaults, "os-quota-sets:defaults"),
+    _row("GET", f"{_QUOTAS}/detail", quota_sets.show_quotas_in_detail, "os-quota-sets:detail"),
+
+    _row("GET", "/os-availability-zone", availability_zones.list_zones,
+         "os-availability-zone:list"),
+    _row("GET", "/os-availability-zone/detail", availability_zones.list_zones_in_detail,
+         "os-availability-zone:detail"),
+    _row("GET", "/os-hypervisors", hypervisors.list_hypervisors, "os-hypervisors:list"),
+    _row("GET", "/os-hypervisors/detail", hypervisors.list_hypervisors_in_detail,
+         "os-hypervisors:list-detail"),
+    _row("GET", "/os-hypervisors/statistics", hypervisors.show_statistics,
+         "os-hypervisors:statistics"),
+    _row("GET", "/os-hypervisors/<hypervisor_id>", hypervisors.show_hypervisor,
+         "os-hypervisors:show"),
+    _row("GET", "/os-hypervisors/<hypervisor_id>/uptime", hypervisors.show_uptime,
+         "os-hypervisors:uptime"),
+    _row("GET", "/os-hypervisors/<pattern>/search", hypervisors.search_hypervisors,
+         "os-hypervisors:search"),
+    _row("GET", "/os-hypervisors/<pattern>/servers", hypervisors.search_servers_of_hypervisors,
+         "os-hypervisors:servers"),
+    _row("GET", "/os-services", services.list_services, "os-services:list"),
+    _row("PUT", "/os-services/<service_id>", services.update_service, "os-services:update",
+         services.UPDATE),
+]  # fmt: skip
+
+
+def blueprint(services: Services, prefix: str) -> Blueprint:
+    return build_blueprint(ComputeDialect(), [*ROUTES, *not_built.routes()], services, prefix)

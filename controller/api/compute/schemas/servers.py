@@ -1,0 +1,246 @@
+"""Bodies of servers: create, update, metadata, and the actions that are built."""
+
+from functools import lru_cache
+
+from controller.api.compute.microversions import Version, has
+from controller.api.compute.schemas.parameters import (
+    BOOLEAN,
+    DESCRIPTION,
+    FQDN,
+    HOSTNAME,
+    METADATA,
+    NAME,
+    TAG,
+    UUID,
+    Schema,
+    body,
+    integer,
+)
+
+# What Nova takes: base64 text of at most this many characters (48 KiB of data).
+USER_DATA_MAX = 65535
+
+_IP: Schema = {
+    "anyOf": [{"type": "string", "format": "ipv4"}, {"type": "string", "format": "ipv6"}]
+}
+_ACCESS_V4: Schema = {"anyOf": [{"const": ""}, {"type": "string", "format": "ipv4"}]}
+_ACCESS_V6: Schema = {"anyOf": [{"const": ""}, {"type": "string", "format": "ipv6"}]}
+_DISK_CONFIG: Schema = {"enum": ["AUTO", "MANUAL"]}
+_TEXT: Schema = {"type": "string", "maxLength": 255}
+
+_BLOCK_DEVICE: Schema = {
+    "virtual_name": _TEXT,
+    "volume_id": UUID,
+    "snapshot_id": UUID,
+    "volume_size": {"anyOf": [integer(), {"type": "null"}, {"const": ""}]},
+    "device_name": {
+        "type": ["string", "null"],
+        "minLength": 1,
+        "maxLength": 255,
+        "pattern": r"\A[a-zA-Z0-9._/-]*\Z",
+    },
+    "delete_on_termination": BOOLEAN,
+    "no_device": {},
+    "connection_info": {"type": "string"},
+}
+_BLOCK_DEVICE_V2: Schema = {
+    **_BLOCK_DEVICE,
+    "source_type": {"enum": ["volume", "image", "snapshot", "blank"]},
+    "uuid": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 255,
+        "pattern": r"\A[a-zA-Z0-9._-]*\Z",
+    },
+    "image_id": UUID,
+    "destination_type": {"enum": ["local", "volume"]},
+    "guest_format": {"type": ["string", "null"], "maxLength": 255},
+    "device_type": {"type": ["string", "null"], "maxLength": 255},
+    "disk_bus": {"type": ["string", "null"], "maxLength": 255},
+    "boot_index": {"type": ["integer", "string", "null"], "pattern": r"\A-?[0-9]{1,9}\Z"},
+}
+_CREATE: Schema = {
+    "name": NAME,
+    "imageRef": {"anyOf": [{"const": ""}, UUID, {"type": "string", "pattern": r"\Ahttps?://"}]},
+    "flavorRef": {
+        "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "minLength": 1}],
+    },
+    "adminPass": {"type": "string", "maxLength": 255, "pattern": r"\A[^\x00\r\n]*\Z"},
+    "metadata": METADATA,
+    "OS-DCF:diskConfig": _DISK_CONFIG,
+    "accessIPv4": _ACCESS_V4,
+    "accessIPv6": _ACCESS_V6,
+    "availability_zone": NAME,
+    "block_device_mapping": {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": _BLOCK_DEVICE,
+            "additionalProperties": False,
+        },
+    },
+    "config_drive": {"anyOf": [BOOLEAN, {"const": ""}, {"type": "null"}]},
+    "key_name": NAME,
+    "min_count": integer(1),
+    "max_count": integer(1),
+    "return_reservation_id": BOOLEAN,
+    "security_groups": {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {"name": NAME},
+            "additionalProperties": False,
+        },
+    },
+    # Whether it is base64 is looked at once, where it is taken.
+    "user_data": {"type": "string", "maxLength": USER_DATA_MAX},
+}
+_PERSONALITY: Schema = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {"path": {"type": "string"}, "contents": {"type": "string"}},
+        "additionalProperties": False,
+    },
+}
+_UPDATE: Schema = {
+    "name": NAME,
+    "OS-DCF:diskConfig": _DISK_CONFIG,
+    "accessIPv4": _ACCESS_V4,
+    "accessIPv6": _ACCESS_V6,
+}
+# Upstream takes any hint; those that a filter of ours will read have a form.
+_HINTS: Schema = {"type": "object"}
+
+UPDATE_METADATA: Schema = {
+    "type": "object",
+    "properties": {"metadata": METADATA},
+    "required": ["metadata"],
+    "additionalProperties": False,
+}
+UPDATE_METADATA_ITEM: Schema = {
+    "type": "object",
+    "properties": {"meta": {**METADATA, "minProperties": 1, "maxProperties": 1}},
+    "required": ["meta"],
+    "additionalProperties": False,
+}
+
+# The bodies of actions, by the action's name: what lies under it.
+ACTIONS: dict[str, Schema] = {
+    "os-start": {},
+    "os-stop": {},
+    "reboot": {
+        "type": "object",
+        "properties": {"type": {"enum": ["HARD", "Hard", "hard", "SOFT", "Soft", "soft"]}},
+        "required": ["type"],
+        "additionalProperties": False,
+    },
+    "os-getConsoleOutput": {
+        "type": ["object", "null"],
+        "properties": {
+            "length": {
+                "anyOf": [
+                    {"type": "integer", "minimum": -1, "maximum": 1 << 31},
+                    {"type": "string", "pattern": r"\A(-1|[0-9]{1,9})\Z"},
+                    {"type": "null"},
+                ]
+            }
+        },
+        "additionalProperties": False,
+    },
+}
+
+_CREATE_ROWS = (
+    "server.description",
+    "server.personality",
+    "server.network_tag_first",
+    "server.network_tag",
+    "server.block_device_tag_first",
+    "server.block_device_tag",
+    "server.networks_required",
+    "server.tags_in_create",
+    "server.trusted_image_certificates",
+    "server.volume_type",
+    "server.requested_host",
+    "server.hostname_in_request",
+    "server.hostname_is_fqdn",
+)
+
+
+def create(version: Version) -> Schema:
+    return _create(frozenset(row for row in _CREATE_ROWS if has(version, row)))
+
+
+def update(version: Version) -> Schema:
+    return _update(frozenset(row for row in _CREATE_ROWS if has(version, row)))
+
+
+@lru_cache
+def _create(rows: frozenset[str]) -> Schema:
+    """Return the schema where `rows` of the table of microversions hold."""
+    server = {
+        **_CREATE,
+        "networks": _networks(rows),
+        "block_device_mapping_v2": _block_devices(rows),
+        **_texts(rows),
+    }
+    if "server.personality" in rows:
+        server["personality"] = _PERSONALITY
+    if "server.tags_in_create" in rows:
+        server["tags"] = {"type": "array", "items": TAG, "maxItems": 50}
+    if "server.trusted_image_certificates" in rows:
+        server["trusted_image_certificates"] = {
+            "type": ["array", "null"],
+            "items": {"type": "string", "minLength": 1},
+            "maxItems": 50,
+        }
+    if "server.requested_host" in rows:
+        server |= {"host": FQDN, "hypervisor_hostname": FQDN}
+    required = ["name", "flavorRef"]
+    if "server.networks_required" in rows:
+        required.append("networks")
+    schema = body("server", server, required)
+    schema["properties"] |= {"os:scheduler_hints": _HINTS, "OS-SCH-HNT:scheduler_hints": _HINTS}
+    return schema
+
+
+@lru_cache
+def _update(rows: frozenset[str]) -> Schema:
+    return body("server", {**_UPDATE, **_texts(rows)}, [])
+
+
+def _texts(rows: frozenset[str]) -> Schema:
+    texts: Schema = {}
+    if "server.description" in rows:
+        texts["description"] = DESCRIPTION
+    if "server.hostname_in_request" in rows:
+        texts["hostname"] = FQDN if "server.hostname_is_fqdn" in rows else HOSTNAME
+    return texts
+
+
+def _networks(rows: frozenset[str]) -> Schema:
+    strict = "server.networks_required" in rows
+    item: Schema = {
+        "fixed_ip": _IP,
+        "port": {"anyOf": [UUID, {"type": "null"}]},
+        "uuid": UUID if strict else {"type": "string"},
+    }
+    if rows & {"server.network_tag", "server.network_tag_first"}:
+        item["tag"] = TAG
+    items: Schema = {
+        "type": "array",
+        "items": {"type": "object", "properties": item, "additionalProperties": False},
+    }
+    return {"anyOf": [items, {"enum": ["none", "auto"]}]} if strict else items
+
+
+def _block_devices(rows: frozenset[str]) -> Schema:
+    item = dict(_BLOCK_DEVICE_V2)
+    if rows & {"server.block_device_tag", "server.block_device_tag_first"}:
+        item["tag"] = TAG
+    if "server.volume_type" in rows:
+        item["volume_type"] = {"type": ["string", "null"], "maxLength": 255}
+    return {
+        "type": "array",
+        "items": {"type": "object", "properties": item, "additionalProperties": False},
+    }

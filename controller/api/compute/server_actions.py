@@ -1,0 +1,120 @@
+"""POST /servers/{id}/action: the actions that are built, and what becomes of the others."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from controller.api.common.calls import Call, Reply
+from controller.api.common.validation import check
+from controller.api.compute.microversions import demand
+from controller.api.compute.schemas.servers import ACTIONS as SCHEMAS
+from controller.console import log
+from controller.core import servers
+from controller.core.operations import begin_action
+from controller.db.models import Host, Server
+from controller.errors import BadRequest, Conflict, Gone, NotBuilt
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A row: the policy, and what is done. `row` is of the table of microversions, if any.
+
+    Without `handler` the action answers 501.
+    """
+
+    policy: str = ""
+    handler: Callable[[Call, str], Reply] | None = None
+    row: str | None = None
+
+
+def act_on_server(call: Call, server_id: str) -> Reply:
+    """Do the one action that the body names."""
+    name = _name(call.body)
+    if name in GONE:
+        raise Gone(f"The server action {name} was removed from this API for good.")
+    action = ACTIONS.get(name)
+    if action is None:
+        raise BadRequest(f"There is no such action: {name}. See the Compute API reference.")
+    if action.row is not None:
+        demand(call.version, action.row)
+    if action.handler is None:
+        raise NotBuilt(
+            f"Server action {name} is part of this API, but this release of Novella does not have "
+            "it yet. See CHANGELOG.md for what is there."
+        )
+    call.authorize(f"os_compute_api:{action.policy}")
+    check(call.body[name], SCHEMAS[name], call.version)
+    return action.handler(call, server_id)
+
+
+def _name(body: object) -> str:
+    if not isinstance(body, dict) or len(body) != 1:
+        raise BadRequest(
+            'Malformed request body: an action is an object with one name, such as {"os-stop": '
+            "null}."
+        )
+    return str(next(iter(body)))
+
+
+def _start(call: Call, server_id: str) -> Reply:
+    return _begin(call, server_id, "start")
+
+
+def _stop(call: Call, server_id: str) -> Reply:
+    return _begin(call, server_id, "stop")
+
+
+def _reboot(call: Call, server_id: str) -> Reply:
+    hard = call.body["reboot"]["type"].upper() == "HARD"
+    return _begin(call, server_id, "hard_reboot" if hard else "reboot", record_as="reboot")
+
+
+def _begin(call: Call, server_id: str, action: str, record_as: str | None = None) -> Reply:
+    with call.services.db.write() as session:
+        server = servers.get(session, call.context, server_id, lock=True)
+        if server.locked and not call.context.is_admin:
+            raise Conflict(f"Instance {server_id} is locked. Unlock it first.")
+        begin_action(session, call.settings, call.context, server, action, record_as=record_as)
+    return Reply(status=202)
+
+
+def _console_output(call: Call, server_id: str) -> Reply:
+    """Return the end of the console's log; the transaction is over before the host is asked."""
+    with call.services.db.read() as session:
+        server: Server = servers.get(session, call.context, server_id)
+        host = session.get(Host, server.host_id) if server.host_id else None
+    if host is None:
+        raise Conflict(
+            f"Instance {server_id} is not ready: it is on no host yet. Wait until it is ACTIVE."
+        )
+    length = (call.body["os-getConsoleOutput"] or {}).get("length")
+    lines = None if length in (None, -1, "-1") else int(length)
+    return Reply({"output": log.read(call.settings, host, server.id, lines)})
+
+
+ACTIONS: dict[str, Action] = {
+    "os-start": Action("servers:start", _start),
+    "os-stop": Action("servers:stop", _stop),
+    "reboot": Action("servers:reboot", _reboot),
+    "os-getConsoleOutput": Action("os-console-output", _console_output),
+    **{
+        name: Action()
+        for name in (
+            "addSecurityGroup", "changePassword", "confirmResize", "createBackup", "createImage",
+            "evacuate", "forceDelete", "lock", "migrate", "os-migrateLive", "os-resetState",
+            "pause", "rebuild", "removeSecurityGroup", "rescue", "resize", "restore", "resume",
+            "revertResize", "shelve", "shelveOffload", "suspend", "unlock", "unpause", "unrescue",
+            "unshelve",
+        )
+    },
+    "trigger_crash_dump": Action(row="action.trigger_crash_dump"),
+    **{
+        name: Action(row="action.legacy_consoles")
+        for name in ("os-getVNCConsole", "os-getSPICEConsole", "os-getSerialConsole")
+    },
+    **{
+        name: Action(row="action.legacy_addresses")
+        for name in ("addFixedIp", "removeFixedIp", "addFloatingIp", "removeFloatingIp")
+    },
+}  # fmt: skip
+# Upstream removed these for good.
+GONE = frozenset({"resetNetwork", "os-getRDPConsole", "injectNetworkInfo"})

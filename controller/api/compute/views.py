@@ -1,0 +1,248 @@
+"""Servers in the shapes of the compute API.
+
+A list of a thousand is the case that counts: what is the same for all is worked out once
+(`Look`), and a server's part is plain dictionary building.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from controller.api.common.calls import Call
+from controller.api.compute.links import base
+from controller.api.compute.microversions import has
+from controller.api.compute.times import zulu
+from controller.core.ports import ServerPort
+from controller.core.services import status_of_host
+from controller.db.base import utcnow
+from controller.db.models import Host, Server
+
+# What a server in this state is called, unless its task says more.
+STATUS = {
+    "building": "BUILD",
+    "active": "ACTIVE",
+    "stopped": "SHUTOFF",
+    "error": "ERROR",
+    "deleted": "DELETED",
+}
+STATUS_BY_TASK = {("active", "rebooting"): "REBOOT", ("active", "rebooting_hard"): "HARD_REBOOT"}
+_PROGRESS = frozenset({"ACTIVE", "BUILD"})
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the caller sees of any server: by microversion, and by policy."""
+
+    base: str
+    bookmarks: str
+    for_operators: bool
+    host_status: bool
+    more_for_operators: bool
+    locked: bool
+    description: bool
+    tags: bool
+    embedded_flavor: bool
+    extra_specs: bool
+    certificates: bool
+    locked_reason: bool
+    hostname: bool
+    pinned_zone: bool
+    now: datetime
+
+
+def look(call: Call) -> Look:
+    def there(row: str) -> bool:
+        return has(call.version, f"server.{row}")
+
+    return Look(
+        base=f"{base(call)}/servers/",
+        bookmarks=f"{call.root}/compute/",
+        for_operators=call.allows("os_compute_api:os-extended-server-attributes"),
+        more_for_operators=there("extended_attributes"),
+        host_status=there("host_status") and call.allows("os_compute_api:servers:show:host_status"),
+        locked=there("locked"),
+        description=there("description"),
+        tags=there("tags"),
+        embedded_flavor=there("embedded_flavor"),
+        extra_specs=call.allows("os_compute_api:servers:show:flavor-extra-specs"),
+        certificates=there("trusted_image_certificates"),
+        locked_reason=there("locked_reason"),
+        hostname=there("hostname_for_all"),
+        pinned_zone=there("pinned_availability_zone"),
+        now=utcnow(),
+    )
+
+
+def basic(look: Look, server: Server) -> dict[str, Any]:
+    return {"id": server.id, "name": server.name, "links": links(look, server.id)}
+
+
+def links(look: Look, server_id: str) -> list[dict[str, str]]:
+    return [
+        {"rel": "self", "href": f"{look.base}{server_id}"},
+        {"rel": "bookmark", "href": f"{look.bookmarks}servers/{server_id}"},
+    ]
+
+
+def detail(
+    call: Call,
+    look: Look,
+    server: Server,
+    host: Host | None,
+    ports: Sequence[ServerPort],
+) -> dict[str, Any]:
+    """Return the server as show and the list in detail have it."""
+    status = status_of(server)
+    view: dict[str, Any] = {
+        "id": server.id,
+        "name": server.name,
+        "status": status,
+        "tenant_id": server.project_id,
+        "user_id": server.user_id,
+        "metadata": server.meta,
+        "hostId": host_id(server.project_id, host),
+        "image": image(look, server),
+        "flavor": flavor(look, server),
+        "created": zulu(server.created_at),
+        "updated": zulu(server.updated_at),
+        "addresses": {} if server.state == "building" else addresses(ports),
+        "accessIPv4": server.access_ip_v4 or "",
+        "accessIPv6": server.access_ip_v6 or "",
+        "links": links(look, server.id),
+        "OS-DCF:diskConfig": server.disk_config,
+        "OS-EXT-AZ:availability_zone": zone_of(server, host),
+        "config_drive": "True" if server.config_drive else "",
+        "key_name": server.key_name,
+        "OS-SRV-USG:launched_at": _plain(server.launched_at),
+        "OS-SRV-USG:terminated_at": _plain(server.terminated_at),
+        "OS-EXT-STS:task_state": server.task_state,
+        "OS-EXT-STS:vm_state": server.state,
+        "OS-EXT-STS:power_state": server.power_state,
+        "os-extended-volumes:volumes_attached": [],
+    }
+    if status in _PROGRESS:
+        view["progress"] = 0 if status == "BUILD" else 100
+    elif server.fault and status in ("ERROR", "DELETED"):
+        view["fault"] = fault(call, server.fault)
+    groups = sorted({name for port in ports for name in port.security_group_names})
+    if groups:
+        view["security_groups"] = [{"name": name} for name in groups]
+    if look.for_operators:
+        view |= _for_operators(look, server, host)
+    elif look.hostname:
+        view["OS-EXT-SRV-ATTR:hostname"] = server.hostname
+    view |= _of_newer_versions(call, look, server, host)
+    return view
+
+
+def _of_newer_versions(call: Call, look: Look, server: Server, host: Host | None) -> dict[str, Any]:
+    view: dict[str, Any] = {}
+    if look.locked:
+        view["locked"] = server.locked
+    if look.host_status:
+        view["host_status"] = status_of_host(host, call.settings, look.now)
+    if look.description:
+        view["description"] = server.description
+    if look.tags:
+        view["tags"] = []
+    if look.certificates:
+        view["trusted_image_certificates"] = None
+    if look.locked_reason:
+        view["locked_reason"] = None
+    if look.pinned_zone:
+        view["pinned_availability_zone"] = server.availability_zone
+    return view
+
+
+def _for_operators(look: Look, server: Server, host: Host | None) -> dict[str, Any]:
+    name = host.name if host else None
+    view: dict[str, Any] = {
+        "OS-EXT-SRV-ATTR:host": name,
+        "OS-EXT-SRV-ATTR:instance_name": f"novella-{server.id}",
+        "OS-EXT-SRV-ATTR:hypervisor_hostname": name,
+    }
+    if look.more_for_operators:
+        view |= {
+            "OS-EXT-SRV-ATTR:hostname": server.hostname,
+            "OS-EXT-SRV-ATTR:kernel_id": "",
+            "OS-EXT-SRV-ATTR:launch_index": server.launch_index,
+            "OS-EXT-SRV-ATTR:ramdisk_id": "",
+            "OS-EXT-SRV-ATTR:reservation_id": server.reservation_id,
+            "OS-EXT-SRV-ATTR:root_device_name": "/dev/vda",
+            "OS-EXT-SRV-ATTR:user_data": server.user_data,
+        }
+    return view
+
+
+def status_of(server: Server) -> str:
+    if server.deleted_at is not None:
+        return "DELETED"
+    found = STATUS_BY_TASK.get((server.state, server.task_state or ""))
+    return found or STATUS.get(server.state, "UNKNOWN")
+
+
+def host_id(project_id: str, host: Host | None) -> str:
+    """Return what tells a tenant whether two of its servers share a host, and no more."""
+    if host is None:
+        return ""
+    return hashlib.sha224(f"{project_id}{host.name}".encode()).hexdigest()
+
+
+def zone_of(server: Server, host: Host | None) -> str:
+    return host.availability_zone if host else server.availability_zone or ""
+
+
+def flavor(look: Look, server: Server) -> dict[str, Any]:
+    size = server.flavor
+    if not look.embedded_flavor:
+        href = f"{look.bookmarks}flavors/{size['id']}"
+        return {"id": size["id"], "links": [{"rel": "bookmark", "href": href}]}
+    view = {
+        "vcpus": size["vcpus"],
+        "ram": size["memory_mb"],
+        "disk": size["disk_gb"],
+        "ephemeral": size["ephemeral_gb"],
+        "swap": size["swap_mb"],
+        "original_name": size["name"],
+    }
+    if look.extra_specs:
+        view["extra_specs"] = size["extra_specs"]
+    return view
+
+
+def image(look: Look, server: Server) -> dict[str, Any] | str:
+    if server.image_id is None:
+        return ""
+    href = f"{look.bookmarks}images/{server.image_id}"
+    return {"id": server.image_id, "links": [{"rel": "bookmark", "href": href}]}
+
+
+def addresses(ports: Sequence[ServerPort], *, extended: bool = True) -> dict[str, Any]:
+    """Return the addresses by network; `extended` tells type and MAC of each too."""
+    view: dict[str, list[dict[str, Any]]] = {}
+    for port in ports:
+        for address, version in port.addresses:
+            entry: dict[str, Any] = {"version": version, "addr": address}
+            if extended:
+                entry["OS-EXT-IPS:type"] = "fixed"
+                entry["OS-EXT-IPS-MAC:mac_addr"] = port.port.mac_address
+            view.setdefault(port.network_name, []).append(entry)
+    return view
+
+
+def fault(call: Call, found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fault; what operators need beyond the message is for them alone."""
+    view = {
+        "code": found.get("code", 500),
+        "created": found.get("created"),
+        "message": found.get("message", ""),
+    }
+    if found.get("details") and call.context.is_admin:
+        view["details"] = found["details"]
+    return view
+
+
+def _plain(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat(timespec="microseconds")

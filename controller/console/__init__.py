@@ -1,0 +1,1 @@
+"""Consoles of servers: what their screens and serial lines say."""
