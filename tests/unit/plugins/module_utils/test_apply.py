@@ -1,7 +1,6 @@
 """`apply`: batches of servers, each on its own, with the product's own disk modules as steps."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +62,7 @@ def test_an_item_that_fails_stops_and_the_others_go_on(tmp_path: Path) -> None:
     assert len(first["steps"]) == 1
     assert second["changed"]
     assert not second["failed"]
-    assert os.path.exists(f"{tmp_path}/instances/{SECOND}/disk.local")
+    assert Path(f"{tmp_path}/instances/{SECOND}/disk.local").exists()
 
 
 def test_a_second_run_changes_nothing(tmp_path: Path) -> None:
@@ -76,7 +75,7 @@ def test_check_mode_shows_the_diff_and_makes_nothing_at_all(tmp_path: Path) -> N
     [step] = answer["results"][0]["steps"]
     assert step["changed"]
     assert "qcow2" in step["diff"][0]["after"]
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_every_step_is_validated_before_the_first_one_runs(tmp_path: Path) -> None:
@@ -85,7 +84,7 @@ def test_every_step_is_validated_before_the_first_one_runs(tmp_path: Path) -> No
     msg = answer["results"][0]["msg"]
     assert "content" in msg
     assert "ext4, vfat, swap, blank" in msg
-    assert not os.path.exists(f"{tmp_path}/instances")
+    assert not Path(f"{tmp_path}/instances").exists()
 
 
 def test_only_modules_on_the_list_are_run(tmp_path: Path) -> None:
@@ -110,8 +109,8 @@ def test_a_failure_takes_back_what_this_run_made_and_no_more(tmp_path: Path) -> 
     [result] = answer["results"]
     assert result["failed"]
     assert [undone["failed"] for undone in result["undone"]] == [False]
-    assert not os.path.exists(another)
-    assert os.path.exists(f"{tmp_path}/instances/{FIRST}/disk.local")
+    assert not Path(another).exists()
+    assert Path(f"{tmp_path}/instances/{FIRST}/disk.local").exists()
 
 
 def test_a_run_that_was_succeeded_makes_nothing_and_undoes_nothing(tmp_path: Path) -> None:
@@ -120,7 +119,7 @@ def test_a_run_that_was_succeeded_makes_nothing_and_undoes_nothing(tmp_path: Pat
     [result] = answer["results"]
     assert result["failed"]
     assert result["fenced"]
-    assert not os.path.exists(f"{tmp_path}/instances")
+    assert not Path(f"{tmp_path}/instances").exists()
     assert journal.read(str(tmp_path), FIRST) is None
 
 
@@ -157,8 +156,8 @@ def test_a_step_in_the_middle_is_stopped_by_a_successor(
     [result] = answer["results"]
     assert "Stopped before the next step" in result["msg"]
     assert "undone" not in result
-    assert os.path.exists(f"{tmp_path}/instances/{FIRST}/disk.local")
-    assert not os.path.exists(f"{tmp_path}/instances/{FIRST}/disk.swap")
+    assert Path(f"{tmp_path}/instances/{FIRST}/disk.local").exists()
+    assert not Path(f"{tmp_path}/instances/{FIRST}/disk.swap").exists()
 
 
 def test_each_result_is_kept_in_the_journal_under_its_operation(tmp_path: Path) -> None:

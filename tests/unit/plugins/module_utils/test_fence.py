@@ -39,9 +39,11 @@ def test_an_old_run_finds_out_at_its_next_step_while_it_still_holds_the_lock(
         fence.claim(str(tmp_path), by_controller(2))
         with pytest.raises(fence.FenceError, match="Stopped before the next step"):
             fence.look_again(str(tmp_path), SERVER, mine)
-        with pytest.raises(fence.FenceError, match="another run"):
-            with fence.held(str(tmp_path), SERVER, timeout_s=0.1):
-                pass
+        with (
+            pytest.raises(fence.FenceError, match="another run"),
+            fence.held(str(tmp_path), SERVER, timeout_s=0.1),
+        ):
+            pass
 
 
 def test_a_run_by_hand_is_refused_for_a_controllers_server_unless_told_so(tmp_path: Path) -> None:
@@ -67,7 +69,7 @@ def test_another_cloud_is_refused_whatever_its_generation(tmp_path: Path) -> Non
 
 def test_check_mode_refuses_alike_and_records_nothing(tmp_path: Path) -> None:
     fence.claim(str(tmp_path), by_controller(7), check_mode=True)
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
     fence.claim(str(tmp_path), by_controller(7))
     with pytest.raises(fence.FenceError):
         fence.claim(str(tmp_path), by_controller(6), check_mode=True)
@@ -90,10 +92,8 @@ def test_a_full_disk_does_not_keep_a_known_server_from_being_claimed(tmp_path: P
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "small", str(tmp_path)], check=True)
     try:
         fence.claim(str(tmp_path), by_controller(1))
-        with open(tmp_path / "full", "wb") as file:
-            with pytest.raises(OSError, match="No space left"):
-                file.write(b"x" * 1024 * 1024)
-                file.flush()
+        with pytest.raises(OSError, match="No space left"):
+            (tmp_path / "full").write_bytes(b"x" * 1024 * 1024)
         assert fence.claim(str(tmp_path), by_controller(2)) == fence.Record(CLOUD, 2)
         text = Path(fence.record_path(str(tmp_path), SERVER)).read_text()
         assert json.loads(text) == {"generation": 2, "owner": CLOUD}

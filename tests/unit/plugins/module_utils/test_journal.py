@@ -20,7 +20,10 @@ def test_the_oldest_entries_go(tmp_path: Path) -> None:
         journal.write(str(tmp_path), f"op-{number}", {})
         os.utime(journal.entry_path(str(tmp_path), f"op-{number}"), (number, number))
     journal.prune(str(tmp_path), keep=2)
-    assert sorted(os.listdir(journal.folder(str(tmp_path)))) == ["op-3.json", "op-4.json"]
+    assert sorted(path.name for path in Path(journal.folder(str(tmp_path))).iterdir()) == [
+        "op-3.json",
+        "op-4.json",
+    ]
 
 
 def test_a_key_cannot_leave_the_folder(tmp_path: Path) -> None:

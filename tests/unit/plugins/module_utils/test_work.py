@@ -1,6 +1,5 @@
 """`work.py`: what every module's work function relies on."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,8 @@ def test_write_file_reports_a_change_once(tmp_path: Path) -> None:
     path = str(tmp_path / "libvirt.xml")
     assert work.write_file(path, "<domain/>", 0o600)
     assert not work.write_file(path, "<domain/>", 0o600)
-    assert os.listdir(tmp_path) == ["libvirt.xml"]
-    assert os.stat(path).st_mode & 0o777 == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["libvirt.xml"]
+    assert Path(path).stat().st_mode & 0o777 == 0o600
 
 
 def test_write_file_corrects_a_mode(tmp_path: Path) -> None:
@@ -24,7 +23,7 @@ def test_write_file_corrects_a_mode(tmp_path: Path) -> None:
 
 def test_write_file_in_check_mode_makes_nothing(tmp_path: Path) -> None:
     assert work.write_file(str(tmp_path / "no" / "file"), "text", check_mode=True)
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_write_file_into_a_missing_folder_is_a_work_error(tmp_path: Path) -> None:
@@ -50,10 +49,12 @@ def test_run_command_feeds_input_and_keeps_the_environment_small() -> None:
 
 def test_a_held_lock_is_refused_after_the_timeout(tmp_path: Path) -> None:
     path = str(tmp_path / "locks" / "server")
-    with work.locked(path):
-        with pytest.raises(work.WorkError, match="another process"):
-            with work.locked(path, timeout_s=0.1):
-                pass
+    with (
+        work.locked(path),
+        pytest.raises(work.WorkError, match="another process"),
+        work.locked(path, timeout_s=0.1),
+    ):
+        pass
     with work.locked(path, timeout_s=0):
         pass
 

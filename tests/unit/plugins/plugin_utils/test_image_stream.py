@@ -80,7 +80,7 @@ def test_a_wrong_path_is_told(tmp_path: Path, path: str | None, said: str) -> No
 
 def test_a_host_that_cannot_write_is_told_of(tmp_path: Path, source: Path) -> None:
     (tmp_path / "instances").write_text("in the way")
-    with pytest.raises(image_stream.StreamError, match="Not a directory|File exists"):
+    with pytest.raises(image_stream.StreamError, match=r"Not a directory|File exists"):
         image_stream.send(Host().execute, str(source), IMAGE, str(tmp_path))
 
 

@@ -1,0 +1,303 @@
+"""The playbooks alone, with no controller running: what an operator does by hand."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lab.waiting import wait_until
+from tests.fixtures.hand_lab import ROOT, Lab
+
+pytestmark = pytest.mark.lab
+
+EXAMPLE = ROOT / "examples" / "server.yml"
+HOST = "h1"
+STATE_PATH = "/var/lib/novella"
+SERVER = "5f2cbb63-4f7e-4d5e-9b5c-0f4d4b5d6a10"
+IMAGE_BASE = f"{STATE_PATH}/instances/_base"
+DIRECTORY = f"{STATE_PATH}/instances/{SERVER}"
+NETWORK = "6a1f8f2e-0c83-4f3b-9a6e-1d2b3c4d5e6f"
+TAP = "nvtc0ffee00111"
+MAC = "fa:16:3e:5f:2c:bb"
+BOOT_TIMEOUT_S = 180
+EACH_WAY = pytest.mark.parametrize(
+    "way", [(), ("-e", "server_apply=false")], ids=["one execution", "a task for each step"]
+)
+
+
+class ByHand:
+    """An operator in front of one host, with examples/server.yml."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+
+    def play(self, operation: str, *more: str) -> str:
+        """Return the output of a play that must succeed."""
+        done = self.try_play(operation, *more)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def try_play(self, operation: str, *more: str, file: Path = EXAMPLE) -> Any:
+        return self.lab.playbook(
+            operation,
+            *("-l", HOST, "-e", f"@{file}"),
+            *("-e", f"image_path={self.lab.image}"),
+            *("-e", f"network_prefix={self.lab.external_prefix}"),
+            *more,
+        )
+
+    def on_host(self, *argv: str) -> str:
+        return self.lab.output(HOST, *argv)
+
+    def console(self) -> str:
+        return self.lab.ssh(HOST, ["cat", f"{DIRECTORY}/console.log"]).stdout
+
+    def wait_for_boots(self, number: int) -> None:
+        wait_until(
+            lambda: self.console().count("NOVELLA-GUEST-READY") >= number,
+            what=f"the guest has booted {number} times",
+            timeout_s=BOOT_TIMEOUT_S,
+            interval_s=0.5,
+        )
+
+    def domain_state(self) -> str:
+        return self.lab.ssh(HOST, ["virsh", "domstate", SERVER]).stdout.strip()
+
+    def traces(self) -> dict[str, str]:
+        """All on the host that a server or its network could have left behind."""
+        return {
+            "links": self.on_host("sh", "-c", "ls /sys/class/net"),
+            "namespaces": self.on_host("ip", "netns"),
+            "domains": self.on_host("virsh", "list", "--all", "--name"),
+            "instances": self.on_host("sh", "-c", f"ls {STATE_PATH}/instances | grep -v _base; :"),
+            "networks": self.on_host("sh", "-c", f"find {STATE_PATH}/networks -type f"),
+            "services": self.on_host("sh", "-c", "ls -d /run/service/* /run/novella/services/*; :"),
+            "rules": self.on_host("sh", "-c", "iptables-save | grep -v '^[#:]'; :"),
+            "sets": self.on_host("ipset", "list", "-name"),
+            "frames": self.on_host("sh", "-c", "ebtables-nft-save | grep -v '^[#:]'; :"),
+        }
+
+
+@pytest.fixture(scope="module")
+def by_hand(lab: Lab) -> ByHand:
+    return ByHand(lab)
+
+
+@pytest.fixture
+def server(by_hand: ByHand) -> Iterator[ByHand]:
+    """A running server, made by hand."""
+    by_hand.play("server_create")
+    by_hand.wait_for_boots(1)
+    yield by_hand
+    by_hand.play("server_delete")
+
+
+def changed(output: str) -> int:
+    counts = re.findall(r"changed=(\d+)", output)
+    assert counts, output
+    return sum(map(int, counts))
+
+
+@EACH_WAY
+def test_create_boots_a_guest_and_delete_leaves_nothing_behind(
+    by_hand: ByHand, way: tuple[str, ...]
+) -> None:
+    before = by_hand.traces()
+    try:
+        assert changed(by_hand.play("server_create", *way)) > 0
+        by_hand.wait_for_boots(1)
+        assert "NOVELLA-GUEST-METADATA source=openstack" in by_hand.console()
+        assert changed(by_hand.play("server_create", *way)) == 0
+    finally:
+        by_hand.play("server_delete", *way)
+    assert by_hand.traces() == before
+    assert changed(by_hand.play("server_delete", *way)) == 0
+
+
+@EACH_WAY
+def test_check_and_diff_show_everything_and_make_nothing(
+    by_hand: ByHand, way: tuple[str, ...]
+) -> None:
+    before = by_hand.traces()
+    shown = by_hand.play("server_create", "--check", "--diff", *way)
+    assert f"disk {DIRECTORY}/disk" in shown
+    assert "+format: qcow2" in shown
+    assert "bridge nvb6a1f8f2e0c8" in shown
+    assert f"+    <uuid>{SERVER}</uuid>".replace("    ", "  ") in shown
+    assert f'+      <mac address="{MAC}" />' in shown
+    assert re.search(rf"\+.*iptables.*{TAP[3:]}", shown), shown
+    assert by_hand.traces() == before
+
+
+def test_hard_reboot_repairs_all_that_was_removed_and_keeps_disk_and_mac(
+    server: ByHand,
+) -> None:
+    server.on_host("virsh", "destroy", SERVER)
+    server.on_host("virsh", "undefine", SERVER)
+    marker = f"qemu-io -f qcow2 -c 'write -P 0x5a 900M 64k' {DIRECTORY}/disk"
+    server.on_host("sh", "-c", marker)
+    server.on_host("rm", f"{DIRECTORY}/libvirt.xml")
+    server.on_host("sh", "-c", f"rm -f {IMAGE_BASE}/[0-9a-f]*")
+    server.lab.ssh(HOST, ["ip", "link", "del", TAP])
+    server.on_host("iptables", "-F")
+    server.on_host("sh", "-c", "iptables -X; ipset flush; ebtables-nft -F; ebtables-nft -X; :")
+
+    server.play("server_hard_reboot")
+
+    server.wait_for_boots(2)
+    assert MAC in server.on_host("virsh", "domiflist", SERVER)
+    assert TAP[3:] in server.on_host("iptables-save")
+    read = f"qemu-io -U -r -f qcow2 -c 'read -P 0x5a 900M 64k' {DIRECTORY}/disk"
+    assert "verification failed" not in server.on_host("sh", "-c", read)
+    assert changed(server.play("server_create")) == 0
+
+
+def test_the_kept_definition_gives_the_same_domain(server: ByHand) -> None:
+    """libvirt.xml is for people: virsh alone brings the server back with it."""
+    dump = ["virsh", "dumpxml", "--inactive", SERVER]
+    defined = server.on_host(*dump)
+    server.on_host("virsh", "destroy", SERVER)
+    server.on_host("virsh", "undefine", SERVER)
+    server.on_host("virsh", "define", f"{DIRECTORY}/libvirt.xml")
+    server.on_host("virsh", "start", SERVER)
+    assert server.on_host(*dump) == defined
+    server.wait_for_boots(2)
+
+
+def test_stop_start_and_reboot(server: ByHand) -> None:
+    server.play("server_stop")
+    assert server.domain_state() == "shut off"
+    assert changed(server.play("server_stop")) == 0
+    server.play("server_start")
+    server.wait_for_boots(2)
+    assert changed(server.play("server_start")) == 0
+    server.play("server_reboot")
+    server.wait_for_boots(3)
+
+
+def test_rules_change_while_the_server_runs(server: ByHand, tmp_path: Path) -> None:
+    assert changed(server.play("port_update")) == 0
+    example = yaml.safe_load(EXAMPLE.read_text())
+    [group] = example["servers"][0]["security_groups"]
+    group["rules"].append(
+        {"direction": "ingress", "protocol": "tcp", "port_range_min": 8443, "port_range_max": 8443}
+    )
+    other = tmp_path / "server.yml"
+    other.write_text(yaml.safe_dump(example))
+    done = server.try_play("port_update", file=other)
+    assert done.returncode == 0, done.stdout
+    assert "8443" in server.on_host("iptables-save")
+    assert server.domain_state() == "running"
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ({"flavour": {"vcpus": 1}}, "flavour"),
+        ({"image": {"id": "x", "format": "vhdx"}}, "qcow2, raw, iso"),
+        ({"flavor": {"vcpus": "many", "memory_mb": 1, "disk_gb": 1}}, "vcpus"),
+    ],
+)
+def test_a_wrong_argument_is_refused_by_its_name_and_what_is_allowed(
+    by_hand: ByHand, tmp_path: Path, argument: dict[str, Any], said: str
+) -> None:
+    example = yaml.safe_load(EXAMPLE.read_text())
+    example["servers"][0].update(argument)
+    wrong = tmp_path / "server.yml"
+    wrong.write_text(yaml.safe_dump(example))
+    done = by_hand.try_play("server_create", file=wrong)
+    assert done.returncode != 0
+    assert said in done.stdout
+    assert SERVER not in by_hand.on_host("ls", f"{STATE_PATH}/instances")
+
+
+def test_a_server_is_not_made_on_two_hosts(by_hand: ByHand) -> None:
+    done = by_hand.lab.playbook("server_create", "-e", f"@{EXAMPLE}")
+    assert done.returncode != 0
+    assert "Name it with -l HOST" in done.stdout + done.stderr
+
+
+def test_tenant_text_stays_text_into_the_guests_metadata(by_hand: ByHand, tmp_path: Path) -> None:
+    """Strings of an API are marked unsafe by whoever writes the arguments; nothing undoes that."""
+    jinja, awkward = "{{ 7*7 }}", "\"'<&>]]>\n%{# ${HOME} #}"
+    example = yaml.safe_load(EXAMPLE.read_text())
+    one = example["servers"][0]
+    one["name"] = jinja + awkward
+    one["config_drive"] = True
+    one["guest"]["meta"] = {jinja: jinja, "x": awkward}
+    one["guest"]["public_keys"] = {jinja: f"ssh-ed25519 AAAA {jinja}"}
+    text = json.dumps(example)
+    for value in (jinja, awkward):
+        # JSON's form of !unsafe, which the controller writes too.
+        text = text.replace(
+            ": " + json.dumps(value), f': {{"__ansible_unsafe": {json.dumps(value)}}}'
+        )
+    named = json.dumps(jinja + awkward)
+    text = text.replace(f": {named}", f': {{"__ansible_unsafe": {named}}}')
+    arguments = tmp_path / "server.json"
+    arguments.write_text(text)
+    try:
+        done = by_hand.try_play("server_create", file=arguments)
+        assert done.returncode == 0, done.stdout
+        name = by_hand.on_host("virsh", "dumpxml", SERVER)
+        assert "{{ 7*7 }}" in name
+        assert "49" not in re.findall("<novella:name>(.*?)</novella:name>", name, re.DOTALL)[0]
+        [pushed] = by_hand.on_host(
+            "sh", "-c", f"cat {STATE_PATH}/networks/{NETWORK}/metadata/*.json"
+        ).splitlines()[:1]
+        assert "{{ 7*7 }}" in pushed
+    finally:
+        by_hand.play("server_delete")
+
+
+def test_a_controllers_server_is_left_alone_by_hand(server: ByHand) -> None:
+    cloud = "3f0c8b1e-6f0a-4b7e-8a8e-1f7a2f1d9c55"
+    record = f"{STATE_PATH}/fence/{SERVER}.json"
+    kept = server.on_host("cat", record)
+    claimed = json.dumps({"generation": 7, "owner": cloud})
+    server.on_host("sh", "-c", f"echo '{claimed}' > {record}")
+    try:
+        done = server.try_play("server_stop")
+        assert done.returncode != 0
+        assert "server_override_owner" in done.stdout + done.stderr
+        assert server.domain_state() == "running"
+    finally:
+        server.on_host("sh", "-c", f"echo '{kept.strip()}' > {record}")
+
+
+def test_secrets_are_in_no_output_and_no_journal(by_hand: ByHand) -> None:
+    canary = "c2VjcmV0LWNhbmFyeS1mb3ItdGhlLWd1ZXN0"
+    plain = "secret-canary-for-the-guest"
+    secrets = json.dumps({"server_secrets": {SERVER: {"user_data": canary, "admin_pass": plain}}})
+    try:
+        shown = by_hand.play("server_create", "--diff", "-vvv", "-e", secrets)
+        # -vvv names the arguments of ansible-playbook itself, where this test put them.
+        shown = shown.replace(secrets, "")
+        assert canary not in shown
+        assert plain not in shown
+        journal = by_hand.on_host("cat", f"{STATE_PATH}/journal/{SERVER}.json")
+        assert canary not in journal
+        assert plain not in journal
+    finally:
+        by_hand.play("server_delete")
+
+
+def test_enrolling_again_changes_nothing(lab: Lab) -> None:
+    done = lab.playbook("host_enroll")
+    assert done.returncode == 0, done.stdout
+    assert changed(done.stdout) == 0
+
+
+def test_check_mode_works_on_an_enrolled_host(lab: Lab) -> None:
+    done = lab.playbook("host_enroll", "--check", "--diff")
+    assert done.returncode == 0, done.stdout
+
+
+def test_host_info_reads_what_a_host_has(lab: Lab) -> None:
+    done = lab.playbook("host_info", "-v")
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"memory_mb\D+\d+", done.stdout)
