@@ -105,9 +105,14 @@ def _groups_for(
         if wanted and not port.port_security_enabled:
             raise _filtering_needed(port)
         return security_groups.check_all(session, context, wanted)
-    if not port.port_security_enabled or port.device_owner.startswith(SERVICE_OWNER):
+    if not port.port_security_enabled or _is_service(port):
         return []
     return [security_groups.ensure_default(session, port.project_id).id]
+
+
+def _is_service(port: Port) -> bool:
+    """Whether a port is the network's own; a new one's columns have no defaults yet."""
+    return (port.device_owner or "").startswith(SERVICE_OWNER)
 
 
 def _filtering_needed(port: Port) -> PortSecurityAndIPRequiredForSecurityGroups:
@@ -191,7 +196,7 @@ def update(
     """Change a port; hosts are told of what filters it. See `create` for `values`.
 
     What a running guest was told at its start (addresses, MAC, the server itself) changes only
-    while the port is on no host: raises PortBound or PortInUse.
+    while the port is on no host: raises PortBound or PortInUse. A DHCP server's port doesn't change.
     """
     _check_bound(port, values)
     groups_before = security_groups.of_ports(session, [port.id])[port.id]
@@ -224,6 +229,11 @@ def update(
 
 
 def _check_bound(port: Port, values: Mapping[str, Any]) -> None:
+    if port.device_owner == networks.DHCP_OWNER:
+        raise ServicePortInUse(
+            f"Port {port.id} cannot be changed directly via the port API: it is that of the DHCP "
+            "server of its subnet. Change the subnet."
+        )
     if port.host_id is not None:
         for name in ("mac_address", "fixed_ips"):
             if name in values:

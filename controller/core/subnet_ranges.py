@@ -90,6 +90,33 @@ def check_pools(
     return _pools(ranges)
 
 
+def check_nameservers(wanted: Sequence[str]) -> list[str]:
+    """Return DNS servers' addresses in plain form, each once."""
+    return list(dict.fromkeys(_address(text, "dns_nameservers") for text in wanted))
+
+
+def check_routes(wanted: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """Return host routes in plain form."""
+    routes = []
+    for route in wanted:
+        try:
+            destination = ipaddress.IPv4Network(route["destination"])
+        except ValueError as error:
+            raise InvalidInput(
+                f"'{route['destination']}' is not an IPv4 range (host_routes): {error}."
+            ) from error
+        nexthop = _address(route["nexthop"], "host_routes")
+        routes.append({"destination": str(destination), "nexthop": nexthop})
+    return routes
+
+
+def _address(text: str, where: str) -> str:
+    try:
+        return str(ipaddress.IPv4Address(text))
+    except ValueError as error:
+        raise InvalidInput(f"'{text}' is not a valid IPv4 address ({where}).") from error
+
+
 def _pool_range(cidr: ipaddress.IPv4Network, pool: Mapping[str, Any]) -> tuple[int, int]:
     try:
         start, end = ipaddress.IPv4Address(pool["start"]), ipaddress.IPv4Address(pool["end"])

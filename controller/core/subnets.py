@@ -61,6 +61,7 @@ def create(
     hosts' DHCP servers. Raises OverQuota, InvalidInput and the pools' refusals.
     """
     network_quotas.check(session, settings, project_id, "subnet")
+    values = _plain(values)
     _lock(session, network)
     cidr = subnet_ranges.parse_cidr(values["cidr"])
     subnet_ranges.check_apart(
@@ -90,6 +91,16 @@ def create(
     return subnet
 
 
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `values` with name servers and routes checked and in plain form."""
+    plain = dict(values)
+    if "dns_nameservers" in plain:
+        plain["dns_nameservers"] = subnet_ranges.check_nameservers(plain["dns_nameservers"])
+    if "host_routes" in plain:
+        plain["host_routes"] = subnet_ranges.check_routes(plain["host_routes"])
+    return plain
+
+
 def _lock(session: Session, network: Network) -> None:
     """Keep others from adding a range that overlaps with ours until we have committed."""
     session.execute(select(Network.id).where(Network.id == network.id).with_for_update())
@@ -106,7 +117,7 @@ def update(session: Session, network: Network, subnet: Subnet, values: Mapping[s
     )
     if gateway != subnet.gateway_ip:
         _check_gateway_change(session, subnet, gateway)
-    for name, value in values.items():
+    for name, value in _plain(values).items():
         setattr(subnet, name, value)
     subnet.gateway_ip, subnet.allocation_pools = gateway, pools
     subnet.gateway_served = gateway is not None and network.physical_network is None

@@ -1,5 +1,79 @@
-"""Nothing yet."""
+"""Who may do what in Network: Neutron's rule names, and what its defaults say.
 
-from controller.api.common.policy import Rule
+A rule of the form `action_noun:attribute` is asked when a request sets that attribute, or for
+`get_` when a reply would show it.
+"""
 
-RULES: list[Rule] = []
+from collections.abc import Mapping
+from typing import Any
+
+from controller.api.common.calls import Call
+from controller.api.common.policy import ADMIN, MEMBER, READER, Rule
+
+# The target of a port's rules has its network's project beside its own.
+NET_OWNER = "rule:is_admin or (role:member and project_id:%(network:project_id)s)"
+NET_OWNER_OR_SHARED = f"{NET_OWNER} or True:%(network:shared)s"
+PORT_OR_NET_OWNER = f"{NET_OWNER} or (role:member and project_id:%(project_id)s)"
+
+PROVIDER = ("provider:network_type", "provider:physical_network", "provider:segmentation_id")
+BINDING = ("binding:host_id", "binding:profile", "binding:vif_details", "binding:vif_type")
+# Values that anybody may write, since they change nothing.
+DEFAULTS: dict[str, Any] = {"shared": False, "router:external": False, "is_default": False}
+
+RULES = [
+    Rule("get_network", READER),
+    Rule("create_network", MEMBER),
+    Rule("update_network", MEMBER),
+    Rule("delete_network", MEMBER),
+    *(
+        Rule(f"{action}_network:{attribute}", ADMIN)
+        for action in ("create", "update")
+        for attribute in ("shared", "router:external", "is_default", *PROVIDER)
+    ),
+    *(Rule(f"get_network:{attribute}", ADMIN) for attribute in PROVIDER),
+    Rule("get_subnet", READER),
+    Rule("create_subnet", NET_OWNER),
+    Rule("update_subnet", PORT_OR_NET_OWNER),
+    Rule("delete_subnet", PORT_OR_NET_OWNER),
+    Rule("get_port", READER),
+    Rule("create_port", MEMBER),
+    Rule("update_port", MEMBER),
+    Rule("delete_port", PORT_OR_NET_OWNER),
+    *(
+        Rule(f"{action}_port:{attribute}", NET_OWNER)
+        for action in ("create", "update")
+        for attribute in (
+            "mac_address",
+            "port_security_enabled",
+            "allowed_address_pairs",
+            "fixed_ips:ip_address",
+        )
+    ),
+    Rule("create_port:fixed_ips:subnet_id", NET_OWNER_OR_SHARED),
+    Rule("update_port:fixed_ips:subnet_id", NET_OWNER_OR_SHARED),
+    # For owners that mean something to the cloud itself: network:... and compute:...
+    Rule("create_port:device_owner", ADMIN),
+    Rule("update_port:device_owner", ADMIN),
+    *(Rule(f"get_port:{attribute}", ADMIN) for attribute in BINDING),
+    Rule("get_security_group", READER),
+    Rule("create_security_group", MEMBER),
+    Rule("update_security_group", MEMBER),
+    Rule("delete_security_group", MEMBER),
+    Rule("get_security_group_rule", READER),
+    Rule("create_security_group_rule", MEMBER),
+    Rule("delete_security_group_rule", MEMBER),
+    Rule("get_quota", READER),
+    Rule("get_agent", ADMIN),
+    Rule("get_availability_zone", "@"),
+]
+NAMES = frozenset(rule.name for rule in RULES)
+
+
+def authorize_attributes(
+    call: Call, action: str, wanted: Mapping[str, Any], target: Mapping[str, Any]
+) -> None:
+    """Refuse with Forbidden what `wanted` sets and this caller may not, as `create_port` has it."""
+    for name, value in wanted.items():
+        rule = f"{action}:{name}"
+        if rule in NAMES and not (action.startswith("create") and value == DEFAULTS.get(name)):
+            call.authorize(rule, target)

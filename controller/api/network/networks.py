@@ -1,0 +1,100 @@
+"""Networks: list, show, create, update, delete."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import select
+
+from controller.api.common.calls import Call, Reply
+from controller.api.network import bodies, lists, views
+from controller.api.network.policies import PROVIDER, authorize_attributes
+from controller.core import networks
+from controller.db.models import Network, Subnet
+
+COLUMNS = {
+    "router:external": "external",
+    "provider:network_type": "network_type",
+    "provider:physical_network": "physical_network",
+    "provider:segmentation_id": "segmentation_id",
+}
+UNCOLUMNED = ("availability_zone_hints",)
+
+
+def _listing(call: Call) -> lists.Listing:
+    columns = {
+        "id": Network.id,
+        "name": Network.name,
+        "description": Network.description,
+        "project_id": Network.project_id,
+        "tenant_id": Network.project_id,
+        "admin_state_up": Network.admin_state_up,
+        "shared": Network.shared,
+        "router:external": Network.external,
+        "is_default": Network.is_default,
+        "mtu": Network.mtu,
+        "port_security_enabled": Network.port_security_enabled,
+        "revision_number": Network.revision_number,
+    }
+    if call.allows("get_network:provider:network_type"):
+        columns |= {name: getattr(Network, COLUMNS[name]) for name in PROVIDER}
+    return lists.Listing(
+        Network,
+        columns,
+        constants={"status": "ACTIVE", "ipv4_address_scope": None, "ipv6_address_scope": None},
+    )
+
+
+def _views(call: Call, rows: Sequence[Network]) -> list[dict[str, Any]]:
+    """Return the networks as the caller may see them, in one more statement."""
+    subnet_ids: dict[str, list[str]] = {row.id: [] for row in rows}
+    for subnet_id, network_id in call.session.execute(
+        select(Subnet.id, Subnet.network_id)
+        .where(Subnet.network_id.in_(subnet_ids))
+        .order_by(Subnet.created_at, Subnet.id)
+    ):
+        subnet_ids[network_id].append(subnet_id)
+    provider = call.allows("get_network:provider:network_type")
+    return [
+        lists.chosen(call, views.network(row, subnet_ids[row.id], provider=provider))
+        for row in rows
+    ]
+
+
+def list_networks(call: Call) -> Reply:
+    page = lists.fetch(call, _listing(call), networks.visible(call.context))
+    return Reply(page.body("networks", _views(call, page.rows)))
+
+
+def show_network(call: Call, network_id: str) -> Reply:
+    network = networks.get(call.session, call.context, network_id)
+    return Reply({"network": _views(call, [network])[0]})
+
+
+def create_networks(call: Call) -> Reply:
+    def create(item: bodies.Item) -> dict[str, Any]:
+        project_id = bodies.owner(call, item)
+        target = {"project_id": project_id}
+        call.authorize("create_network", target)
+        authorize_attributes(call, "create_network", item, target)
+        network = networks.create(
+            call.session, call.settings, project_id, bodies.columns(item, COLUMNS, UNCOLUMNED)
+        )
+        return _views(call, [network])[0]
+
+    return bodies.create_each(call, "network", create)
+
+
+def update_network(call: Call, network_id: str) -> Reply:
+    network = networks.get(call.session, call.context, network_id)
+    wanted, target = call.body["network"], {"project_id": network.project_id}
+    call.authorize("update_network", target)
+    authorize_attributes(call, "update_network", wanted, target)
+    networks.update(call.session, call.context, network, bodies.columns(wanted, COLUMNS))
+    return Reply({"network": _views(call, [network])[0]})
+
+
+def delete_network(call: Call, network_id: str) -> Reply:
+    network = networks.get(call.session, call.context, network_id)
+    call.authorize("delete_network", {"project_id": network.project_id})
+    networks.remove(call.session, network)
+    return Reply(status=204)

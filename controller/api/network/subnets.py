@@ -1,0 +1,87 @@
+"""Subnets: list, show, create, update, delete."""
+
+from typing import Any
+
+from controller.api.common.calls import Call, Reply
+from controller.api.network import bodies, lists, views
+from controller.core import networks, subnets
+from controller.core.network_faults import InvalidInput
+from controller.db.models import Network, Subnet
+
+UNCOLUMNED = ("network_id", "subnetpool_id", "ipv6_address_mode", "ipv6_ra_mode")
+LISTING = lists.Listing(
+    Subnet,
+    {
+        "id": Subnet.id,
+        "name": Subnet.name,
+        "description": Subnet.description,
+        "project_id": Subnet.project_id,
+        "tenant_id": Subnet.project_id,
+        "network_id": Subnet.network_id,
+        "ip_version": Subnet.ip_version,
+        "cidr": Subnet.cidr,
+        "gateway_ip": Subnet.gateway_ip,
+        "enable_dhcp": Subnet.enable_dhcp,
+        "revision_number": Subnet.revision_number,
+    },
+    constants={
+        "subnetpool_id": None,
+        "ipv6_address_mode": None,
+        "ipv6_ra_mode": None,
+        "segment_id": None,
+    },
+)
+
+
+def _view(call: Call, row: Subnet) -> dict[str, Any]:
+    return lists.chosen(call, views.subnet(row))
+
+
+def list_subnets(call: Call) -> Reply:
+    page = lists.fetch(call, LISTING, subnets.visible(call.context))
+    return Reply(page.body("subnets", (_view(call, row) for row in page.rows)))
+
+
+def show_subnet(call: Call, subnet_id: str) -> Reply:
+    return Reply({"subnet": _view(call, subnets.get(call.session, call.context, subnet_id))})
+
+
+def create_subnets(call: Call) -> Reply:
+    def create(item: bodies.Item) -> dict[str, Any]:
+        network = networks.get(call.session, call.context, item["network_id"])
+        project_id = bodies.owner(call, item)
+        call.authorize(
+            "create_subnet",
+            {"project_id": project_id, "network:project_id": network.project_id},
+        )
+        if item.get("ip_version", 4) != 4:
+            raise InvalidInput("IPv6 subnets are not there yet. Ask for ip_version 4.")
+        subnet = subnets.create(
+            call.session, call.settings, network, project_id, bodies.columns(item, {}, UNCOLUMNED)
+        )
+        return _view(call, subnet)
+
+    return bodies.create_each(call, "subnet", create)
+
+
+def _network_of(call: Call, subnet: Subnet) -> Network:
+    return call.session.get_one(Network, subnet.network_id)
+
+
+def update_subnet(call: Call, subnet_id: str) -> Reply:
+    subnet = subnets.get(call.session, call.context, subnet_id)
+    network = _network_of(call, subnet)
+    call.authorize("update_subnet", _target(subnet, network))
+    subnets.update(call.session, network, subnet, call.body["subnet"])
+    return Reply({"subnet": _view(call, subnet)})
+
+
+def delete_subnet(call: Call, subnet_id: str) -> Reply:
+    subnet = subnets.get(call.session, call.context, subnet_id)
+    call.authorize("delete_subnet", _target(subnet, _network_of(call, subnet)))
+    subnets.remove(call.session, subnet)
+    return Reply(status=204)
+
+
+def _target(subnet: Subnet, network: Network) -> dict[str, Any]:
+    return {"project_id": subnet.project_id, "network:project_id": network.project_id}

@@ -1,0 +1,70 @@
+"""What the tests of the Network API make by the API itself."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+V2 = "/network/v2.0"
+
+
+def make(caller: Any, noun: str, **values: Any) -> dict[str, Any]:
+    """Return what a create answered, which must have worked."""
+    answer = caller.post(f"{V2}/{noun.replace('_', '-')}s", json={noun: values})
+    assert answer.status_code == 201, answer.text
+    found: dict[str, Any] = answer.json[noun]
+    return found
+
+
+@pytest.fixture
+def public(admin: Any) -> dict[str, Any]:
+    """A shared, external flat network on physnet1 without a subnet."""
+    return make(
+        admin,
+        "network",
+        name="public",
+        shared=True,
+        **{
+            "router:external": True,
+            "provider:network_type": "flat",
+            "provider:physical_network": "physnet1",
+        },
+    )
+
+
+@pytest.fixture
+def public_subnet(admin: Any, public: dict[str, Any]) -> dict[str, Any]:
+    return make(
+        admin,
+        "subnet",
+        network_id=public["id"],
+        cidr="10.91.1.0/24",
+        allocation_pools=[{"start": "10.91.1.2", "end": "10.91.1.200"}],
+    )
+
+
+@pytest.fixture
+def private(alice: Any) -> dict[str, Any]:
+    """An isolated network of project alpha, without a subnet."""
+    return make(alice, "network", name="private")
+
+
+@pytest.fixture
+def private_subnet(alice: Any, private: dict[str, Any]) -> dict[str, Any]:
+    return make(alice, "subnet", network_id=private["id"], cidr="192.168.7.0/24")
+
+
+@pytest.fixture
+def refused() -> Callable[..., str]:
+    """Check a refusal's status and type in Neutron's form; return its message."""
+
+    def check(answer: Any, status: int, fault_type: str) -> str:
+        assert answer.status_code == status, answer.text
+        assert set(answer.json) == {"NeutronError"}, answer.text
+        fault = answer.json["NeutronError"]
+        assert fault["type"] == fault_type, fault
+        assert fault["detail"] == ""
+        message: str = fault["message"]
+        return message
+
+    return check
