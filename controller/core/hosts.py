@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select
@@ -101,9 +101,20 @@ def check_name(name: str) -> None:
     """Refuse a name that can't be a host's in an inventory. Raises BadRequest."""
     if not NAME.fullmatch(name) or name.lower() in RESERVED_NAMES:
         raise BadRequest(
-            f"Cannot name a host {name!r}: a name has letters, digits, dots and dashes, and is none "
-            f"of {', '.join(sorted(RESERVED_NAMES))}. Choose another."
+            f"Cannot name a host {name!r}: a name has letters, digits, dots and dashes, and is "
+            f"none of {', '.join(sorted(RESERVED_NAMES))}. Choose another."
         )
+
+
+def note_unreachable(settings: Settings, host: Host, now: datetime) -> None:
+    """Count the host as down from now on, until it answers again.
+
+    A play could not reach it: new servers must not be sent there one after the other until the
+    heartbeats notice.
+    """
+    silent_since = now - timedelta(seconds=down_after_s(settings) + 1)
+    if host.last_seen_at is not None and host.last_seen_at > silent_since:
+        host.last_seen_at = silent_since
 
 
 def record_facts(

@@ -61,8 +61,8 @@ class PlayEvents:
         if module == "apply" and isinstance(result.get("results"), list):
             items = [item for item in result["results"] if isinstance(item, dict)]
             self._items.setdefault(host_id, []).extend(items)
-        if module == "compute_host_info" and kind == "runner_on_ok":
-            self._facts[host_id] = result
+        if module == "compute_host_info" and isinstance(result.get("host"), dict):
+            self._facts[host_id] = result["host"]
         self._note(host_id, kind, data, result)
 
     def _note(self, host_id: str, kind: str, data: dict[str, Any], result: dict[str, Any]) -> None:

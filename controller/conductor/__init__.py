@@ -1,0 +1,1 @@
+"""The conductor: the only one that moves operations."""

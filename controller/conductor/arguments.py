@@ -1,0 +1,83 @@
+"""Arguments: what a play is told of servers, from rows alone, in the form of the roles' specs.
+
+The same servers give the same arguments whenever they are asked for, so that a play can be run
+again from the database.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from controller.core import images, network_arguments
+from controller.core.sealing import unseal
+from controller.db.models import CloudSetting, Server
+from controller.errors import Unavailable
+from controller.settings import Settings
+
+
+def cloud_id(session: Session) -> str:
+    """Return the id of this cloud, which all that it makes on hosts bears."""
+    setting = session.get(CloudSetting, "cloud_id")
+    if setting is None:
+        raise Unavailable("This cloud has no id yet. Run `novella db bootstrap`.")
+    return setting.value
+
+
+def server_arguments(
+    session: Session, settings: Settings, servers: Sequence[Server]
+) -> dict[str, dict[str, Any]]:
+    """Return the entry of `servers` for each server, by id, in a fixed number of statements.
+
+    Without a generation, which belongs to a run, and without secrets.
+    """
+    networks = network_arguments.for_servers(session, [server.id for server in servers])
+    return {server.id: _server(settings, server) | networks[server.id] for server in servers}
+
+
+def server_secrets(settings: Settings, server: Server, sealed: bytes | None) -> dict[str, str]:
+    """Return the server's entry of `server_secrets`: user data, and the operation's own secrets."""
+    known = unseal(settings, sealed)
+    if server.user_data:
+        known["user_data"] = server.user_data
+    return known
+
+
+def _server(settings: Settings, server: Server) -> dict[str, Any]:
+    return {
+        "id": server.id,
+        "name": server.name,
+        "hostname": server.hostname,
+        "project_id": server.project_id,
+        "user_id": server.user_id,
+        "created_at": f"{server.created_at.replace(microsecond=0).isoformat()}Z",
+        "flavor": _flavor(server.flavor),
+        "image": _image(settings, server),
+        "config_drive": server.config_drive,
+        "guest": {
+            "availability_zone": server.availability_zone or settings.availability_zone,
+            "public_keys": {server.key_name: server.public_key} if server.key_name else {},
+            "meta": dict(server.meta),
+            "launch_index": server.launch_index,
+        },
+    }
+
+
+def _flavor(flavor: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of a server's flavor that hosts need: sizes, in the units of the names."""
+    sizes = ("vcpus", "memory_mb", "disk_gb", "ephemeral_gb", "swap_mb")
+    return {"name": flavor.get("name", "")} | {name: int(flavor.get(name, 0)) for name in sizes}
+
+
+def _image(settings: Settings, server: Server) -> dict[str, Any] | None:
+    if server.image_id is None:
+        return None
+    image = server.image
+    return {
+        "id": server.image_id,
+        "format": image.get("disk_format"),
+        "size_bytes": image.get("size_bytes"),
+        "checksum": f"sha256:{image['sha256']}" if image.get("sha256") else None,
+        "path": str(images.file_path(settings, server.image_id)),
+        "properties": dict(image.get("properties") or {}),
+    }

@@ -1,0 +1,208 @@
+"""Claims: who works on which operation, by conditional updates with a lease and a generation.
+
+A claim raises the operation's generation. Whoever finds another one there than it claimed has lost
+the operation to a successor, and changes nothing more.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from sqlalchemy import ColumnElement, CursorResult, and_, or_, select, update
+from sqlalchemy.orm import Session, aliased
+
+from controller.conductor.flows import FLOWS, UNORDERED
+from controller.db.models import Operation
+
+QUEUED, RUNNING, SUCCEEDED, FAILED = "queued", "running", "succeeded", "failed"
+UNFINISHED = (QUEUED, RUNNING)
+
+
+class Lost(Exception):
+    """The operation is another worker's by now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An operation that this worker holds, and the generation by which it does."""
+
+    operation_id: str
+    generation: int
+
+
+def claimable(session: Session, now: datetime, limit: int) -> list[tuple[str, int]]:
+    """Return id and generation of operations that may start now, oldest first.
+
+    A server's operations go one after the other, in the order of their acceptance.
+    """
+    query = (
+        select(Operation.id, Operation.generation)
+        .where(
+            Operation.state == QUEUED,
+            Operation.not_before <= now,
+            Operation.kind.in_(FLOWS),
+            or_(
+                Operation.server_id.is_(None),
+                Operation.kind.in_(UNORDERED),
+                ~_older_unfinished(Operation),
+            ),
+        )
+        .order_by(Operation.created_at, Operation.id)
+        .limit(limit)
+    )
+    return [(row.id, row.generation) for row in session.execute(query)]
+
+
+def claim(
+    session: Session,
+    owner: str,
+    found: Iterable[tuple[str, int]],
+    now: datetime,
+    lease_s: float,
+) -> list[Held]:
+    """Take what `claimable` found; what others took meanwhile is left out."""
+    held = []
+    for operation_id, generation in found:
+        changed = _update(
+            session,
+            (
+                Operation.id == operation_id,
+                Operation.state == QUEUED,
+                Operation.generation == generation,
+            ),
+            state=RUNNING,
+            generation=generation + 1,
+            lease_owner=owner,
+            lease_until=now + timedelta(seconds=lease_s),
+        )
+        if changed:
+            held.append(Held(operation_id, generation + 1))
+    return held
+
+
+def load(session: Session, owner: str, held: Held) -> Operation:
+    """Return the operation for a change, or raise Lost. The row stays locked till the commit."""
+    operation = session.scalar(
+        select(Operation)
+        .where(
+            Operation.id == held.operation_id,
+            Operation.generation == held.generation,
+            Operation.lease_owner == owner,
+            Operation.state == RUNNING,
+        )
+        .with_for_update()
+    )
+    if operation is None:
+        raise Lost(held.operation_id)
+    return operation
+
+
+def renew(session: Session, owner: str, now: datetime, lease_s: float) -> None:
+    """Renew all of a worker's leases, by one statement."""
+    _update(
+        session,
+        (Operation.lease_owner == owner, Operation.state == RUNNING),
+        lease_until=now + timedelta(seconds=lease_s),
+    )
+
+
+def owned(session: Session, owner: str) -> dict[str, bool]:
+    """Return the operations that are the worker's by the database: id to 'is to be cancelled'."""
+    query = select(Operation.id, Operation.cancel_requested).where(
+        Operation.lease_owner == owner, Operation.state == RUNNING
+    )
+    return {row.id: row.cancel_requested for row in session.execute(query)}
+
+
+def give_back(
+    session: Session, condition: ColumnElement[bool], not_before: datetime | None = None
+) -> int:
+    """Queue the running operations that meet `condition` again, and return how many they were.
+
+    Steps done stay done: whoever claims them next goes on where they stopped.
+    """
+    values: dict[str, Any] = {"state": QUEUED, "lease_owner": None, "lease_until": None}
+    if not_before is not None:
+        values["not_before"] = not_before
+    return _update(session, (Operation.state == RUNNING, condition), **values)
+
+
+def held_by(owner: str, held: Held) -> ColumnElement[bool]:
+    """The condition of one operation, as long as it is still held."""
+    return and_(
+        Operation.id == held.operation_id,
+        Operation.generation == held.generation,
+        Operation.lease_owner == owner,
+    )
+
+
+def has_queued_cancels(session: Session) -> bool:
+    """Return whether an operation waits that may have to cancel others."""
+    kinds = [kind for kind, flow in FLOWS.items() if flow.cancels]
+    query = select(Operation.id).where(Operation.state == QUEUED, Operation.kind.in_(kinds))
+    return session.scalar(query.limit(1)) is not None
+
+
+def request_cancels(session: Session) -> bool:
+    """Have operations give way to queued ones that cancel them; return whether there were any.
+
+    A delete accepted during a build doesn't wait for the build's end, nor a hard reboot for a soft
+    one that hangs.
+    """
+    older = aliased(Operation)
+    pairs = [
+        and_(Operation.kind == kind, older.kind.in_(flow.cancels))
+        for kind, flow in FLOWS.items()
+        if flow.cancels
+    ]
+    found = list(
+        session.scalars(
+            select(older.id)
+            .join(Operation, Operation.server_id == older.server_id)
+            .where(
+                Operation.state == QUEUED,
+                older.state.in_(UNFINISHED),
+                older.created_at <= Operation.created_at,
+                older.cancel_requested.is_(False),
+                older.id != Operation.id,
+                or_(*pairs),
+            )
+        )
+    )
+    if found:
+        _update(session, (Operation.id.in_(found),), cancel_requested=True)
+    return bool(found)
+
+
+def live_servers(session: Session, kinds: Collection[str] | None = None) -> set[str]:
+    """Return the servers that an unfinished operation stands for."""
+    query = select(Operation.server_id).where(
+        Operation.state.in_(UNFINISHED), Operation.server_id.is_not(None)
+    )
+    if kinds is not None:
+        query = query.where(Operation.kind.in_(kinds))
+    return {server_id for server_id in session.scalars(query) if server_id}
+
+
+def _older_unfinished(operation: type[Operation]) -> ColumnElement[bool]:
+    older = aliased(Operation)
+    return (
+        select(older.id)
+        .where(
+            older.server_id == operation.server_id,
+            older.kind.not_in(UNORDERED),
+            older.state.in_(UNFINISHED),
+            or_(
+                older.created_at < operation.created_at,
+                and_(older.created_at == operation.created_at, older.id < operation.id),
+            ),
+        )
+        .exists()
+    )
+
+
+def _update(session: Session, conditions: Collection[ColumnElement[bool]], **values: Any) -> int:
+    statement = update(Operation).where(*conditions).values(**values)
+    result = session.execute(statement.execution_options(synchronize_session=False))
+    return cast("CursorResult[Any]", result).rowcount

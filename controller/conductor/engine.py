@@ -1,0 +1,242 @@
+"""The engine: claims operations, moves them step by step, and sends their plays to the lanes.
+
+Every move is a short transaction that begins by looking whether the operation is still ours; no
+transaction spans a run. Whatever is interrupted, by a crash or a lost database, is found in the
+operation's row by whoever claims it next.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from controller.conductor import backoff, claims, runs
+from controller.conductor.claims import Held, Lost
+from controller.conductor.lanes import Lanes
+from controller.conductor.moves import Ended, Mover
+from controller.conductor.runs import Ticket
+from controller.conductor.steps import Outcome
+from controller.core import hosts
+from controller.db.base import utcnow
+from controller.db.models import Operation
+from controller.db.session import Database
+from controller.runner.requests import CANCELLED, UNREACHABLE, Executor
+from controller.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# Operations that one worker holds at most: enough for two full batches on some hosts.
+HELD_MAX = 200
+
+
+class Engine:
+    """One worker's engine. `owner` names the worker in leases; `tick` is called by its main loop.
+
+    `run_until_idle` does all that can be done now, for tests and for one-off work.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        db: Database,
+        executor: Executor,
+        *,
+        owner: str = "engine",
+        clock: Callable[[], datetime] = utcnow,
+    ) -> None:
+        self.settings = settings
+        self.db = db
+        self.executor = executor
+        self.owner = owner
+        self.clock = clock
+        self.stopping = False
+        self._mover = Mover(settings, owner, clock)
+        self._held: dict[str, Held] = {}
+        self._cancelled: frozenset[str] = frozenset()
+        self._lock = threading.Lock()
+        self._renew_at = 0.0
+        self._lanes = Lanes(
+            self._run,
+            runs_at_once=settings.worker_threads,
+            runs_per_host=settings.runs_per_host,
+            batch_max=settings.batch_max,
+        )
+
+    def tick(self) -> int:
+        """Renew leases when due, claim what may start and start it; return how many were claimed.
+
+        Raises what the database raises; the next tick tries again.
+        """
+        self._look_after_held()
+        if self.stopping:
+            return 0
+        claimed = self._claim()
+        with self._lanes.gathering():
+            for held in claimed:
+                self._advance(held)
+        return len(claimed)
+
+    def run_until_idle(self, timeout_s: float = 60.0) -> None:
+        """Work until nothing runs and nothing can be claimed. Raises TimeoutError."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            claimed = self.tick()
+            # Runs may end, and free what waited for them, between two looks.
+            idle = self._lanes.wait_idle(0.05) and not self._held_now()
+            if idle and not claimed and not self.tick():
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the engine still works after {timeout_s} s")
+
+    def stop(self, timeout_s: float) -> None:
+        """Start nothing more, wait for what runs, then hand on what is left.
+
+        What could not end in time is queued again: another worker goes on where this one stopped.
+        """
+        self.stopping = True
+        for ticket in self._lanes.close():
+            self._give_back(ticket.held, 0.0)
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline and not self._lanes.wait_idle(1.0):
+            self._look_after_held()
+        with self._lock:
+            self._cancelled = frozenset(self._held)
+        self._lanes.wait_idle(10.0)
+        for held in self._held_now():
+            self._give_back(held, 0.0)
+
+    def _claim(self) -> list[Held]:
+        now = self.clock()
+        with self.db.read() as session:
+            found = claims.claimable(session, now, HELD_MAX - len(self._held))
+            waits = claims.has_queued_cancels(session)
+        if not found and not waits:
+            return []
+        with self.db.write() as session:
+            if waits and claims.request_cancels(session):
+                self._renew_at = 0.0
+            held = claims.claim(session, self.owner, found, now, self.settings.lease_s)
+        with self._lock:
+            self._held.update({each.operation_id: each for each in held})
+        return held
+
+    def _look_after_held(self) -> None:
+        """Renew the leases, learn of cancels, and let go of what isn't ours or isn't worked on."""
+        with self._lock:
+            known = dict(self._held)
+        if not known:
+            return
+        with self.db.read() as session:
+            owned = claims.owned(session, self.owner)
+        lost = known.keys() - owned.keys()
+        with self._lock:
+            # A lost operation's run is ended too; its successor's generation shuts it out anyway.
+            self._cancelled = frozenset(
+                {each for each, cancel in owned.items() if cancel}
+                | {each for each in lost if each in self._held}
+            )
+        if time.monotonic() >= self._renew_at:
+            with self.db.write() as session:
+                claims.renew(session, self.owner, self.clock(), self.settings.lease_s)
+            self._renew_at = time.monotonic() + self.settings.lease_s / 3
+
+    def _advance(self, held: Held, ended: Ended | None = None) -> None:
+        """Move the operation as far as it goes without a run."""
+        try:
+            ticket = self._mover.move(self.db, held, ended)
+        except Lost:
+            log.warning("operation %s is another worker's by now", held.operation_id)
+            self._drop(held)
+        except Exception as error:
+            expected = isinstance(error, SQLAlchemyError)
+            log.log(
+                logging.WARNING if expected else logging.ERROR,
+                "operation %s could not be moved, and is queued again: %s",
+                held.operation_id, error, exc_info=not expected,
+            )  # fmt: skip
+            self._give_back(held, backoff.delay_s(1.0, held.generation))
+        else:
+            if ticket is None:
+                self._drop(held)
+            elif self.stopping:
+                self._give_back(held, 0.0)
+            else:
+                self._lanes.add(ticket)
+
+    def _run(self, tickets: Sequence[Ticket]) -> bool:
+        """Do one run and take in its results; return whether the host answered."""
+
+        def cancelled() -> bool:
+            return all(ticket.held.operation_id in self._cancelled for ticket in tickets)
+
+        try:
+            with self.db.write() as session:
+                prepared = runs.prepare(
+                    session, self.settings, self.owner, tickets, cancelled, self.clock()
+                )
+        except Exception:
+            log.exception("a run could not be prepared; its operations are queued again")
+            for ticket in tickets:
+                self._give_back(ticket.held, backoff.delay_s(1.0, ticket.held.generation))
+            return True
+        taken = {ticket.held for ticket in (*prepared.tickets, *prepared.cancelled)}
+        for ticket in tickets:
+            if ticket.held not in taken:
+                self._drop(ticket.held)
+        for ticket in prepared.cancelled:
+            self._advance(ticket.held, Ended(Outcome(CANCELLED, "cancelled"), ticket.undo))
+        if prepared.run is None:
+            return True
+        result = self.executor.run(prepared.run)
+        host_id = prepared.tickets[0].play.host_id
+        answered = result.of(host_id).status != UNREACHABLE
+        if not answered:
+            self._note_unreachable(host_id)
+        with self._lanes.gathering():
+            for ticket, outcome in runs.outcomes(prepared, result):
+                if self.stopping and outcome.status == CANCELLED:
+                    self._give_back(ticket.held, 0.0)
+                else:
+                    self._advance(ticket.held, Ended(outcome, ticket.undo))
+        return answered
+
+    def _note_unreachable(self, host_id: str) -> None:
+        try:
+            with self.db.write() as session:
+                hosts.note_unreachable(self.settings, hosts.get(session, host_id), self.clock())
+        except SQLAlchemyError as error:
+            log.warning("could not note that host %s does not answer: %s", host_id, error)
+
+    def _held_now(self) -> list[Held]:
+        with self._lock:
+            return list(self._held.values())
+
+    def _drop(self, held: Held) -> None:
+        with self._lock:
+            if self._held.get(held.operation_id) == held:
+                del self._held[held.operation_id]
+
+    def _give_back(self, held: Held, delay_s: float) -> None:
+        """Queue the operation again. When even that fails, `expired_leases` finds it."""
+        try:
+            with self.db.write() as session:
+                claims.give_back(
+                    session,
+                    claims.held_by(self.owner, held),
+                    self.clock() + timedelta(seconds=delay_s),
+                )
+        except SQLAlchemyError as error:
+            log.error("operation %s could not be queued again: %s", held.operation_id, error)
+        self._drop(held)
+
+    def give_back_strays(self) -> int:
+        """Queue again what is ours by the database, but that nobody here works on."""
+        with self._lock:
+            known = list(self._held)
+        with self.db.write() as session:
+            return claims.give_back(
+                session, (Operation.lease_owner == self.owner) & Operation.id.not_in(known)
+            )

@@ -1,0 +1,15 @@
+"""All flows by the kind of their operation."""
+
+from controller.conductor.port_update import PortUpdate
+from controller.conductor.power import FLOWS as POWER
+from controller.conductor.server_cleanup import ServerCleanup
+from controller.conductor.server_create import ServerCreate
+from controller.conductor.server_delete import ServerDelete
+from controller.conductor.steps import Flow
+
+FLOWS: dict[str, Flow] = {
+    flow.kind: flow
+    for flow in (ServerCreate(), ServerDelete(), *POWER, ServerCleanup(), PortUpdate())
+}
+# Kinds that don't wait for other operations of their server, nor keep them waiting.
+UNORDERED = frozenset(kind for kind, flow in FLOWS.items() if not flow.ordered)

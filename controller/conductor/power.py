@@ -1,0 +1,62 @@
+"""server_start, server_stop, server_reboot, server_hard_reboot: one play each, safe to repeat."""
+
+from controller.conductor import backoff
+from controller.conductor.steps import Again, Failure, Flow, Outcome, Play, Step, Work
+from controller.core import ports, transitions
+from controller.errors import HostFailed
+from controller.states import ACTIVE, BY_OPERATION
+
+# A lost connection is common, and the plays may run again: three tries, then it is a failure.
+ATTEMPTS = 3
+
+
+class PowerPlay(Step):
+    no_undo = "the play describes a state of the server; running the next one is the way back"
+
+    def __init__(self, kind: str) -> None:
+        self.name = kind.removeprefix("server_")
+        self._kind = kind
+
+    def do(self, work: Work) -> Play | None:
+        work.operation.host_id = work.server.host_id
+        if work.server.host_id is None:
+            raise HostFailed(
+                "The server was never built on a host. Delete it and create it again.",
+                reason="the server has no host",
+            )
+        return Play(self._kind, work.server.host_id)
+
+    def finished(self, work: Work, outcome: Outcome) -> None:
+        outcome.check(f"The server could not {self.name.replace('_', ' ')}: its host failed to.")
+        running = BY_OPERATION[self._kind].after_success == ACTIVE
+        ports.set_status(work.session, work.server.id, "ACTIVE" if running else "DOWN")
+
+
+class PowerFlow(Flow):
+    cancellable = True
+
+    def __init__(self, kind: str, cancels: frozenset[str] = frozenset()) -> None:
+        self.kind = kind
+        self.steps = (PowerPlay(kind),)
+        self.cancels = cancels
+        self._row = BY_OPERATION[kind]
+
+    def succeeded(self, work: Work) -> None:
+        transitions.succeed(work.server, self._row, work.now)
+
+    def failed(self, work: Work, failure: Failure) -> Again | None:
+        if failure.cancelled:
+            transitions.give_way(work.server, self._row)
+            return None
+        if failure.unreachable and work.operation.attempts + 1 < ATTEMPTS:
+            return Again(backoff.delay_s(1.0, work.operation.attempts + 1))
+        transitions.fail(work.server, self._row, work.now, failure.message, failure.details)
+        return None
+
+
+FLOWS = (
+    PowerFlow("server_start"),
+    PowerFlow("server_stop"),
+    PowerFlow("server_reboot"),
+    PowerFlow("server_hard_reboot", cancels=frozenset({"server_reboot"})),
+)

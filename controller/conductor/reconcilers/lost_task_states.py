@@ -1,0 +1,45 @@
+"""Servers in a task state that no operation stands for are freed, so that their owners can act.
+
+Rows and operations change together, so there should be none: each is logged as what it is, a bug
+or a database restored from a backup.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from sqlalchemy import select
+
+from controller.conductor import claims
+from controller.conductor.flows import UNORDERED
+from controller.core import transitions
+from controller.db.models import Operation, Server
+from controller.db.session import Database
+
+log = logging.getLogger(__name__)
+
+
+def run(db: Database, clock: Callable[[], datetime]) -> int:
+    """Free them, and return how many they were."""
+    live = (
+        select(Operation.id)
+        .where(
+            Operation.server_id == Server.id,
+            Operation.state.in_(claims.UNFINISHED),
+            Operation.kind.not_in(UNORDERED),
+        )
+        .exists()
+    )
+    lost = select(Server).where(Server.task_state.is_not(None), Server.deleted_at.is_(None), ~live)
+    with db.read() as session:
+        if session.scalars(lost.limit(1)).first() is None:
+            return 0
+    with db.write() as session:
+        servers = list(session.scalars(lost))
+        for server in servers:
+            log.error(
+                "server %s is %s (%s) without an operation; it is freed",
+                server.id, server.state, server.task_state,
+            )  # fmt: skip
+            transitions.release_lost(server, clock())
+        return len(servers)

@@ -1,0 +1,161 @@
+"""Runs: tickets for one host and playbook as one run, and its results as outcomes of each."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from controller.conductor import claims
+from controller.conductor.arguments import cloud_id, server_arguments, server_secrets
+from controller.conductor.claims import Held
+from controller.conductor.flows import FLOWS
+from controller.conductor.server_cleanup import KIND as CLEANUP
+from controller.conductor.steps import Outcome, Play
+from controller.core import host_access, hosts
+from controller.db.base import new_id
+from controller.db.models import Operation, Server
+from controller.runner.requests import FAILED, OK, HostResult, Run, RunResult
+from controller.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A play that an operation waits for. `undo` says which half of its step asked for it."""
+
+    held: Held
+    play: Play
+    server_id: str | None
+    undo: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A run, the servers that it is about, and the tickets that need none any more."""
+
+    run: Run | None
+    tickets: list[Ticket]
+    server_ids: frozenset[str]
+    # Tickets of operations that were cancelled while they waited.
+    cancelled: list[Ticket]
+
+
+def prepare(
+    session: Session,
+    settings: Settings,
+    owner: str,
+    tickets: Sequence[Ticket],
+    cancelled: Callable[[], bool],
+    now: datetime,
+) -> Prepared:
+    """Return the run for `tickets`, all of one host and playbook; raises nothing for lost ones.
+
+    The servers' generation rises with every run, not only with every claim: what an earlier run
+    left behind on a host (its connection lost, its time over) must be refused there from now on.
+    """
+    going, given_up, operations = [], [], []
+    for ticket in tickets:
+        try:
+            operation = claims.load(session, owner, ticket.held)
+        except claims.Lost:
+            continue
+        if operation.cancel_requested and not ticket.undo and _may_be_cancelled(operation):
+            given_up.append(ticket)
+        else:
+            going.append(ticket)
+            operations.append(operation)
+            operation.started_at = operation.started_at or now
+    if not going:
+        return Prepared(None, [], frozenset(), given_up)
+    play = going[0].play
+    secrets: dict[str, dict[str, str]] = {}
+    if play.whole_host:
+        entries = _of_whole_host(session, settings, play.host_id)
+    else:
+        entries, secrets = _of_servers(session, settings, operations)
+    run = Run(
+        id=new_id(),
+        playbook=play.playbook,
+        hosts=(host_access.of_host(settings, hosts.get(session, play.host_id)),),
+        arguments={"cloud_id": cloud_id(session), "servers": entries},
+        secrets=secrets,
+        timeout_s=settings.run_timeout_s,
+        keep_as=tuple(operation.id for operation in operations),
+        cancelled=cancelled,
+    )
+    return Prepared(run, going, frozenset(entry["id"] for entry in entries), given_up)
+
+
+def outcomes(prepared: Prepared, result: RunResult) -> list[tuple[Ticket, Outcome]]:
+    """Return what the run means for each of its tickets.
+
+    Results of servers that the run was not about are refused: a host speaks for its own.
+    """
+    host = result.of(prepared.tickets[0].play.host_id)
+    items: dict[str, dict[str, Any]] = {}
+    for item in host.items:
+        if item.get("id") in prepared.server_ids:
+            items[item["id"]] = item
+        else:
+            log.warning("a host returned a result for a server that was not asked about; dropped")
+    return [(ticket, _outcome(ticket, host, items)) for ticket in prepared.tickets]
+
+
+def _may_be_cancelled(operation: Operation) -> bool:
+    return FLOWS[operation.kind].cancellable
+
+
+def _outcome(ticket: Ticket, host: HostResult, items: dict[str, dict[str, Any]]) -> Outcome:
+    if ticket.play.whole_host:
+        return Outcome(host.status, host.message, list(items.values()))
+    item = items.get(ticket.server_id or "")
+    if item is None:
+        status = FAILED if host.status == OK else host.status
+        return Outcome(status, host.message or "the run brought no result for this server")
+    failed = bool(item.get("failed"))
+    return Outcome(FAILED if failed else OK, str(item.get("msg") or ""), [item])
+
+
+def _of_servers(
+    session: Session, settings: Settings, operations: Sequence[Operation]
+) -> tuple[list[dict[str, Any]], dict[str, dict[str, str]]]:
+    ids = [operation.server_id for operation in operations if operation.server_id]
+    session.execute(
+        update(Server)
+        .where(Server.id.in_(ids))
+        .values(generation=Server.generation + 1)
+        .execution_options(synchronize_session=False)
+    )
+    query = select(Server).where(Server.id.in_(ids)).execution_options(populate_existing=True)
+    servers = {server.id: server for server in session.scalars(query)}
+    kept = {
+        operation.server_id: operation.arguments["server"]
+        for operation in operations
+        if operation.kind == CLEANUP
+    }
+    fresh = [server for server in servers.values() if server.id not in kept]
+    known = server_arguments(session, settings, fresh) | kept
+    entries: list[dict[str, Any]] = []
+    secrets: dict[str, dict[str, str]] = {}
+    for operation in operations:
+        server = servers[operation.server_id or ""]
+        entries.append(
+            known[server.id] | {"generation": server.generation, "operation_id": operation.id}
+        )
+        if operation.kind != CLEANUP:
+            own = server_secrets(settings, server, operation.sealed)
+            secrets |= {server.id: own} if own else {}
+    return entries, secrets
+
+
+def _of_whole_host(session: Session, settings: Settings, host_id: str) -> list[dict[str, Any]]:
+    """Return the host's servers, with the generation that they have: a newer run goes before."""
+    query = select(Server).where(Server.host_id == host_id, Server.deleted_at.is_(None))
+    servers = list(session.scalars(query.order_by(Server.id)))
+    known = server_arguments(session, settings, servers)
+    return [known[server.id] | {"generation": server.generation} for server in servers]

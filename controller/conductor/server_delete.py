@@ -1,0 +1,60 @@
+"""server_delete: off its host, then out of the books. Tolerates whatever is gone already."""
+
+from controller.conductor import backoff, server_cleanup
+from controller.conductor.steps import Again, Failure, Flow, Outcome, Play, Step, Work
+from controller.core import ports, transitions
+from controller.placement import allocations
+from controller.states import TABLE
+
+ROW = TABLE["delete"]
+ATTEMPTS = 3
+
+
+class Remove(Step):
+    name = "remove"
+    no_undo = "what is deleted can't be brought back"
+
+    def do(self, work: Work) -> Play | None:
+        # A build that found no host, or was undone, has nothing to remove anywhere.
+        work.operation.host_id = work.server.host_id
+        if work.server.host_id is None or work.noted("left_to_cleanup"):
+            return None
+        return Play("server_delete", work.server.host_id)
+
+    def finished(self, work: Work, outcome: Outcome) -> None:
+        if outcome.unreachable:
+            # The tenant need not wait for the host; its room and the addresses stay taken.
+            server_cleanup.submit(
+                work.session, work.settings, work.server, work.host_id, release_ports=True
+            )
+            work.note(left_to_cleanup=True)
+            return
+        outcome.check("The server could not be deleted: its host could not remove it.")
+
+
+class Forget(Step):
+    name = "forget"
+    no_undo = "the last step: nothing after it can fail"
+
+    def do(self, work: Work) -> Play | None:
+        if not work.noted("left_to_cleanup"):
+            ports.release(work.session, work.server.id)
+        allocations.release(work.session, work.server.id)
+        return None
+
+
+class ServerDelete(Flow):
+    kind = "server_delete"
+    steps = (Remove(), Forget())
+    cancels = frozenset(
+        {"server_create", "server_start", "server_stop", "server_reboot", "server_hard_reboot"}
+    )
+
+    def succeeded(self, work: Work) -> None:
+        transitions.succeed(work.server, ROW, work.now)
+
+    def failed(self, work: Work, failure: Failure) -> Again | None:
+        if work.operation.attempts + 1 < ATTEMPTS:
+            return Again(backoff.delay_s(1.0, work.operation.attempts + 1))
+        transitions.fail(work.server, ROW, work.now, failure.message, failure.details)
+        return None

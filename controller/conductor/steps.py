@@ -1,0 +1,172 @@
+"""Steps and flows: what an operation consists of, and how each piece is taken back."""
+
+# ruff: noqa: ARG002 -- a flow need not use all that its interface gives it
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from controller.db.models import Operation, Server
+from controller.errors import HostFailed
+from controller.runner.requests import OK, UNREACHABLE
+from controller.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One operation within one transaction. Steps change its rows; the caller commits."""
+
+    session: Session
+    settings: Settings
+    operation: Operation
+    server_or_none: Server | None
+    now: datetime
+
+    @property
+    def server(self) -> Server:
+        """The operation's server; for flows that have one."""
+        assert self.server_or_none is not None  # noqa: S101 -- a flow without servers asked
+        return self.server_or_none
+
+    @property
+    def host_id(self) -> str:
+        """The host that the operation is bound to; for steps behind the one that chose it."""
+        assert self.operation.host_id is not None  # noqa: S101 -- a step out of order
+        return self.operation.host_id
+
+    def note(self, **found: Any) -> None:
+        """Keep what a step found out; it lasts with the transaction."""
+        self.operation.data = {**self.operation.data, **found}
+
+    def noted(self, name: str, default: Any = None) -> Any:
+        """Return what `note` kept under `name`."""
+        return self.operation.data.get(name, default)
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """A playbook to be run on a host for the operation.
+
+    `whole_host` is for plays about all servers of the host.
+    """
+
+    playbook: str
+    host_id: str
+    whole_host: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a play ended for one operation. `items` are its servers' results, checked to be its own.
+
+    `message` is for operators.
+    """
+
+    status: str
+    message: str = ""
+    items: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        return self.status == OK
+
+    @property
+    def unreachable(self) -> bool:
+        return self.status == UNREACHABLE
+
+    def check(self, message: str) -> None:
+        """Raise HostFailed with `message`, which tenants may see, unless all went well."""
+        if not self.ok:
+            raise HostFailed(message, unreachable=self.unreachable, reason=self.message)
+
+
+class Step:
+    """A piece of an operation: `do` and `undo` get the work within a transaction.
+
+    Each may be run again after a crash, so each leaves alone what is done already. `do` and `undo`
+    may return a Play: the transaction is committed, the play runs, and `finished` or `undone` is
+    called with its outcome in another one. Raising in `do` or `finished` starts the undoing, from
+    this very step backwards, so `undo` copes with a `do` that never was.
+
+    A step that undoes nothing says why in `no_undo`.
+    """
+
+    # As it is shown in os-instance-actions.
+    name = ""
+    no_undo = ""
+
+    def do(self, work: Work) -> Play | None:
+        raise NotImplementedError
+
+    def finished(self, work: Work, outcome: Outcome) -> None:
+        """Take in what the play of `do` brought; raise what makes the operation fail."""
+        outcome.check("The work on the server's host failed.")
+
+    def undo(self, work: Work) -> Play | None:
+        return None
+
+    def undone(self, work: Work, outcome: Outcome) -> None:
+        """Take in what the play of `undo` brought. Raising has it tried again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an operation is undone: for the tenant, for operators, and what the engine needs."""
+
+    message: str
+    details: str = ""
+    host_failed: bool = False
+    unreachable: bool = False
+    cancelled: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "message": self.message,
+            "details": self.details,
+            "host_failed": self.host_failed,
+            "unreachable": self.unreachable,
+            "cancelled": self.cancelled,
+        }
+
+    @classmethod
+    def of_json(cls, kept: dict[str, Any] | None) -> "Failure":
+        known = kept or {}
+        return cls(
+            str(known.get("message", "The operation failed.")),
+            str(known.get("details", "")),
+            bool(known.get("host_failed")),
+            bool(known.get("unreachable")),
+            bool(known.get("cancelled")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The operation starts over from its first step, `after_s` from now."""
+
+    after_s: float = 0.0
+
+
+class Flow:
+    """An operation's steps in order, and what its end means."""
+
+    kind = ""
+    steps: tuple[Step, ...] = ()
+    # Whether it may be given up for another action on the same server.
+    cancellable = False
+    # Whether no other operation of its server may run meanwhile.
+    ordered = True
+    # Kinds that this one cancels when they are queued or running on the same server.
+    cancels: frozenset[str] = frozenset()
+
+    def succeeded(self, work: Work) -> None:
+        """All steps are done."""
+
+    def failing(self, work: Work, failure: Failure) -> None:
+        """The undoing begins; the operation still has the host that it failed on."""
+
+    def failed(self, work: Work, failure: Failure) -> Again | None:
+        """All steps are undone. Return Again for another try; None ends the operation."""
+        return None

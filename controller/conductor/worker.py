@@ -1,0 +1,154 @@
+"""The worker: the process of an engine, its wake-ups and its reconcilers."""
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from types import FrameType
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from controller.conductor.engine import Engine
+from controller.conductor.incarnation import Incarnation
+from controller.conductor.reconcilers import (
+    expired_leases,
+    host_heartbeat,
+    lost_task_states,
+    stray_operations,
+)
+from controller.db.session import Database
+from controller.errors import BadRequest
+from controller.queue.local import Wakeups, wake_workers
+from controller.runner.requests import Executor
+from controller.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Periodic:
+    """Calls a reconciler in a thread of its own, at an interval, until told to stop.
+
+    A thread each: a heartbeat that waits for a dead host must not hold up the leases.
+    """
+
+    def __init__(self, name: str, interval_s: float, reconcile: Callable[[], None]) -> None:
+        self._name, self._interval_s, self._reconcile = name, interval_s, reconcile
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def _loop(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._reconcile()
+            except Exception:
+                log.exception("%s failed; it is tried again", self._name)
+            self._stop.wait(self._interval_s)
+
+
+def main(settings: Settings, name: str = "worker") -> None:
+    """Run a worker until SIGTERM or SIGINT. Raises Conflict when one of that name runs already."""
+    incarnation = Incarnation(settings.run_dir, name)
+    executor = make_executor(settings)
+    executor.clean_up()
+    db = Database(settings.db_url, on_wake=partial(wake_workers, settings.run_dir))
+    engine = Engine(settings, db, executor, owner=incarnation.owner)
+    wakeups = Wakeups(settings.run_dir, name)
+    stopping = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopping.set()
+        wake_workers(settings.run_dir)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    # Before the first claim, so that what a killed predecessor held goes first.
+    _try(partial(expired_leases.run, db, incarnation, engine.clock))
+    reconcilers = _reconcilers(settings, db, engine, incarnation)
+    for reconciler in reconcilers:
+        reconciler.start()
+    log.info("worker %s works", incarnation.owner)
+    try:
+        _work(engine, wakeups, stopping, settings.poll_s)
+    finally:
+        for reconciler in reconcilers:
+            reconciler.stop()
+        engine.stop(settings.stop_timeout_s)
+        wakeups.close()
+        executor.close()
+        db.dispose()
+        incarnation.close()
+    log.info("worker %s has stopped", incarnation.owner)
+
+
+def make_executor(settings: Settings) -> Executor:
+    """Return what runs the playbooks, by `settings.executor`. Raises BadRequest."""
+    if settings.executor == "ansible":
+        from controller.runner.ansible import AnsibleExecutor
+
+        return AnsibleExecutor(settings)
+    if settings.executor == "simulated":
+        from controller.runner.simulated import SimulatedExecutor
+
+        log.warning("the executor is simulated: no host is touched")
+        return SimulatedExecutor(settings.simulated_delay_s, settings.simulated_failure_rate)
+    raise BadRequest(
+        f"Unknown executor '{settings.executor}' in the settings. There are: ansible, simulated."
+    )
+
+
+def _work(engine: Engine, wakeups: Wakeups, stopping: threading.Event, poll_s: float) -> None:
+    while not stopping.is_set():
+        claimed = _try(engine.tick)
+        # After a full claim there may be more; else somebody wakes us, or the poll does.
+        if not claimed:
+            wakeups.wait(poll_s)
+
+
+def _try(action: Callable[[], int]) -> int:
+    """Do what needs the database; a database that is away is tried again at the next poll."""
+    try:
+        return action()
+    except SQLAlchemyError as error:
+        log.error("the database failed: %s", error)
+        time.sleep(1.0)
+        return 0
+
+
+def _reconcilers(
+    settings: Settings, db: Database, engine: Engine, incarnation: Incarnation
+) -> list[Periodic]:
+    clock = engine.clock
+    return [
+        Periodic(
+            "expired-leases",
+            settings.lease_s / 6,
+            lambda: _ignore(expired_leases.run(db, incarnation, clock)),
+        ),
+        Periodic(
+            "stray-operations",
+            settings.lease_s / 2,
+            lambda: _ignore(stray_operations.run(engine)),
+        ),
+        Periodic(
+            "host-heartbeat",
+            host_heartbeat.look_every_s(settings),
+            lambda: _ignore(host_heartbeat.run(settings, db, engine.executor, clock)),
+        ),
+        Periodic(
+            "lost-task-states",
+            60.0,
+            lambda: _ignore(lost_task_states.run(db, clock)),
+        ),
+    ]
+
+
+def _ignore(_count: int) -> None:
+    """A reconciler's count is for its tests."""
