@@ -50,8 +50,8 @@ def enroll(
 ) -> Host:
     """Enrol the machine at `address` as host `name`, and return its row.
 
-    `private_key` is the operator's; None means the controller's own, for a host that has let it in
-    already. `fingerprint` (SHA256:...) must be that of one of the host's keys, if given. Raises
+    `private_key` is the operator's. None means the first of ssh's own default keys that is there,
+    or the controller's key for a host that has let it in already. `fingerprint` (SHA256:...) must be that of one of the host's keys, if given. Raises
     BadRequest, Conflict when the host's keys are not those pinned, HostFailed when a play fails.
     """
     tell = progress or _print
@@ -96,8 +96,8 @@ def scan_keys(address: str, port: int) -> list[str]:
     ]
     if not keys:
         raise HostFailed(
-            f"Cannot enrol {address}: no SSH server showed a key on port {port}. Check the address, "
-            "the port and the firewalls between.",
+            f"Cannot enrol {address}: no SSH server showed a key on port {port}. Check the "
+            "address, the port and the firewalls between.",
             unreachable=True,
         )
     return sorted(set(keys))
@@ -110,7 +110,7 @@ def fingerprint_of(key: str) -> str:
 
 
 def controller_key(settings: Settings) -> str:
-    """Return the controller's public SSH key; the pair is made once, for the runner's user alone."""
+    """Return the controller's public SSH key; the pair is made once, readable by us alone."""
     path = host_access.private_key(settings)
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -169,18 +169,17 @@ def _play(
     tell: Callable[[str], None],
 ) -> None:
     access = host_access.of_host(settings, host)
-    first = (
-        replace(access, private_key=private_key.expanduser().resolve()) if private_key else access
-    )
+    chosen = private_key or (_default_key() if host.last_seen_at is None else None)
+    first = replace(access, private_key=chosen.expanduser().resolve()) if chosen else access
     if not first.private_key.exists():
         raise BadRequest(
-            f"Cannot enrol host {host.name}: no such key {first.private_key}. Name one that the host "
-            "accepts with --private-key."
+            f"Cannot enrol host {host.name}: no such key {first.private_key}. Name one that the "
+            "host accepts with --private-key."
         )
     tell(f"{host.name}: preparing it (playbooks/host_enroll.yml); packages may take minutes")
-    _run(settings, executor, "host_enroll", first, {"controller_public_key": public_key})
+    _run(executor, "host_enroll", first, {"controller_public_key": public_key})
     tell(f"{host.name}: logging in with the controller's own key")
-    result = _run(settings, executor, "host_info", access, {})
+    result = _run(executor, "host_info", access, {})
     with db.write() as session:
         row = hosts.get(session, host.id)
         hosts.record_facts(session, settings, row, result.facts, utcnow())
@@ -192,7 +191,6 @@ def _play(
 
 
 def _run(
-    settings: Settings,
     executor: Executor,
     playbook: str,
     access: HostAccess,
@@ -214,6 +212,13 @@ def _run(
             unreachable=result.status == "unreachable",
         )
     return result
+
+
+def _default_key() -> Path | None:
+    """Return the key that ssh itself would try first."""
+    folder = Path.home() / ".ssh"
+    names = ("id_ed25519", "id_ecdsa", "id_rsa")
+    return next((folder / name for name in names if (folder / name).exists()), None)
 
 
 def _print(line: str) -> None:
