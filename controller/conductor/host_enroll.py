@@ -51,8 +51,9 @@ def enroll(
     """Enrol the machine at `address` as host `name`, and return its row.
 
     `private_key` is the operator's. None means the first of ssh's own default keys that is there,
-    or the controller's key for a host that has let it in already. `fingerprint` (SHA256:...) must be that of one of the host's keys, if given. Raises
-    BadRequest, Conflict when the host's keys are not those pinned, HostFailed when a play fails.
+    or the controller's key for a host that has let it in already. `fingerprint` (SHA256:...) must
+    be that of one of the host's keys, if given. Raises BadRequest, Conflict when the host's keys
+    are not those pinned, HostFailed when a play fails.
     """
     tell = progress or _print
     hosts.check_name(name)

@@ -39,6 +39,10 @@ class Ended:
     undo: bool
 
 
+class _Onward:
+    """The operation goes on in another transaction."""
+
+
 class Mover:
     """Moves operations of one worker."""
 
@@ -59,14 +63,17 @@ class Mover:
                     work, flow = self._load(session, held)
                     if ended is not None:
                         self._take_in(work, flow, ended)
-                    return self._proceed(work, flow, held)
+                    ticket = self._proceed(work, flow, held)
             except (Lost, SQLAlchemyError):
                 raise
             except Exception as error:
                 if not isinstance(error, NovellaError):
                     log.exception("operation %s failed by a bug", held.operation_id)
                 self._note_failure(db, held, ended, error)
-                ended = None
+            else:
+                if not isinstance(ticket, _Onward):
+                    return ticket
+            ended = None
 
     def _load(self, session: Session, held: Held) -> tuple[Work, Flow]:
         operation = claims.load(session, self._owner, held)
@@ -86,7 +93,7 @@ class Mover:
             events.end(work, step.name, events.SUCCESS)
             work.operation.step += 1
 
-    def _proceed(self, work: Work, flow: Flow, held: Held) -> Ticket | None:
+    def _proceed(self, work: Work, flow: Flow, held: Held) -> "Ticket | _Onward | None":
         operation = work.operation
         while True:
             if operation.undoing is None:
@@ -100,10 +107,9 @@ class Mover:
                 play = self._do_step(work, flow)
             elif operation.step >= 0:
                 play = self._undo_step(work, flow)
-            elif not self._starts_over(work, flow):
-                return None
             else:
-                continue
+                # Committed before the next try: what fails there must not bring this one back.
+                return _Onward() if self._starts_over(work, flow) else None
             if play is not None:
                 undo = operation.undoing is not None
                 return Ticket(held, play, operation.server_id, undo)
