@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -25,7 +25,7 @@ from controller.core import (
 from controller.core.context import Context
 from controller.core.operations import begin_action
 from controller.db.base import new_id
-from controller.db.models import Flavor, Host, Image, Operation, Server
+from controller.db.models import Flavor, Host, Image, Server
 from controller.errors import BadRequest, Forbidden, InvalidState, NotFound
 from controller.settings import Settings
 from controller.states import refusal
@@ -146,14 +146,12 @@ def new_password() -> str:
 
 
 def delete(session: Session, settings: Settings, context: Context, server: Server) -> None:
-    """Have the server deleted, whatever is being done to it. Asking again changes nothing."""
+    """Have the server deleted. Asking again changes nothing.
+
+    What is being done to it gives way: the conductor cancels it for the delete.
+    """
     if server.task_state == "deleting":
         return
-    session.execute(
-        update(Operation)
-        .where(Operation.server_id == server.id, Operation.state.in_(("queued", "running")))
-        .values(cancel_requested=True)
-    )
     begin_action(session, settings, context, server, "delete")
 
 
