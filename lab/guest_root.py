@@ -11,6 +11,7 @@ from lab.guest_kernel import Kernel, copy_modules
 
 TEMPLATES = Path(__file__).with_name("guest")
 
+# Named in guest/initramfs-init too, in the order it tries them.
 INITRAMFS_MODULES = ("virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "ata_piix", "ext4")
 ROOT_MODULES = (
     *("virtio_pci", "virtio_blk", "virtio_scsi", "virtio_net", "virtio_console"),
@@ -60,7 +61,6 @@ def build_initramfs(kernel: Kernel, work: Path) -> Path:
     for applet in ("modprobe", "sh"):
         (tree / "bin" / applet).symlink_to("busybox")
     copy_modules(kernel, INITRAMFS_MODULES, tree)
-    (tree / "modules").write_text("\n".join(INITRAMFS_MODULES) + "\n", encoding="utf-8")
     _copy_template("initramfs-init", tree / "init", 0o755)
     names = "\n".join(sorted(str(path.relative_to(tree)) for path in tree.rglob("*")))
     archive, raw = work / "initrd.gz", work / "initrd"
