@@ -1,9 +1,74 @@
 #!/usr/bin/python3
+"""Have a port's addresses in DHCP on a host; the work is module_utils/dhcp_host.py."""
+
 from __future__ import annotations
+
 DOCUMENTATION = r"""
 module: dhcp_host
-short_description: placeholder
+short_description: Have a port's addresses in its network's DHCP server on a host
+description:
+  - Writes or removes the port's file in the folder that the network's dnsmasq reads, and has
+    dnsmasq read it again when that is a change.
+  - Leases that stand in the way, of a port that is gone or of an address's earlier owner, are given
+    back, so that an address can go to its next owner at once.
+options:
+  network_id:
+    description: The network's UUID. It must be on the host; see M(novella.cloud.network_namespace).
+    type: str
+    required: true
+  port_id:
+    description: The port's UUID.
+    type: str
+    required: true
+  state:
+    description: Whether the port is known to DHCP.
+    type: str
+    choices: [present, absent]
+    default: present
+  mac_address:
+    description: The port's MAC address. Needed unless O(state=absent).
+    type: str
+  ip_addresses:
+    description: The port's addresses in this network. IPv6 ones are passed over.
+    type: list
+    elements: str
+    default: []
+  hostname:
+    description: The name that DHCP gives, as RFC 1123 has it.
+    type: str
+  state_path:
+    description: Where the host keeps its servers and networks.
+    type: path
+    default: /var/lib/novella
+  service_backend:
+    description: What supervises dnsmasq; see M(novella.cloud.service_unit).
+    type: str
+    choices: [auto, systemd, s6]
+    default: auto
+attributes:
+  check_mode:
+    description: Says what would change and changes nothing.
+    support: full
+  diff_mode:
+    description: Shows the port's file.
+    support: full
+author: [Novella (@novella)]
 """
+
+EXAMPLES = r"""
+- name: Reserve an address for a port
+  novella.cloud.dhcp_host:
+    network_id: 0b1c2d3e-4f7e-4d5e-9b5c-0f4d4b5d6a11
+    port_id: 5f2cbb63-4f7e-4d5e-9b5c-0f4d4b5d6a10
+    mac_address: fa:16:3e:00:00:01
+    ip_addresses: [10.91.1.100]
+    hostname: web1
+"""
+
+RETURN = r"""
+# Nothing but what every module returns.
+"""
+
 from ..module_utils import dhcp_host, work
 
 

@@ -7,8 +7,8 @@ DOCUMENTATION = r"""
 module: linux_bridge
 short_description: Have the bridge of a network on a host, without any address
 description:
-  - Makes a bridge on which the host has no address, not even a link-local one, and whose frames pass
-    the host's iptables and ip6tables. Other bridges of the host are left as they are.
+  - Makes a bridge on which the host has no address, not even a link-local one, and whose frames
+    pass the host's iptables and ip6tables. Other bridges of the host are left as they are.
   - Bridges that do not start with C(nvb) are refused.
 options:
   name:

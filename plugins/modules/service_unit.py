@@ -33,8 +33,8 @@ options:
     type: str
     default: root
   netns:
-    description: A network namespace that C(ip netns) lists. With systemd the unit is skipped without
-      a failure while the namespace is not there.
+    description: A network namespace that C(ip netns) lists. With systemd the unit is skipped
+      without a failure while the namespace is not there.
     type: str
   environment:
     description: Variables of the process.
