@@ -66,6 +66,8 @@ def up(
     """
     require_root("start a lab")
     lab_dir = lab_dir.absolute()
+    if name is not None:
+        check_lab_name(name)
     for host_name in names:
         check_host_name(host_name)
     with lab_lock(lab_dir):
