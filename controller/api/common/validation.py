@@ -1,6 +1,7 @@
 """Bodies against JSON schemas, with refusals that name the field, the value and what is allowed."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +13,8 @@ from controller.errors import BadRequest
 # A schema, or a function that gives the one for a microversion. Functions are cached: return
 # module-level constants from them.
 Schema = Mapping[str, Any] | Callable[[tuple[int, int]], Mapping[str, Any]]
+
+SECRET_NAME = re.compile(r"pass|secret|token|user_data", re.IGNORECASE)
 
 _formats = FormatChecker()
 _compiled: dict[int, tuple[Mapping[str, Any], Draft202012Validator]] = {}
@@ -26,7 +29,24 @@ def check(body: Any, schema: Schema, version: tuple[int, int] = (0, 0)) -> None:
         return
     where = "/".join(str(part) for part in error.absolute_path) or "the body"
     message = error.message if len(error.message) <= 500 else error.message[:500] + " ..."
+    if any(secret in error.message for secret in _secrets(body)):
+        # jsonschema quotes what it refuses, and this goes to logs.
+        message = f"Its value is not shown here; it breaks the rule '{error.validator}'."
     raise BadRequest(f"Invalid input for field/attribute {where}. {message}")
+
+
+def _secrets(value: Any, key: str = "") -> Iterator[str]:
+    """Yield, as a message would quote it, every value in `value` that a log must not have."""
+    if isinstance(value, dict):
+        for name, entry in value.items():
+            # {"token": {"id": ...}}: what lies straight below a secret name is secret too.
+            inherits = SECRET_NAME.search(key) and not isinstance(entry, dict)
+            yield from _secrets(entry, key if inherits else name)
+    elif isinstance(value, list):
+        for entry in value:
+            yield from _secrets(entry, key)
+    elif value is not None and SECRET_NAME.search(key):
+        yield repr(value).strip("'\"") if isinstance(value, str) else str(value)
 
 
 def _validator(schema: Mapping[str, Any]) -> Draft202012Validator:
