@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from plugins.module_utils import names
+from ansible_collections.novella.cloud.plugins.module_utils import names
 
 ID = "0123abcd-4567-89ab-cdef-0123456789ab"
 
@@ -30,7 +30,7 @@ def test_group_set_fits_ipsets_31_characters():
 
 
 def test_base_image_is_named_by_the_sha1_of_the_image_id():
-    assert names.base_image_name(ID) == hashlib.sha1(ID.encode()).hexdigest()
+    assert names.base_image_name(ID) == hashlib.sha1(ID.encode(), usedforsecurity=False).hexdigest()
 
 
 @pytest.mark.parametrize("bad", ["", "../../etc", "-j ACCEPT", ID.upper(), ID + "\n", None, 7])

@@ -1,0 +1,167 @@
+"""The metadata server answers by source address, trusts no header, and bounds what it takes."""
+
+from __future__ import annotations
+
+import http.client
+import importlib.util
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from ansible_collections.novella.cloud.plugins.module_utils import guest_documents, guest_metadata
+
+ROOT = Path(__file__).resolve().parents[4]
+SERVER = {
+    "id": "5f2cbb63-4f7e-4d5e-9b5c-0f4d4b5d6a10",
+    "name": "{{ 7*7 }}",
+    "hostname": "web",
+    "guest": {"public_keys": {"mine": "ssh-ed25519 AAAA"}},
+}
+OTHER_GUEST = ("127.0.0.9", 0)
+
+
+def load() -> ModuleType:
+    path = ROOT / "roles/compute_host/files/metadata_server.py"
+    spec = importlib.util.spec_from_file_location("metadata_server", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+metadata_server = load()
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> Iterator[tuple[str, int]]:
+    secrets = {"user_data": "IyEvYmluL3NoCg==", "admin_pass": "hush-hush"}
+    text = guest_metadata.packed(guest_documents.documents(SERVER, secrets))
+    (tmp_path / "127.0.0.1.json").write_text(text)
+    with metadata_server.Server(("127.0.0.1", 0), str(tmp_path)) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield server.server_address
+        server.shutdown()
+        thread.join()
+
+
+def ask(
+    address: tuple[str, int],
+    path: str,
+    method: str = "GET",
+    headers: dict[str, str] | None = None,
+    source: tuple[str, int] | None = None,
+) -> tuple[int, str]:
+    connection = http.client.HTTPConnection(*address, timeout=5, source_address=source)
+    try:
+        connection.request(method, path, headers=headers or {})
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+    finally:
+        connection.close()
+
+
+def send(address: tuple[str, int], request: bytes) -> bytes:
+    with socket.create_connection(address, timeout=5) as connection:
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: connection.recv(4096), b""))
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/latest/meta-data/hostname", "web"),
+        ("/2009-04-04/meta-data/public-keys/", "0=mine"),
+        ("/latest/meta-data/public-keys/0/openssh-key", "ssh-ed25519 AAAA"),
+        ("/openstack/latest/user_data", "#!/bin/sh\n"),
+        ("/latest/user-data/", "#!/bin/sh\n"),
+        ("/latest/meta%2Ddata/hostname?x=1", "web"),
+    ],
+)
+def test_a_document_is_found_by_its_path(
+    address: tuple[str, int], path: str, expected: str
+) -> None:
+    assert ask(address, path) == (200, expected)
+
+
+def test_a_folder_is_listed_with_and_without_its_slash(address: tuple[str, int]) -> None:
+    assert ask(address, "/openstack") == ask(address, "/openstack/")
+    assert "meta_data.json" in ask(address, "/openstack/latest/")[1].splitlines()
+    assert "latest" in ask(address, "/")[1].splitlines()
+
+
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/openstack/latest/../../x", "/127.0.0.1.json", "//etc/passwd"]
+)
+def test_an_unknown_path_is_404(address: tuple[str, int], path: str) -> None:
+    assert ask(address, path)[0] == 404
+
+
+def test_an_address_that_we_do_not_know_gets_nothing(address: tuple[str, int]) -> None:
+    assert ask(address, "/openstack/latest/meta_data.json", source=OTHER_GUEST)[0] == 404
+
+
+def test_no_header_makes_a_guest_another(address: tuple[str, int]) -> None:
+    headers = {"X-Forwarded-For": "127.0.0.1", "Host": "127.0.0.1", "X-Instance-ID": SERVER["id"]}
+    status, _ = ask(address, "/openstack/", headers=headers, source=OTHER_GUEST)
+    assert status == 404
+
+
+def test_the_admin_password_is_not_served(address: tuple[str, int]) -> None:
+    assert "hush-hush" not in ask(address, "/openstack/latest/meta_data.json")[1]
+
+
+def test_head_has_no_body_and_other_methods_are_refused(address: tuple[str, int]) -> None:
+    assert ask(address, "/latest/meta-data/hostname", "HEAD") == (200, "")
+    for method in ("PUT", "POST", "DELETE"):
+        assert ask(address, "/latest/api/token", method)[0] == 405
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"\r\n\r\n", b"400"),
+        (b"GET /\r\n\r\n", b"400"),
+        (b"GET / FTP/1.0\r\n\r\n", b"400"),
+        (b"GET /%ff HTTP/1.1\r\n\r\n", b"400"),
+        (b"GET http://[/ HTTP/1.1\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1", b"400"),
+        (b"GET /" + b"a" * 9000, b"431"),
+        (b"GET http://169.254.169.254/latest/meta-data/hostname HTTP/1.1\r\n\r\n", b"200"),
+    ],
+)
+def test_a_malformed_request_gets_an_answer(
+    address: tuple[str, int], request_bytes: bytes, status: bytes
+) -> None:
+    assert send(address, request_bytes).split(b" ")[1] == status
+
+
+def test_a_slow_request_ends(address: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata_server, "REQUEST_TIMEOUT_S", 0.1)
+    with socket.create_connection(address, timeout=5) as connection:
+        connection.sendall(b"GET /")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_guest_that_holds_connections_does_not_keep_others_out(
+    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[Any] = []
+    try:
+        for _ in range(metadata_server.MAX_REQUESTS_PER_GUEST):
+            held.append(socket.create_connection(address, timeout=5, source_address=OTHER_GUEST))
+        with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
+            ask(address, "/openstack/", source=OTHER_GUEST)
+        assert ask(address, "/openstack/")[0] == 200
+    finally:
+        for connection in held:
+            connection.close()
