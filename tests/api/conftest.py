@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,16 +64,28 @@ def settings(first_state: Path, tmp_path: Path) -> Settings:
     return Settings(state_dir=tmp_path / "state")
 
 
-@pytest.fixture
-def services(settings: Settings) -> Iterator[Services]:
+@pytest.fixture(scope="session")
+def only_app(first_state: Path) -> tuple[Flask, Services]:
+    """One application for all tests: compiling its URL rules takes longer than most tests do."""
+    settings = Settings(state_dir=first_state)
     services = build_services(settings)
+    return build_app(settings, services), services
+
+
+@pytest.fixture
+def services(settings: Settings, only_app: tuple[Flask, Services]) -> Iterator[Services]:
+    """What this test's handlers are given: its own settings, database and policy."""
+    services = only_app[1]
+    fresh = build_services(settings)
+    for entry in fields(Services):
+        object.__setattr__(services, entry.name, getattr(fresh, entry.name))
     yield services
     services.db.dispose()
 
 
 @pytest.fixture
-def app(settings: Settings, services: Services) -> Flask:
-    return build_app(settings, services)
+def app(services: Services, only_app: tuple[Flask, Services]) -> Flask:
+    return only_app[0]
 
 
 @dataclass(frozen=True)
