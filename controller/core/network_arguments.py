@@ -150,13 +150,16 @@ def _protocol(rule: SecurityGroupRule) -> str | None:
 
 
 def _members(session: Session, group_ids: Collection[str]) -> dict[str, list[str]]:
-    """Return each group's addresses: those of its ports that are on a host now."""
+    """Return each group's addresses: those that its ports on hosts have, or may use as well."""
     members: dict[str, set[str]] = {group_id: set() for group_id in group_ids}
-    for group_id, ip_address in session.execute(
-        select(PortSecurityGroup.security_group_id, IPAllocation.ip_address)
+    for group_id, ip_address, pairs in session.execute(
+        select(
+            PortSecurityGroup.security_group_id, IPAllocation.ip_address, Port.allowed_address_pairs
+        )
         .join(Port, Port.id == PortSecurityGroup.port_id)
         .join(IPAllocation, IPAllocation.port_id == Port.id)
         .where(PortSecurityGroup.security_group_id.in_(group_ids), Port.host_id.is_not(None))
     ):
         members[group_id].add(ip_address)
+        members[group_id].update(pair["ip_address"] for pair in pairs)
     return {group_id: sorted(found) for group_id, found in members.items()}

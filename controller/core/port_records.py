@@ -196,7 +196,7 @@ def update(
     """Change a port; hosts are told of what filters it. See `create` for `values`.
 
     What a running guest was told at its start (addresses, MAC, the server itself) changes only
-    while the port is on no host: raises PortBound or PortInUse. A DHCP server's port doesn't change.
+    while the port is on no host: raises PortBound or PortInUse.
     """
     _check_bound(port, values)
     groups_before = security_groups.of_ports(session, [port.id])[port.id]
@@ -215,6 +215,8 @@ def update(
     if "allowed_address_pairs" in values:
         wanted = values["allowed_address_pairs"]
         port.allowed_address_pairs = _pairs(port, wanted) if wanted else []
+        if port.host_id is not None:
+            port_updates.members_changed(session, groups_before, context)
     elif port.allowed_address_pairs and not port.port_security_enabled:
         raise AddressPairAndPortSecurityRequired(
             f"Port {port.id} has address pairs. Cannot disable port security until they are taken "

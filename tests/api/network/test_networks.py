@@ -165,7 +165,9 @@ def test_broken_json_is_refused(alice, refused):
     refused(answer, 400, "HTTPBadRequest")
 
 
-@pytest.mark.parametrize("text", ["{{ 7*7 }}", "a'\"b", "two\nlines", "<x>&amp;", "- yaml: !!x", ""])
+@pytest.mark.parametrize(
+    "text", ["{{ 7*7 }}", "a'\"b", "two\nlines", "<x>&amp;", "- yaml: !!x", ""]
+)
 def test_text_stays_text(alice, text):
     network = make(alice, "network", name=text, description=text)
     again = alice.get(f"{V2}/networks", query_string={"name": text}).json["networks"]

@@ -1,0 +1,318 @@
+"""What servers get of ports, what hosts are told of it, and when they are told."""
+
+import pytest
+
+from controller.core import network_arguments, ports
+from controller.core.context import Context
+from controller.db.models import Host, Operation, Port, Server
+from controller.errors import BadRequest, Conflict, Forbidden
+
+from .conftest import V2, make
+
+
+@pytest.fixture
+def alpha(alice):
+    return Context("req-1", user_id=alice.user_id, project_id=alice.project_id)
+
+
+@pytest.fixture
+def hosts(services):
+    with services.db.write() as session:
+        rows = [Host(name=name, address="192.0.2.1") for name in ("one", "two")]
+        session.add_all(rows)
+        session.flush()
+        return [row.id for row in rows]
+
+
+@pytest.fixture
+def boot(services, settings, alpha):
+    """Return the id of a new server with the ports that `networks` asks for."""
+
+    def boot(networks=None, groups=(), context=alpha, host_id=None):
+        with services.db.write() as session:
+            server = Server(
+                project_id=context.project_id, user_id="u", name="s", hostname="s", flavor={},
+                reservation_id="r-1", host_id=host_id,
+            )  # fmt: skip
+            session.add(server)
+            session.flush()
+            ports.prepare_for_server(session, settings, context, server, networks, groups)
+            if host_id:
+                ports.bind(session, server.id, host_id)
+            return server.id
+
+    return boot
+
+
+def shown(services, server_id):
+    with services.db.read() as session:
+        return ports.of_servers(session, [server_id])[server_id]
+
+
+def told(services, server_id):
+    with services.db.read() as session:
+        return network_arguments.for_servers(session, [server_id])[server_id]
+
+
+@pytest.fixture
+def waiting(services):
+    """Return the hosts with a port_update waiting, and take those away."""
+
+    def waiting():
+        with services.db.write() as session:
+            found = session.query(Operation).filter_by(kind="port_update", state="queued").all()
+            for operation in found:
+                operation.state = "succeeded"
+            return sorted(operation.host_id for operation in found)
+
+    return waiting
+
+
+def test_the_only_network_is_taken_when_none_is_named(services, boot, public, public_subnet):
+    (port,) = shown(services, boot())
+    assert (port.network_id, port.network_name) == (public["id"], "public")
+    assert port.security_group_names == ["default"]
+    assert [version for _, version in port.addresses] == [4]
+    assert port.port.device_owner == "compute:nova"
+    assert port.port.made_by_server is True
+
+
+def test_several_networks_want_a_choice(boot, public, public_subnet, private, private_subnet):
+    with pytest.raises(Conflict, match="Multiple possible networks found"):
+        boot()
+
+
+def test_without_a_network_a_server_has_no_ports_unless_it_demands_one(services, boot):
+    assert shown(services, boot()) == shown(services, boot("none")) == []
+    with pytest.raises(BadRequest, match="Unable to automatically allocate a network"):
+        boot("auto")
+
+
+def test_ports_come_in_the_order_asked_for(
+    alice, services, boot, public, public_subnet, private, private_subnet
+):
+    port = make(alice, "port", network_id=private["id"], security_groups=[])
+    server_id = boot(
+        [
+            {"uuid": public["id"]},
+            {"port": port["id"]},
+            {"uuid": private["id"], "fixed_ip": "192.168.7.42"},
+        ]
+    )
+    found = shown(services, server_id)
+    assert [each.network_name for each in found] == ["public", "private", "private"]
+    assert found[1].port.id == port["id"]
+    assert found[1].security_group_names == []
+    assert found[2].addresses == [("192.168.7.42", 4)]
+
+
+def test_what_is_not_there_is_a_bad_request(alice, bob, boot, private, private_subnet):
+    nobody = "00000000-0000-0000-0000-000000000000"
+    other = make(bob, "network", name="theirs")
+    foreign = make(bob, "port", network_id=other["id"])
+    for networks in (
+        [{"uuid": nobody}],
+        [{"uuid": other["id"]}],
+        [{"port": nobody}],
+        [{"port": foreign["id"]}],
+    ):
+        with pytest.raises(BadRequest):
+            boot(networks)
+    with pytest.raises(BadRequest, match="Security group web not found"):
+        boot(groups=["web"])
+
+
+def test_a_network_without_a_subnet_cannot_boot_a_server(boot, private):
+    with pytest.raises(BadRequest, match="requires a subnet"):
+        boot([{"uuid": private["id"]}])
+
+
+def test_a_port_serves_one_server(alice, boot, private, private_subnet):
+    port = make(alice, "port", network_id=private["id"])
+    boot([{"port": port["id"]}])
+    with pytest.raises(Conflict, match="still in use"):
+        boot([{"port": port["id"]}])
+    other = make(alice, "port", network_id=private["id"])
+    with pytest.raises(BadRequest, match="asked for twice"):
+        boot([{"port": other["id"]}, {"port": other["id"]}])
+
+
+def test_external_networks_that_are_not_shared_are_refused(admin, boot):
+    network = make(admin, "network", **{"router:external": True})
+    make(admin, "subnet", network_id=network["id"], cidr="10.0.0.0/24")
+    with pytest.raises(Forbidden, match="external network"):
+        boot([{"uuid": network["id"]}])
+
+
+def test_addresses_of_others_networks_are_not_chosen(boot, public, public_subnet):
+    with pytest.raises(Forbidden, match="fixed IP"):
+        boot([{"uuid": public["id"], "fixed_ip": "10.91.1.77"}])
+
+
+def test_groups_by_name_or_id_and_names_that_are_ambiguous(
+    alice, services, boot, private, private_subnet
+):
+    web = make(alice, "security_group", name="web")
+    (port,) = shown(services, boot(groups=["web", web["id"], "default"]))
+    assert port.security_group_names == ["default", "web"]
+    make(alice, "security_group", name="web")
+    with pytest.raises(Conflict, match="Multiple security groups"):
+        boot(groups=["web"])
+
+
+def test_a_deleted_server_leaves_only_ports_that_were_there_before(
+    alice, services, boot, hosts, private, private_subnet
+):
+    kept = make(alice, "port", network_id=private["id"])
+    server_id = boot([{"port": kept["id"]}, {"uuid": private["id"]}], host_id=hosts[0])
+    with services.db.write() as session:
+        ports.set_status(session, server_id, "ACTIVE")
+    assert alice.get(f"{V2}/ports/{kept['id']}").json["port"]["status"] == "ACTIVE"
+    with services.db.write() as session:
+        ports.release(session, server_id)
+    left = alice.get(f"{V2}/ports", query_string={"device_owner": ""}).json["ports"]
+    assert [(port["id"], port["device_id"], port["status"]) for port in left] == [
+        (kept["id"], "", "DOWN")
+    ]
+    assert alice.get(f"{V2}/ports").json["ports"][0]["id"]
+    with services.db.read() as session:
+        assert session.get(Port, kept["id"]).host_id is None
+
+
+def test_hosts_are_told_all_of_a_servers_networks(
+    alice, services, boot, hosts, private, private_subnet
+):
+    default = alice.get(f"{V2}/security-groups?name=default").json["security_groups"][0]
+    body = {
+        "security_group_id": default["id"], "direction": "ingress", "protocol": "gre",
+        "remote_ip_prefix": "10.0.0.0/8",
+    }  # fmt: skip
+    alice.post(f"{V2}/security-group-rules", json={"security_group_rule": body})
+    server_id = boot([{"uuid": private["id"], "fixed_ip": "192.168.7.42"}], host_id=hosts[0])
+    arguments = told(services, server_id)
+    assert arguments["networks"] == [
+        {
+            "id": private["id"],
+            "name": "private",
+            "mtu": 1500,
+            "physical_network": None,
+            "subnets": [
+                {
+                    "id": private_subnet["id"],
+                    "cidr": "192.168.7.0/24",
+                    "gateway_ip": "192.168.7.1",
+                    "dhcp_ip": "192.168.7.2",
+                    "gateway_served": True,
+                    "dns_nameservers": [],
+                    "host_routes": [],
+                }
+            ],
+        }
+    ]
+    (port,) = arguments["ports"]
+    assert port["fixed_ips"] == [{"subnet_id": private_subnet["id"], "ip_address": "192.168.7.42"}]
+    assert port["security_groups"] == [default["id"]]
+    assert set(port) == {
+        "id", "network_id", "mac_address", "fixed_ips", "port_security_enabled",
+        "allowed_address_pairs", "security_groups",
+    }  # fmt: skip
+    (group,) = arguments["security_groups"]
+    assert len(group["rules"]) == 5
+    assert {rule["protocol"] for rule in group["rules"]} == {None, "47"}
+    assert arguments["remote_group_members"] == {default["id"]: ["192.168.7.42"]}
+
+
+def test_members_are_ports_on_hosts_with_what_they_may_use(
+    alice, services, boot, hosts, private, private_subnet
+):
+    make(alice, "port", network_id=private["id"], fixed_ips=[{"ip_address": "192.168.7.9"}])
+    pairs = [{"ip_address": "10.5.0.0/16"}]
+    port = make(
+        alice, "port", network_id=private["id"], fixed_ips=[{"ip_address": "192.168.7.10"}],
+        allowed_address_pairs=pairs,
+    )  # fmt: skip
+    server_id = boot([{"port": port["id"]}], host_id=hosts[0])
+    (members,) = told(services, server_id)["remote_group_members"].values()
+    assert members == ["10.5.0.0/16", "192.168.7.10"]
+    with services.db.write() as session:
+        ports.unbind(session, server_id)
+    assert list(told(services, server_id)["remote_group_members"].values()) == [[]]
+
+
+@pytest.mark.parametrize("noun", ["port", "network"])
+def test_what_is_set_down_is_shut(alice, services, boot, hosts, private, private_subnet, noun):
+    server_id = boot(host_id=hosts[0])
+    (port,) = told(services, server_id)["ports"]
+    down = {"port": port["id"], "network": private["id"]}[noun]
+    alice.put(f"{V2}/{noun}s/{down}", json={noun: {"admin_state_up": False}})
+    (port,) = told(services, server_id)["ports"]
+    assert (port["port_security_enabled"], port["security_groups"]) == (True, [])
+
+
+def test_arguments_cost_the_same_statements_for_any_number_of_servers(
+    services, boot, hosts, private, private_subnet, count_statements
+):
+    server_ids = [boot(host_id=hosts[0]) for _ in range(10)]
+    costs = []
+    for some in (server_ids[:1], server_ids):
+        with services.db.read() as session, count_statements() as seen:
+            assert len(network_arguments.for_servers(session, some)) == len(some)
+            costs.append(len(seen))
+    assert costs[0] == costs[1] <= 8
+
+
+def test_other_hosts_learn_of_new_and_lost_members(
+    services, boot, hosts, waiting, private, private_subnet
+):
+    first = boot(host_id=hosts[0])
+    assert waiting() == []
+    second = boot(host_id=hosts[1])
+    assert waiting() == [hosts[0]]
+    with services.db.write() as session:
+        ports.release(session, second)
+    assert waiting() == [hosts[0]]
+    with services.db.write() as session:
+        ports.bind(session, first, hosts[1])
+    assert waiting() == [hosts[0]]
+
+
+def test_one_update_of_a_host_waits_at_a_time(
+    alice, services, boot, hosts, waiting, private, private_subnet
+):
+    boot(host_id=hosts[0])
+    boot(host_id=hosts[1])
+    waiting()
+    group = alice.get(f"{V2}/security-groups?name=default").json["security_groups"][0]
+    rules = [
+        {"security_group_id": group["id"], "direction": "ingress", "protocol": protocol}
+        for protocol in ("tcp", "udp", "icmp")
+    ]
+    body = {"security_group_rules": rules}
+    assert alice.post(f"{V2}/security-group-rules", json=body).status_code == 201
+    assert waiting() == sorted(hosts)
+    rule = group["security_group_rules"][0]["id"]
+    alice.delete(f"{V2}/security-group-rules/{rule}")
+    assert waiting() == sorted(hosts)
+
+
+def test_a_changed_port_is_told_to_its_host(
+    alice, services, boot, hosts, waiting, private, private_subnet, refused
+):
+    server_id = boot(host_id=hosts[0])
+    waiting()
+    port_id = shown(services, server_id)[0].port.id
+    path = f"{V2}/ports/{port_id}"
+    alice.put(path, json={"port": {"security_groups": []}})
+    assert waiting() == [hosts[0]]
+    for change in ({"fixed_ips": []}, {"mac_address": "fa:16:3e:00:00:01"}):
+        refused(alice.put(path, json={"port": change}), 409, "PortBound")
+    assert waiting() == []
+
+
+def test_a_tenant_cannot_put_its_port_on_anothers_server(
+    admin, alice, bob, services, boot, public, public_subnet
+):
+    server_id = boot([{"uuid": public["id"]}])
+    body = {"port": {"network_id": public["id"], "device_id": server_id}}
+    assert bob.post(f"{V2}/ports", json=body).status_code == 201
+    assert len(shown(services, server_id)) == len(told(services, server_id)["ports"]) == 1
