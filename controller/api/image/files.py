@@ -1,12 +1,13 @@
 """The bytes of an image: /v2/images/{id}/file. They pass through in chunks, never as a whole."""
 
 from flask import Response
+from werkzeug.exceptions import ClientDisconnected
 from werkzeug.utils import send_file
 
 from controller.api.common.calls import Call, Reply
 from controller.core import image_store, images
 from controller.core.image_inspection import inspect
-from controller.errors import NotFound, UnsupportedMediaType
+from controller.errors import BadRequest, NotFound, UnsupportedMediaType
 
 BYTES = "application/octet-stream"
 
@@ -42,6 +43,8 @@ def upload_file(call: Call, image_id: str) -> Reply:
             with db.write() as session:
                 images.end_upload(session, image_id, received, virtual_size_bytes)
             done = True
+        except ClientDisconnected as error:
+            raise BadRequest("The upload broke off. Send it again.") from error
         finally:
             if not done:
                 image_store.remove(call.settings, image_id)
