@@ -97,14 +97,17 @@ def admit_servers(
     flavor: Mapping[str, int],
     minimum: int,
     maximum: int,
+    metadata: Mapping[str, str],
 ) -> int:
     """Return how many servers of `flavor` may be made, at least `minimum` and at most `maximum`.
 
     Called inside the transaction that inserts them: the project's row stays locked until it ends,
-    so two requests can't both take the last place. Raises QuotaExceeded.
+    so two requests can't both take the last place. Raises QuotaExceeded, for too much `metadata` of
+    a server too.
     """
     session.execute(select(Project.id).where(Project.id == project_id).with_for_update())
     allowed = limits(session, settings, project_id)
+    _check_metadata(allowed["metadata_items"], metadata)
     used = usage(session, project_id)
     need = {"instances": 1, "cores": flavor["vcpus"], "ram": flavor["memory_mb"]}
     fits = {
@@ -127,8 +130,11 @@ def admit_servers(
 def check_metadata(
     session: Session, settings: Settings, project_id: str, metadata: Mapping[str, str]
 ) -> None:
-    """Refuse more metadata than a server may have."""
-    allowed = limits(session, settings, project_id)["metadata_items"]
+    """Refuse more metadata than a server of the project may have. Raises QuotaExceeded."""
+    _check_metadata(limits(session, settings, project_id)["metadata_items"], metadata)
+
+
+def _check_metadata(allowed: int, metadata: Mapping[str, str]) -> None:
     if allowed != UNLIMITED and len(metadata) > allowed:
         raise QuotaExceeded(
             f"Maximum number of metadata items exceeds {allowed}: {len(metadata)} were given. "

@@ -111,10 +111,15 @@ def create(session: Session, settings: Settings, context: Context, wanted: Wante
     public_key = _public_key(session, context, wanted)
     availability_zones.check(session, settings, wanted.availability_zone)
     _check_host(session, wanted)
-    quotas.check_metadata(session, settings, context.project, wanted.metadata)
     size = flavors.snapshot(flavor)
     count = quotas.admit_servers(
-        session, settings, context.project, size, wanted.min_count, wanted.max_count
+        session,
+        settings,
+        context.project,
+        size,
+        wanted.min_count,
+        wanted.max_count,
+        wanted.metadata,
     )
     common = {
         "project_id": context.project,

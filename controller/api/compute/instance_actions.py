@@ -1,12 +1,12 @@
 """What was done to a server, with the steps of each action as events."""
 
-import hashlib
 from typing import Any
 
 from controller.api.common.calls import Call, Reply
 from controller.api.compute import links
 from controller.api.compute.microversions import has
 from controller.api.compute.times import parse, seconds_fraction
+from controller.api.compute.views import host_id
 from controller.core import server_actions, services
 from controller.db.models import Host, Server, ServerAction, ServerEvent
 from controller.errors import BadRequest
@@ -99,9 +99,7 @@ def _event(
     if has(call.version, "instance_action.host"):
         if for_admins:
             view["host"] = host.name if host else None
-        view["hostId"] = (
-            hashlib.sha224(f"{server.project_id}{host.name}".encode()).hexdigest() if host else ""
-        )
+        view["hostId"] = host_id(server.project_id, host)
     if has(call.version, "instance_action.details"):
         allowed = call.allows("os_compute_api:os-instance-actions:events:details")
         view["details"] = event.details if allowed else None

@@ -1,13 +1,22 @@
 """Servers: show, list, update, delete, and what lies under each (addresses, security groups)."""
 
+from collections.abc import Sequence
 from typing import Any
+
+from sqlalchemy import Row
 
 from controller.api.common.calls import Call, Reply
 from controller.api.compute import links, views
 from controller.api.compute.microversions import has
 from controller.api.compute.server_filters import read_filters, read_sort
-from controller.core import ports, server_list, server_security_groups, servers, services
-from controller.core.ports import ServerPort
+from controller.core import (
+    server_connections,
+    server_list,
+    server_security_groups,
+    servers,
+    services,
+)
+from controller.core.server_connections import NONE, Connections
 from controller.db.models import SecurityGroup, SecurityGroupRule, Server
 from controller.errors import BadRequest, NotFound
 
@@ -44,7 +53,7 @@ def list_servers_in_detail(call: Call) -> Reply:
     found, following = _page(call, "detail")
     look = views.look(call)
     hosts = services.by_id(call.session, (server.host_id for server in found))
-    connected = ports.of_servers(call.session, [server.id for server in found])
+    connected = server_connections.of_servers(call.session, [server.id for server in found])
     return Reply(
         {
             "servers": [
@@ -53,7 +62,7 @@ def list_servers_in_detail(call: Call) -> Reply:
                     look,
                     server,
                     hosts.get(server.host_id or ""),
-                    connected.get(server.id, []),
+                    connected.get(server.id, NONE),
                 )
                 for server in found
             ],
@@ -97,11 +106,11 @@ def delete_server(call: Call, server_id: str) -> Reply:
 
 
 def list_addresses(call: Call, server_id: str) -> Reply:
-    return Reply({"addresses": views.addresses(_ports(call, server_id), extended=False)})
+    return Reply({"addresses": views.addresses(_connections(call, server_id), extended=False)})
 
 
 def show_addresses(call: Call, server_id: str, network: str) -> Reply:
-    found = views.addresses(_ports(call, server_id), extended=False)
+    found = views.addresses(_connections(call, server_id), extended=False)
     if network not in found:
         raise NotFound(
             f"Instance is not a member of specified network: server {server_id} has no address "
@@ -139,21 +148,21 @@ def _security_group(group: SecurityGroup, rules: list[SecurityGroupRule]) -> dic
     }
 
 
-def _ports(call: Call, server_id: str) -> list[ServerPort]:
+def _connections(call: Call, server_id: str) -> Connections:
     server = servers.get(call.session, call.context, server_id)
-    return ports.of_servers(call.session, [server.id]).get(server.id, [])
+    return server_connections.of_servers(call.session, [server.id]).get(server.id, NONE)
 
 
 def _shown(call: Call, server: Server) -> dict[str, Any]:
     host = services.by_id(call.session, [server.host_id]).get(server.host_id or "")
-    connected = ports.of_servers(call.session, [server.id]).get(server.id, [])
+    connected = server_connections.of_servers(call.session, [server.id]).get(server.id, NONE)
     view = views.detail(call, views.look(call), server, host, connected)
     if has(call.version, "server.server_groups"):
         view["server_groups"] = []
     return view
 
 
-def _page(call: Call, kind: str) -> tuple[list[Server], dict[str, Any]]:
+def _page(call: Call, kind: str) -> tuple[Sequence[Row[Any]], dict[str, Any]]:
     filters = read_filters(call, kind)
     limit, marker = links.page(call)
     if filters is None:

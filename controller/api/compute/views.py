@@ -5,16 +5,19 @@ A list of a thousand is the case that counts: what is the same for all is worked
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
+
+from sqlalchemy import Row
 
 from controller.api.common.calls import Call
 from controller.api.compute.links import base
 from controller.api.compute.microversions import has
 from controller.api.compute.times import zulu
-from controller.core.ports import ServerPort
+from controller.core.server_connections import Connections
 from controller.core.services import status_of_host
 from controller.db.base import utcnow
 from controller.db.models import Host, Server
@@ -29,6 +32,9 @@ STATUS = {
 }
 STATUS_BY_TASK = {("active", "rebooting"): "REBOOT", ("active", "rebooting_hard"): "HARD_REBOOT"}
 _PROGRESS = frozenset({"ACTIVE", "BUILD"})
+
+# A server as a row of its own, or of a list.
+ServerLike = Server | Row[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,7 @@ def look(call: Call) -> Look:
     )
 
 
-def basic(look: Look, server: Server) -> dict[str, Any]:
+def basic(look: Look, server: ServerLike) -> dict[str, Any]:
     return {"id": server.id, "name": server.name, "links": links(look, server.id)}
 
 
@@ -89,9 +95,9 @@ def links(look: Look, server_id: str) -> list[dict[str, str]]:
 def detail(
     call: Call,
     look: Look,
-    server: Server,
+    server: ServerLike,
     host: Host | None,
-    ports: Sequence[ServerPort],
+    connections: Connections,
 ) -> dict[str, Any]:
     """Return the server as show and the list in detail have it."""
     status = status_of(server)
@@ -107,7 +113,7 @@ def detail(
         "flavor": flavor(look, server),
         "created": zulu(server.created_at),
         "updated": zulu(server.updated_at),
-        "addresses": {} if server.state == "building" else addresses(ports),
+        "addresses": {} if server.state == "building" else addresses(connections),
         "accessIPv4": server.access_ip_v4 or "",
         "accessIPv6": server.access_ip_v6 or "",
         "links": links(look, server.id),
@@ -126,9 +132,8 @@ def detail(
         view["progress"] = 0 if status == "BUILD" else 100
     elif server.fault and status in ("ERROR", "DELETED"):
         view["fault"] = fault(call, server.fault)
-    groups = sorted({name for port in ports for name in port.security_group_names})
-    if groups:
-        view["security_groups"] = [{"name": name} for name in groups]
+    if connections.security_groups:
+        view["security_groups"] = [{"name": name} for name in connections.security_groups]
     if look.for_operators:
         view |= _for_operators(look, server, host)
     elif look.hostname:
@@ -137,7 +142,9 @@ def detail(
     return view
 
 
-def _of_newer_versions(call: Call, look: Look, server: Server, host: Host | None) -> dict[str, Any]:
+def _of_newer_versions(
+    call: Call, look: Look, server: ServerLike, host: Host | None
+) -> dict[str, Any]:
     view: dict[str, Any] = {}
     if look.locked:
         view["locked"] = server.locked
@@ -156,7 +163,7 @@ def _of_newer_versions(call: Call, look: Look, server: Server, host: Host | None
     return view
 
 
-def _for_operators(look: Look, server: Server, host: Host | None) -> dict[str, Any]:
+def _for_operators(look: Look, server: ServerLike, host: Host | None) -> dict[str, Any]:
     name = host.name if host else None
     view: dict[str, Any] = {
         "OS-EXT-SRV-ATTR:host": name,
@@ -176,7 +183,7 @@ def _for_operators(look: Look, server: Server, host: Host | None) -> dict[str, A
     return view
 
 
-def status_of(server: Server) -> str:
+def status_of(server: ServerLike) -> str:
     if server.deleted_at is not None:
         return "DELETED"
     found = STATUS_BY_TASK.get((server.state, server.task_state or ""))
@@ -185,16 +192,19 @@ def status_of(server: Server) -> str:
 
 def host_id(project_id: str, host: Host | None) -> str:
     """Return what tells a tenant whether two of its servers share a host, and no more."""
-    if host is None:
-        return ""
-    return hashlib.sha224(f"{project_id}{host.name}".encode()).hexdigest()
+    return "" if host is None else _hashed(project_id, host.name)
 
 
-def zone_of(server: Server, host: Host | None) -> str:
+@lru_cache(maxsize=4096)
+def _hashed(project_id: str, host_name: str) -> str:
+    return hashlib.sha224(f"{project_id}{host_name}".encode()).hexdigest()
+
+
+def zone_of(server: ServerLike, host: Host | None) -> str:
     return host.availability_zone if host else server.availability_zone or ""
 
 
-def flavor(look: Look, server: Server) -> dict[str, Any]:
+def flavor(look: Look, server: ServerLike) -> dict[str, Any]:
     size = server.flavor
     if not look.embedded_flavor:
         href = f"{look.bookmarks}flavors/{size['id']}"
@@ -212,23 +222,22 @@ def flavor(look: Look, server: Server) -> dict[str, Any]:
     return view
 
 
-def image(look: Look, server: Server) -> dict[str, Any] | str:
+def image(look: Look, server: ServerLike) -> dict[str, Any] | str:
     if server.image_id is None:
         return ""
     href = f"{look.bookmarks}images/{server.image_id}"
     return {"id": server.image_id, "links": [{"rel": "bookmark", "href": href}]}
 
 
-def addresses(ports: Sequence[ServerPort], *, extended: bool = True) -> dict[str, Any]:
+def addresses(connections: Connections, *, extended: bool = True) -> dict[str, Any]:
     """Return the addresses by network; `extended` tells type and MAC of each too."""
     view: dict[str, list[dict[str, Any]]] = {}
-    for port in ports:
-        for address, version in port.addresses:
-            entry: dict[str, Any] = {"version": version, "addr": address}
-            if extended:
-                entry["OS-EXT-IPS:type"] = "fixed"
-                entry["OS-EXT-IPS-MAC:mac_addr"] = port.port.mac_address
-            view.setdefault(port.network_name, []).append(entry)
+    for network_name, mac_address, address in connections.addresses:
+        entry: dict[str, Any] = {"version": 6 if ":" in address else 4, "addr": address}
+        if extended:
+            entry["OS-EXT-IPS:type"] = "fixed"
+            entry["OS-EXT-IPS-MAC:mac_addr"] = mac_address
+        view.setdefault(network_name, []).append(entry)
     return view
 
 

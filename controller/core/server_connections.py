@@ -1,0 +1,53 @@
+"""What servers show of their ports: addresses by network, and security groups by name.
+
+Plain tuples, for lists of a thousand; whoever needs the ports themselves asks `core.ports`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from controller.core.port_records import SERVER_OWNER
+from controller.db.models import IPAllocation, Network, Port, PortSecurityGroup, SecurityGroup
+
+
+@dataclass(slots=True)
+class Connections:
+    """`addresses` are (network's name, MAC address, IP address), in the order of the interfaces."""
+
+    addresses: list[tuple[str, str, str]] = field(default_factory=list)
+    security_groups: list[str] = field(default_factory=list)
+
+
+# Of a server without ports; nobody adds to it.
+NONE = Connections()
+
+
+def of_servers(session: Session, server_ids: Sequence[str]) -> dict[str, Connections]:
+    """Return the connections of each server that has any, in two statements."""
+    found: dict[str, Connections] = {}
+    mine = (Port.device_id.in_(server_ids), Port.device_owner.startswith(SERVER_OWNER))
+    addresses = (
+        select(Port.device_id, Network.name, Port.mac_address, IPAllocation.ip_address)
+        .join(Network, Network.id == Port.network_id)
+        .join(IPAllocation, IPAllocation.port_id == Port.id)
+        .where(*mine)
+        .order_by(Port.device_position, Port.id, IPAllocation.subnet_id, IPAllocation.position)
+    )
+    for server_id, network, mac_address, ip_address in session.execute(addresses):
+        found.setdefault(server_id, Connections()).addresses.append(
+            (network, mac_address, ip_address)
+        )
+    groups = (
+        select(Port.device_id, SecurityGroup.name)
+        .join(PortSecurityGroup, PortSecurityGroup.port_id == Port.id)
+        .join(SecurityGroup, SecurityGroup.id == PortSecurityGroup.security_group_id)
+        .where(*mine)
+        .order_by(SecurityGroup.name)
+        .distinct()
+    )
+    for server_id, name in session.execute(groups):
+        found.setdefault(server_id, Connections()).security_groups.append(name)
+    return found
