@@ -68,10 +68,13 @@ def start(domain: Any, params: dict[str, Any]) -> None:
             domain.pMWakeup(0)
         elif before != "running":
             domain.create()
-    if not _wait_for(domain, {"running"}, timeout_s):
+    # One that went off again will not come by itself.
+    _wait_for(domain, {"running", *OFF_STATES}, timeout_s)
+    reached = state_of(domain)
+    if reached != "running":
         raise work.WorkError(
-            f"Domain {domain.name()} did not come to run within {timeout_s} s; it is "
-            f"{state_of(domain)}. Its log ends: {_log_tail(domain.name())}"
+            f"Domain {domain.name()} did not come to run within {timeout_s} s; it is {reached}. "
+            f"Its log ends: {_log_tail(domain.name())}"
         )
 
 

@@ -5,6 +5,7 @@ Parsed with the standard library; what is parsed comes from our template or from
 
 from __future__ import annotations
 
+import string
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 
@@ -75,6 +76,7 @@ def fit(root: ET.Element, host: HostFit, present: ET.Element | None) -> None:
     os_type = root.find("os/type")
     if os_type is not None:
         os_type.set("machine", host.machine)
+    _fit_buses(root, host.machine)
     _fit_cpu(root)
     _fit_tcg(root)
     cache = "none" if host.direct_io else "writeback"
@@ -83,6 +85,20 @@ def fit(root: ET.Element, host: HostFit, present: ET.Element | None) -> None:
     _fit_spice(root, host.spice)
     if present is not None:
         _keep_mac_addresses(root, present)
+
+
+def _fit_buses(root: ET.Element, machine: str) -> None:
+    """Move IDE disks to SATA on a Q35 machine, which has no IDE; the template can't know it."""
+    if "q35" not in machine:
+        return
+    targets = root.findall("devices/disk/target")
+    taken = {target.get("dev") for target in targets}
+    for target in targets:
+        if target.get("bus") == "ide":
+            free = next(f"sd{one}" for one in string.ascii_lowercase if f"sd{one}" not in taken)
+            taken.add(free)
+            target.set("bus", "sata")
+            target.set("dev", free)
 
 
 def _fit_cpu(root: ET.Element) -> None:

@@ -242,7 +242,7 @@ def _ec2_meta_data(server: dict[str, Any]) -> dict[str, Any]:
     tree: dict[str, Any] = {
         "ami-id": f"ami-{image_id[:8]}" if image_id else "None",
         "ami-launch-index": str(guest.get("launch_index") or 0),
-        "ami-manifest-path": "FIXME",  # what Nova answers, and clients know
+        "ami-manifest-path": "(unknown)",  # what AWS answers for images without a manifest
         "block-device-mapping": {"ami": "vda", "root": "/dev/vda"},
         "hostname": server["hostname"],
         "instance-action": "none",

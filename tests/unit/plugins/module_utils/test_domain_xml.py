@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lxml import etree
 
 from ansible_collections.novella.cloud.plugins.module_utils import domain_xml, names
 from ansible_collections.novella.cloud.plugins.module_utils.domain_differences import differences
@@ -115,6 +116,13 @@ def test_buses_that_share_names_do_not_clash() -> None:
     a_server["image"]["properties"] = {"hw_disk_bus": "scsi", "hw_machine_type": "pc-q35-7.2"}
     devices = [device for _, device, _ in disks(fitted(KVM, a_server))]
     assert devices == ["sda", "sdb", "sdc", "sdd"]
+
+
+def test_cdrom_is_on_sata_where_the_hosts_machine_has_no_ide() -> None:
+    q35 = domain_xml.HostFit("kvm", "pc-q35-9.0", direct_io=True, spice=True)
+    root = fitted(q35, full_server())
+    assert disks(root)[-1] == ("disk.config", "sda", "cdrom")
+    assert root.findall("devices/disk/target")[-1].get("bus") == "sata"
 
 
 def test_iso_image_boots_as_a_cdrom() -> None:

@@ -33,7 +33,7 @@ def test_kvm_device_without_the_cpu_flag_is_not_trusted(tmp_path: Path) -> None:
 
 def test_direct_io_is_tried_without_a_trace(tmp_path: Path) -> None:
     assert host_virtualization.supports_direct_io(str(tmp_path / "not" / "there")) in (True, False)
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_filesystem_without_direct_io_is_seen() -> None:
