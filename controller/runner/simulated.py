@@ -71,12 +71,13 @@ class SimulatedExecutor:
 
     def _wait(self, run: Run, started: float) -> str | None:
         """Return why the run ended early, or None."""
-        while (passed := time.monotonic() - started) < self.delay_s:
+        delay_s = self.delay_s
+        while (passed := time.monotonic() - started) < delay_s:
             if run.cancelled():
                 return CANCELLED
             if passed > run.timeout_s:
                 return TIMEOUT
-            time.sleep(min(0.02, self.delay_s - passed))
+            time.sleep(min(0.02, delay_s - passed))
         return None
 
     def _host(self, run: Run, host: HostAccess) -> HostResult:

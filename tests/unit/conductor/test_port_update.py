@@ -1,0 +1,62 @@
+"""port_update: one play about all ports of a host."""
+
+from typing import Any
+
+from controller.core.port_updates import submit_for_hosts
+from controller.runner.requests import Run
+from tests.unit.conductor.conftest import Cloud
+
+
+def submit(cloud: Cloud, host_id: str) -> None:
+    with cloud.db.write() as session:
+        submit_for_hosts(session, {host_id})
+
+
+def test_it_tells_the_host_of_all_its_servers_without_going_before_newer_runs(
+    cloud: Cloud,
+) -> None:
+    host_id = cloud.add_host("h1")
+    first, second = cloud.active_server(), cloud.active_server()
+    generations = {each: cloud.server(each).generation for each in (first, second)}
+    submit(cloud, host_id)
+    cloud.work()
+    run = cloud.executor.runs[-1]
+    assert run.playbook == "port_update"
+    told = {entry["id"]: entry["generation"] for entry in run.arguments["servers"]}
+    assert told == generations
+    assert cloud.operations(kind="port_update")[0].state == "succeeded"
+
+
+def test_a_server_that_a_newer_run_works_on_is_no_failure(cloud: Cloud) -> None:
+    host_id = cloud.add_host("h1")
+    cloud.active_server()
+    original = cloud.executor._item
+
+    def fenced(run: Run, item_id: str) -> dict[str, Any]:
+        return original(run, item_id) | {"failed": True, "fenced": True, "msg": "succeeded by 9"}
+
+    cloud.executor._item = fenced  # type: ignore[method-assign]
+    submit(cloud, host_id)
+    cloud.work()
+    assert cloud.operations(kind="port_update")[0].state == "succeeded"
+
+
+def test_it_is_tried_until_the_host_is_back(cloud: Cloud) -> None:
+    host_id = cloud.add_host("h1")
+    cloud.active_server()
+    cloud.executor.unreachable = {"h1"}
+    submit(cloud, host_id)
+    for _ in range(4):
+        cloud.work()
+        cloud.clock.advance(3600)
+    cloud.executor.unreachable = set()
+    cloud.work()
+    (update,) = cloud.operations(kind="port_update")
+    assert (update.state, update.attempts) == ("succeeded", 4)
+
+
+def test_a_host_without_servers_is_told_so(cloud: Cloud) -> None:
+    host_id = cloud.add_host("h1")
+    submit(cloud, host_id)
+    cloud.work()
+    assert cloud.operations(kind="port_update")[0].state == "succeeded"
