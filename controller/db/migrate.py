@@ -1,0 +1,69 @@
+"""Bringing the database up to what this release needs."""
+
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+
+from controller.db.models import Base
+from controller.db.session import Database
+from controller.keys import make_keys
+from controller.settings import Settings
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def upgrade(settings: Settings) -> str:
+    """Bring the database to the newest revision, and return that. Makes folders and keys first.
+
+    Run again, it changes nothing. All revisions are one transaction where the database can do that.
+    """
+    make_keys(settings)
+    db = Database(settings.db_url)
+    try:
+        with db.engine.execution_options(novella_write=True).begin() as connection:
+            command.upgrade(config(connection), "head")
+            return str(MigrationContext.configure(connection).get_current_revision())
+    finally:
+        db.dispose()
+
+
+def newest_revision() -> str:
+    """Return the revision that this release needs."""
+    return str(ScriptDirectory(str(MIGRATIONS)).get_current_head())
+
+
+def current_revision(db: Database) -> str | None:
+    """Return the revision that the database is at; None before the first."""
+    with db.engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def differences(connection: Connection) -> list[Any]:
+    """Return what the models have and the database has not, or the other way round."""
+    context = MigrationContext.configure(connection, opts={"compare_type": True})
+    return list(compare_metadata(context, Base.metadata))
+
+
+def write_revision(settings: Settings, message: str, revision: str) -> None:
+    """Write the revision that turns the newest one into the models; for developers."""
+    db = Database(settings.db_url)
+    try:
+        with db.engine.begin() as connection:
+            command.revision(config(connection), message, autogenerate=True, rev_id=revision)
+    finally:
+        db.dispose()
+
+
+def config(connection: Connection) -> Config:
+    """Return what alembic's commands take, bound to `connection`."""
+    made = Config()
+    made.set_main_option("script_location", str(MIGRATIONS))
+    made.set_main_option("path_separator", "os")
+    made.attributes["connection"] = connection
+    return made

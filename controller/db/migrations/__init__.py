@@ -1,0 +1,1 @@
+"""Migrations: alembic runs them, controller.db.migrate starts them."""
