@@ -42,7 +42,7 @@ def formatted_base_path(content: str, size_bytes: int, paths: InstancePaths) -> 
 
 def size_of(path: str, content: str, paths: InstancePaths) -> int | None:
     """Return the size in bytes of the base named `path`, there or not; None for another path."""
-    stem, _, size_mb = path.rpartition("_")
+    size_mb = path.rpartition("_")[2]
     if not size_mb.isdecimal():
         return None
     size_bytes = int(size_mb) << 20

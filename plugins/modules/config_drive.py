@@ -7,8 +7,8 @@ DOCUMENTATION = r"""
 module: config_drive
 short_description: Keep the disk that tells a guest about itself
 description:
-  - Makes an ISO 9660 disk labelled C(config-2) with the OpenStack and EC2 documents of a server, for
-    guests that have no network yet or must learn their first password.
+  - Makes an ISO 9660 disk labelled C(config-2) with the OpenStack and EC2 documents of a server,
+    for guests that have no network yet or must learn their first password.
   - It is written again only if the documents changed. A salted digest of them lies beside it
     (C(<path>.sum)).
 options:

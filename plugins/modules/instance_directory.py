@@ -8,8 +8,8 @@ module: instance_directory
 short_description: Keep the folder that holds a server's disks
 description:
   - Makes C(<state_path>/instances/<id>), which QEMU may enter and nobody but root may list.
-  - Removing it takes all disks of the server along. The folder is renamed first (C(<id>_del)), so an
-    interrupted removal is never taken for a server, and goes on with the next run.
+  - Removing it takes all disks of the server along. The folder is renamed first (C(<id>_del)), so
+    an interrupted removal is never taken for a server, and goes on with the next run.
   - Removing is refused while the server's QEMU runs.
 options:
   id:

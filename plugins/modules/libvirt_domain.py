@@ -8,8 +8,9 @@ module: libvirt_domain
 short_description: Keep a server's libvirt domain defined and in a state
 description:
   - Defines, starts, stops and removes the domain of a server. Its uuid is the server's.
-  - A definition is compared by what matters, so what libvirt adds to it is no difference. The machine
-    type stays what it was when the server was made, and so do MAC addresses that O(xml) leaves out.
+  - A definition is compared by what matters, so what libvirt adds to it is no difference. The
+    machine type stays what it was when the server was made, and so do MAC addresses that O(xml)
+    leaves out.
   - Where O(xml) says C(auto) the host answers. The domain's type is KVM where the CPU's flag and
     C(/dev/kvm) are there, else emulation with a bounded translation cache. The machine type is the
     newest that QEMU has, by its full name. The CPU is C(host-model) under KVM, else C(qemu64). The

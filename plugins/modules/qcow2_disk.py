@@ -9,14 +9,16 @@ short_description: Keep a server's qcow2 disk on a shared base image
 description:
   - Makes a disk in the folder of a server, an overlay on a base that all disks of that image share,
     or on a shared empty filesystem or swap area, or on nothing.
-  - The base lies in C(<state_path>/instances/_base), named by the SHA-1 of the image's id. It is made
-    once, under a lock, verified against its checksum, inspected, converted to raw, and read-only.
-  - An image is refused if its bytes show another format than the one declared, if it names a backing
-    file or an external data file, or if it is larger than the disk. Nothing is left behind then.
+  - The base lies in C(<state_path>/instances/_base), named by the SHA-1 of the image's id. It is
+    made once, under a lock, verified against its checksum, inspected, converted to raw, and
+    read-only.
+  - An image is refused if its bytes show another format than the one declared, if it names a
+    backing file or an external data file, or if it is larger than the disk. Nothing is left behind
+    then.
   - A disk only ever grows. One that is there keeps its content.
 options:
   path:
-    description: The disk, C(<state_path>/instances/<server uuid>/disk), C(disk.local), C(disk.swap).
+    description: C(<state_path>/instances/<server uuid>/disk), or there C(disk.local), C(disk.swap).
     type: path
     required: true
   state:
@@ -120,7 +122,9 @@ base:
   description: The base below the disk, and whether this run made it.
   returned: the disk has a base
   type: dict
-  sample: {path: /var/lib/novella/instances/_base/3dc0e2b5f1f2e0b4d7a9c8b6e5f4d3c2b1a09f8e, made: false}
+  sample:
+    path: /var/lib/novella/instances/_base/3dc0e2b5f1f2e0b4d7a9c8b6e5f4d3c2b1a09f8e
+    made: false
 missing_base:
   description: What to stream where, from which offset on, before the module can go on.
   returned: the bytes of the image are not on the host
