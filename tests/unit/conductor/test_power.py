@@ -39,7 +39,7 @@ def test_a_stop_that_fails_leaves_the_server_as_it_was(cloud: Cloud) -> None:
 def test_a_reboot_that_fails_is_an_error_that_a_hard_reboot_mends(cloud: Cloud) -> None:
     cloud.add_host("h1")
     server_id = cloud.active_server()
-    cloud.executor.fails = lambda _run, _id: "gone" if run.playbook == "server_reboot" else None
+    cloud.executor.fails = lambda run, _id: "gone" if run.playbook == "server_reboot" else None
     cloud.act(server_id, "reboot")
     cloud.work()
     assert cloud.server(server_id).state == "error"
