@@ -105,10 +105,10 @@ def _value(column: InstrumentedAttribute[Any], name: str, text: str) -> Any:
     if isinstance(column.type, Boolean):
         return _word(text, name)
     if isinstance(column.type, Integer):
-        try:
-            return int(text)
-        except ValueError as error:
-            raise InvalidInput(f"Filter {name} is '{text}'; expected a number.") from error
+        # No number here has more digits; longer ones are none that a database can compare.
+        if not (text.isascii() and text.isdigit()) or len(text) > 9:
+            raise InvalidInput(f"Filter {name} is '{text[:100]}'; expected a number.")
+        return int(text)
     return text
 
 
