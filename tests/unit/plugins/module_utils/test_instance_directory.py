@@ -1,6 +1,7 @@
 """`instance_directory.py`: a server's folder comes and goes as a whole."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,14 +57,19 @@ def test_folder_of_a_running_server_is_not_removed(
 ) -> None:
     run(state_path)
     monkeypatch.setattr(instance_directory, "PIDFILES", str(tmp_path))
-    running = subprocess.Popen(["sh", "-c", "sleep 60; true", SERVER_ID])
+    # Stands for QEMU: a process with the server's id on its command line, up once it has spoken.
+    program = "print(flush=True); import time; time.sleep(60)"
+    argv = [sys.executable, "-c", program, f"guest=novella-{SERVER_ID}"]
+    running = subprocess.Popen(argv, stdout=subprocess.PIPE)
+    assert running.stdout is not None
     try:
+        running.stdout.readline()
         (tmp_path / f"novella-{SERVER_ID}.pid").write_text(str(running.pid))
         with pytest.raises(work.WorkError, match="its QEMU runs"):
             run(state_path, "absent")
     finally:
         running.kill()
-        running.wait()
+        running.communicate()
     assert run(state_path, "absent")["changed"]
 
 
