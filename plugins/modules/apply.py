@@ -31,10 +31,10 @@ options:
     required: true
   items:
     description:
-      - What to run the steps for. Each needs C(id), a UUID. C(generation) is the operation's, absent
-        by hand; C(operation_id) names the journal's entry, by default C(id) does.
-      - C(image.path), where given, is a file on Ansible's side that is sent when a
-        M(novella.cloud.qcow2_disk) step finds that the host has no base of the image C(image.id).
+      - What to run the steps for. Each needs C(id), a UUID. C(generation) is the operation's,
+        absent by hand; C(operation_id) names the journal's entry, by default C(id) does.
+      - A M(novella.cloud.qcow2_disk) step with C(base.stream_from) names a file on Ansible's side,
+        which is sent when the host has no base of the image. It is sent once for all items.
     type: list
     elements: dict
     required: true
@@ -140,7 +140,8 @@ def main() -> None:
     # `steps` has blanked each item's secrets out of that item's result. Doing it again for all
     # secrets over all results would let one tenant's user data ("1234") mangle the others' ids.
     module.no_log_values = set()
-    module.exit_json(**apply.run(module.params, module.check_mode))
+    # Then the arguments must not be echoed either: -vvv prints what a host sends as it comes.
+    module.exit_json(**apply.run(module.params, module.check_mode), invocation={})
 
 
 if __name__ == "__main__":

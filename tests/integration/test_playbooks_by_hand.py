@@ -1,5 +1,7 @@
 """The playbooks alone, with no controller running: what an operator does by hand."""
 
+import base64
+import html
 import json
 import re
 from collections.abc import Iterator
@@ -94,6 +96,17 @@ def server(by_hand: ByHand) -> Iterator[ByHand]:
     by_hand.wait_for_boots(1)
     yield by_hand
     by_hand.play("server_delete")
+
+
+def marked_unsafe(value: Any) -> Any:
+    """Return `value` with each string marked in JSON's form of !unsafe, as the controller does."""
+    if isinstance(value, str):
+        return {"__ansible_unsafe": value}
+    if isinstance(value, dict):
+        return {key: marked_unsafe(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [marked_unsafe(part) for part in value]
+    return value
 
 
 def changed(output: str) -> int:
@@ -224,32 +237,36 @@ def test_a_server_is_not_made_on_two_hosts(by_hand: ByHand) -> None:
 def test_tenant_text_stays_text_into_the_guests_metadata(by_hand: ByHand, tmp_path: Path) -> None:
     """Strings of an API are marked unsafe by whoever writes the arguments; nothing undoes that."""
     jinja, awkward = "{{ 7*7 }}", "\"'<&>]]>\n%{# ${HOME} #}"
-    example = yaml.safe_load(EXAMPLE.read_text())
-    one = example["servers"][0]
+    text = EXAMPLE.read_text().replace("{{ network_prefix }}", by_hand.lab.external_prefix)
+    one = yaml.safe_load(text.replace("{{ image_path }}", str(by_hand.lab.image)))["servers"][0]
     one["name"] = jinja + awkward
     one["config_drive"] = True
     one["guest"]["meta"] = {jinja: jinja, "x": awkward}
     one["guest"]["public_keys"] = {jinja: f"ssh-ed25519 AAAA {jinja}"}
-    text = json.dumps(example)
-    for value in (jinja, awkward):
-        # JSON's form of !unsafe, which the controller writes too.
-        text = text.replace(
-            ": " + json.dumps(value), f': {{"__ansible_unsafe": {json.dumps(value)}}}'
-        )
-    named = json.dumps(jinja + awkward)
-    text = text.replace(f": {named}", f': {{"__ansible_unsafe": {named}}}')
+    user_data = base64.b64encode(f"#!/bin/sh\necho '{jinja}'\n".encode()).decode()
     arguments = tmp_path / "server.json"
-    arguments.write_text(text)
+    given = {"servers": [one], "server_secrets": {SERVER: {"user_data": user_data}}}
+    arguments.write_text(json.dumps(marked_unsafe(given)))
     try:
         done = by_hand.try_play("server_create", file=arguments)
         assert done.returncode == 0, done.stdout
-        name = by_hand.on_host("virsh", "dumpxml", SERVER)
-        assert "{{ 7*7 }}" in name
-        assert "49" not in re.findall("<novella:name>(.*?)</novella:name>", name, re.DOTALL)[0]
-        [pushed] = by_hand.on_host(
-            "sh", "-c", f"cat {STATE_PATH}/networks/{NETWORK}/metadata/*.json"
-        ).splitlines()[:1]
-        assert "{{ 7*7 }}" in pushed
+        named = re.search(
+            "<novella:name>(.*?)</", by_hand.on_host("virsh", "dumpxml", SERVER), re.S
+        )
+        assert named
+        assert html.unescape(named[1]) == jinja + awkward
+        folder = f"{STATE_PATH}/networks/{NETWORK}/metadata"
+        pushed = json.loads(by_hand.on_host("sh", "-c", f"cat {folder}/*.json"))
+        bodies = [base64.b64decode(body).decode() for body in pushed["bodies"]]
+        met = json.loads(bodies[pushed["paths"]["openstack/latest/meta_data.json"]])
+        assert met["name"] == jinja + awkward
+        assert met["meta"] == {jinja: jinja, "x": awkward}
+        assert met["public_keys"] == {jinja: f"ssh-ed25519 AAAA {jinja}"}
+        assert jinja in bodies[pushed["paths"]["openstack/latest/user_data"]]
+        drive = by_hand.on_host(
+            "sh", "-c", f"isoinfo -J -x /openstack/latest/user_data -i {DIRECTORY}/disk.config"
+        )
+        assert jinja in drive
     finally:
         by_hand.play("server_delete")
 
