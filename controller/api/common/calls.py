@@ -5,8 +5,10 @@ this order: request id, microversion, token, policy, body, schema, session. The 
 `Call` and returns a `Reply`; any NovellaError is rendered by the dialect's own `render_fault`.
 """
 
+import contextlib
 import json
 import logging
+import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +18,7 @@ from typing import Any, Literal, Protocol
 from flask import Blueprint, Flask, Request, Response, request
 from flask.blueprints import BlueprintSetupState
 from sqlalchemy.orm import Session
+from werkzeug.exceptions import ClientDisconnected
 
 from controller.api.common.bodies import parse_json
 from controller.api.common.policy import Policy
@@ -31,6 +34,10 @@ from controller.errors import (
 from controller.settings import Settings
 
 log = logging.getLogger(__name__)
+
+# Of a refused request's body, so much is still read (and forgotten) before the answer.
+DISCARDED_BYTES_MAX = 256 << 20
+DISCARDING_S_MAX = 2.0
 
 
 class Authenticator(Protocol):
@@ -203,9 +210,26 @@ def _view(dialect: Dialect, route: Route, services: Services) -> Callable[..., R
                 "%s %s failed", request.method, request.path, extra={"request": request_id}
             )
             reply = dialect.render_fault(_hidden(request_id), request_id)
+        if reply.status >= 400:
+            _discard_body()
         return _response(reply, request_id, dialect.version_headers(version))
 
     return view
+
+
+def _discard_body() -> None:
+    """Read what is left of a refused body, within bounds, and forget it.
+
+    A client that is still sending when the connection closes sees a broken pipe instead of why.
+    """
+    left = min(request.content_length or 0, DISCARDED_BYTES_MAX)
+    end = time.monotonic() + DISCARDING_S_MAX
+    with contextlib.suppress(OSError, ClientDisconnected):
+        while left > 0 and time.monotonic() < end:
+            chunk = request.stream.read(min(left, 1 << 20))
+            if not chunk:
+                return
+            left -= len(chunk)
 
 
 def _hidden(request_id: str) -> NovellaError:
