@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from . import names, network_links, work
+from . import names, network_files, network_links, work
 
 MIN_MTU, MAX_MTU = 576, 65535
 # What `ip -d` shows of a bridge, and what we want there. Frames go through iptables and ip6tables
@@ -31,6 +31,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "mtu": {"type": "int", "default": 1500},
     "interface": {"type": "str"},
+    "port_ids": {"type": "list", "elements": "str", "default": []},
     "only_if_unused": {"type": "bool", "default": False},
 }
 SPEC_RULES: dict[str, Any] = {}
@@ -47,7 +48,7 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         )
     if check_mode:
         return _run(name, params, check_mode)
-    with work.locked(os.path.join(network_links.LOCKS, f"{name}.lock")):
+    with work.locked(network_links.NETWORKS_LOCK):
         return _run(name, params, check_mode)
 
 
@@ -55,8 +56,10 @@ def _run(name: str, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     found = network_links.links()
     before = describe(found, name)
     if params["state"] == "absent":
-        return _absent(name, found, before, params.get("only_if_unused", False), check_mode)
+        return _absent(name, params, found, before, check_mode)
     _check(name, params, found)
+    if not check_mode:
+        network_files.claim(name, params["port_ids"])
     after = _wanted_description(name, params, found)
     if before != after and not check_mode:
         _make(name, params, found)
@@ -68,13 +71,20 @@ def _run(name: str, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 
 
 def _absent(
-    name: str, found: network_links.Links, before: str, only_if_unused: bool, check_mode: bool
+    name: str,
+    params: dict[str, Any],
+    found: network_links.Links,
+    before: str,
+    check_mode: bool,
 ) -> dict[str, Any]:
+    if not check_mode:
+        network_files.give_up(name, params["port_ids"])
     if name not in found:
         return {"changed": False, "diff": work.text_diff(f"bridge {name}", "", "")}
     _check_is_bridge(name, found)
     users = set(network_links.members(found, name)) - set(network_links.uplinks(found, name))
-    if only_if_unused and users:
+    users |= network_files.claimants(name) - set(params["port_ids"])
+    if params["only_if_unused"] and users:
         diff = work.text_diff(f"bridge {name}", before, before)
         return {"changed": False, "diff": diff, "used_by": sorted(users)}
     if not check_mode:

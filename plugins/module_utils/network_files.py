@@ -1,8 +1,12 @@
 """Where a network's files lie on a host, and who still uses the network there.
 
 `<state_path>/networks/<network id>/`: dnsmasq.conf, leases, dhcp-hosts/<port id>,
-metadata/<address>.json. `/run/novella/networks/<network id>/<port id>`: a port that is being
-plugged or is. The latter goes at a boot, as bridges and namespaces do.
+metadata/<address>.json.
+
+`/run/novella/bridges/<bridge>/<port id>`: a port for whose sake the bridge is needed, from before
+its first own file is there until it is deleted. Without it, a delete that finds nobody on the
+network would remove what a create beside it has just made sure of. It goes at a boot, as bridges
+do.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from dataclasses import dataclass
 from . import work
 
 STATE_PATH = "/var/lib/novella"
-CLAIMS = "/run/novella/networks"
+CLAIMS = "/run/novella/bridges"
 
 # Folders that the services' users must get through.
 PASSAGE_MODE = 0o711
@@ -53,38 +57,38 @@ class NetworkFiles:
     def dhcp_host(self, port_id: str) -> str:
         return os.path.join(self.dhcp_hosts, work.check_uuid(port_id, "Port id"))
 
-    @property
-    def claims(self) -> str:
-        return os.path.join(CLAIMS, self.network_id)
-
-    def claim(self, port_id: str) -> str:
-        return os.path.join(self.claims, work.check_uuid(port_id, "Port id"))
-
-    def users(self, without: list[str]) -> list[str]:
-        """Return the ports that use the network here, sorted, except for those of `without`."""
-        found = set(_entries(self.dhcp_hosts)) | set(_entries(self.claims))
-        return sorted(found - set(without))
-
-    def take(self, port_ids: list[str]) -> None:
-        """Record that these ports use the network, before the first of their own files is there."""
-        for port_id in port_ids:
-            path = self.claim(port_id)
-            os.makedirs(self.claims, mode=0o755, exist_ok=True)
-            with open(path, "w", encoding="ascii"):
-                pass
-
-    def give_up(self, port_ids: list[str]) -> None:
-        for port_id in port_ids:
-            work.remove_file(self.claim(port_id))
-        with contextlib.suppress(OSError):
-            os.rmdir(self.claims)
+    def ports(self) -> set[str]:
+        """Return the ids of the ports that have an address here."""
+        return _entries(self.dhcp_hosts)
 
 
-def _entries(folder: str) -> list[str]:
+def claim(bridge: str, port_ids: list[str]) -> None:
+    """Record that these ports need `bridge`."""
+    for port_id in port_ids:
+        path = os.path.join(CLAIMS, bridge, work.check_uuid(port_id, "Port id"))
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        with open(path, "w", encoding="ascii"):
+            pass
+
+
+def give_up(bridge: str, port_ids: list[str]) -> None:
+    """Record that these ports need `bridge` no longer."""
+    for port_id in port_ids:
+        work.remove_file(os.path.join(CLAIMS, bridge, work.check_uuid(port_id, "Port id")))
+    with contextlib.suppress(OSError):
+        os.rmdir(os.path.join(CLAIMS, bridge))
+
+
+def claimants(bridge: str) -> set[str]:
+    """Return the ids of the ports that need `bridge`."""
+    return _entries(os.path.join(CLAIMS, bridge))
+
+
+def _entries(folder: str) -> set[str]:
     try:
-        return [name for name in os.listdir(folder) if work.UUID_RE.fullmatch(name)]
+        return {name for name in os.listdir(folder) if work.UUID_RE.fullmatch(name)}
     except FileNotFoundError:
-        return []
+        return set()
 
 
 def make_folder(path: str, mode: int, gid: int = 0) -> bool:

@@ -14,8 +14,10 @@ from typing import Any
 from . import names, work
 
 INTERFACE_RE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}")
-# Kernel state goes at a boot, and so may its locks.
+# Kernel state goes at a boot, and so may its locks. One is enough for all bridges and namespaces:
+# making one takes a fraction of a second.
 LOCKS = "/run/novella/locks"
+NETWORKS_LOCK = f"{LOCKS}/networks.lock"
 OWN_MEMBERS = (names.TAP_PREFIX, names.VETH_PREFIX)
 
 Links = dict[str, dict[str, Any]]

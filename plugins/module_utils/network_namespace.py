@@ -67,9 +67,7 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     work_of_state = _present if params["state"] == "present" else _absent
     if check_mode:
         return work_of_state(params, files, check_mode)
-    with work.locked(
-        os.path.join(network_links.LOCKS, f"{names.bridge_name(files.network_id)}.lock")
-    ):
+    with work.locked(network_links.NETWORKS_LOCK):
         return work_of_state(params, files, check_mode)
 
 
@@ -90,12 +88,13 @@ def _present(
             "this host. Enrol the host (playbooks/host_enroll.yml)."
         )
     if not check_mode:
-        files.take(params["port_ids"])
-    diffs = [
-        _have_links(params, files.network_id, bridge, served, found, check_mode),
-        _have_rules(files.network_id, served, network_links.uplinks(found, bridge), check_mode),
-    ]
-    services_changed, service_diffs = _have_services(params, files, served, check_mode)
+        network_files.claim(bridge, params["port_ids"])
+    links_diff = _have_links(params, files.network_id, bridge, served, found, check_mode)
+    uplinks = network_links.uplinks(found, bridge)
+    diffs = [links_diff, _have_rules(files.network_id, served, uplinks, check_mode)]
+    # What runs in a namespace that is gone, or on a cable that is, serves nobody.
+    is_new = not links_diff["before"].startswith("cable")
+    services_changed, service_diffs = _have_services(params, files, served, is_new, check_mode)
     diffs = [diff for diff in diffs if diff["before"] != diff["after"]]
     return {
         "changed": bool(diffs) or services_changed,
@@ -242,10 +241,10 @@ def _have_rules(
     network_id: str, served: list[subnets.Subnet], uplinks: list[str], check_mode: bool
 ) -> dict[str, str]:
     chains, entries = network_rules.network_tables(network_id, served, uplinks)
-    return write_rules(chains, entries, check_mode)
+    return _write_rules(chains, entries, check_mode)
 
 
-def write_rules(
+def _write_rules(
     chains: filter_tables.Wanted, entries: filter_base.Entries, check_mode: bool
 ) -> dict[str, str]:
     """Have the network's chains, and the base chains that lead there; return the diff."""
@@ -266,6 +265,7 @@ def _have_services(
     params: dict[str, Any],
     files: network_files.NetworkFiles,
     served: list[subnets.Subnet],
+    is_new: bool,
     check_mode: bool,
 ) -> tuple[bool, Diff]:
     conf = subnets.dnsmasq_conf(
@@ -282,15 +282,16 @@ def _have_services(
             work.remove_file(files.dnsmasq_conf)
         else:
             work.write_file(files.dnsmasq_conf, conf, 0o644)
-    backend, is_new_conf = params["service_backend"], bool(diffs) and bool(before)
+    backend, has_new_conf = params["service_backend"], bool(diffs) and bool(before)
     dhcp = dhcp_service(files)
     if conf is None:
         results = [service_units.absent(dhcp.name, backend, check_mode)]
     else:
-        state = "restarted" if is_new_conf else "started"
+        state = "restarted" if is_new or has_new_conf else "started"
         results = [service_units.present(dhcp, backend, check_mode, state)]
     metadata = metadata_service(files, params["metadata_user"])
-    results.append(service_units.present(metadata, backend, check_mode))
+    state = "restarted" if is_new else "started"
+    results.append(service_units.present(metadata, backend, check_mode, state))
     for result in results:
         if result["changed"]:
             changed = True
@@ -342,18 +343,18 @@ def _absent(
     bridge = params["bridge"] or names.bridge_name(network_id)
     found = network_links.links()
     if not check_mode:
-        files.give_up(params["port_ids"])
-    taps = [
-        name for name in network_links.members(found, bridge) if name.startswith(names.TAP_PREFIX)
-    ]
-    users = files.users(params["port_ids"]) + taps
+        network_files.give_up(bridge, params["port_ids"])
+    users = files.ports() | network_files.claimants(bridge)
+    users -= set(params["port_ids"])
+    members = network_links.members(found, bridge)
+    users |= {name for name in members if name.startswith(names.TAP_PREFIX)}
     if params["only_if_unused"] and users:
-        return {"changed": False, "diff": [], "namespace": netns, "used_by": users}
+        return {"changed": False, "diff": [], "namespace": netns, "used_by": sorted(users)}
     diffs: Diff = []
     for service in (names.dhcp_service(network_id), names.metadata_service(network_id)):
         diffs += service_units.absent(service, params["service_backend"], check_mode)["diff"]
     diffs += _remove_links(network_id, found, check_mode)
-    rules = write_rules_absent(network_id, check_mode)
+    rules = _remove_rules(network_id, check_mode)
     diffs += [rules] if rules["before"] != rules["after"] else []
     if os.path.isdir(files.folder):
         diffs.append(work.text_diff(files.folder, "there\n", ""))
@@ -362,9 +363,9 @@ def _absent(
     return {"changed": bool(diffs), "diff": diffs, "namespace": netns}
 
 
-def write_rules_absent(network_id: str, check_mode: bool) -> dict[str, str]:
+def _remove_rules(network_id: str, check_mode: bool) -> dict[str, str]:
     chains, entries = network_rules.absent_tables(network_id)
-    return write_rules(chains, entries, check_mode)
+    return _write_rules(chains, entries, check_mode)
 
 
 def _remove_links(network_id: str, found: network_links.Links, check_mode: bool) -> Diff:

@@ -29,8 +29,16 @@ options:
       - A physical interface that becomes a member, for a flat network. Its own settings are left.
       - Refused when the host has an address on it, or when it belongs to another bridge.
     type: str
+  port_ids:
+    description:
+      - Ports for whose sake the bridge is needed. With O(state=present) they are recorded, so that
+        a delete that runs at the same time keeps the bridge; with O(state=absent) the record goes.
+    type: list
+    elements: str
+    default: []
   only_if_unused:
-    description: With O(state=absent), keep a bridge to which a guest or a namespace is connected.
+    description: With O(state=absent), keep a bridge that a guest, a namespace or a recorded port
+      needs.
     type: bool
     default: false
 attributes:
@@ -64,7 +72,7 @@ bridge:
   type: dict
   sample: {name: nvb0b1c2d3e4f5, mtu: 1500, interface: eth1}
 used_by:
-  description: The interfaces for whose sake it was kept.
+  description: The interfaces and ports for whose sake it was kept.
   returned: when it was kept by O(only_if_unused)
   type: list
   sample: [nvt5f2c0a1b2c3]

@@ -7,6 +7,7 @@ one behind the bridge's uplink: packets take the same way as a real guest's, wit
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ import pytest
 from ansible_collections.novella.cloud.plugins.module_utils import names
 
 pytestmark = pytest.mark.lab
+
+Step = tuple[str, dict[str, Any]]
 
 STATE_PATH = "/var/lib/novella"
 METADATA = "http://169.254.169.254"
@@ -112,6 +115,8 @@ class Host:
     def __init__(self, lab_host: Any) -> None:
         self.lab_host = lab_host
         self.dhcp_script = f"/run/novella-test-{uuid.uuid4().hex[:8]}.sh"
+        # Steps run as a server's would: its fence and journal go when the tests end.
+        self.item_id = str(uuid.uuid4())
 
     def try_run(self, *argv: str) -> Any:
         return self.lab_host.ssh(list(argv))
@@ -126,12 +131,26 @@ class Host:
         assert not result.get("failed"), result
         return dict(result)
 
+    def steps(self, steps: list[Step]) -> list[dict[str, Any]]:
+        """Run several modules in one remote execution, as the playbooks do."""
+        tasks = [{"name": name, f"novella.cloud.{name}": args} for name, args in steps]
+        # JSON is YAML.
+        with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
+            json.dump(tasks, file)
+            file.flush()
+            result = self.module("apply", {"steps": file.name, "items": [{"id": self.item_id}]})
+        return list(result["results"][0]["steps"])
+
+    def clean(self) -> None:
+        self.run("rm", "-f", self.dhcp_script)
+        self.run("find", STATE_PATH, "-name", f"*{self.item_id}*", "-delete")
+
     def everything(self) -> str:
         """All that the network modules may leave on a host."""
         parts = [
             self.run("sh", "-c", "ip -o link | sed 's/^[0-9]*: //; s/ state .*//' | sort"),
             self.run("sh", "-c", "ls /run/netns /run/service /run/novella/services 2>&1 | sort"),
-            self.run("sh", "-c", f"find {STATE_PATH}/networks /run/novella/networks 2>&1 | sort"),
+            self.run("sh", "-c", f"find {STATE_PATH}/networks /run/novella/bridges 2>&1 | sort"),
             self.run("sh", "-c", "iptables-save; ip6tables-save; ebtables-nft-save; ipset save"),
             self.run("sh", "-c", "ps axo args | grep -E '[d]nsmasq|[m]etadata_server' || true"),
         ]
@@ -161,20 +180,16 @@ class Network:
         self.lan.have_address("10.99.7.1/24")
         self.machines = [self.lan]
 
-    def steps(self) -> list[tuple[str, dict[str, Any]]]:
+    def steps(self) -> list[Step]:
         bridge = {"name": self.bridge, "interface": self.lan.interface}
         namespace = {"network_id": self.id, "subnets": [self.subnet]}
         return [("linux_bridge", bridge), ("network_namespace", namespace)]
 
-    def make(self) -> None:
-        for module, args in self.steps():
-            self.host.module(module, args)
-
-    def remove(self, only_if_unused: bool = False) -> list[dict[str, Any]]:
+    def removal(self, only_if_unused: bool = False) -> list[Step]:
         absent = {"state": "absent", "only_if_unused": only_if_unused}
         return [
-            self.host.module("network_namespace", {"network_id": self.id, **absent}),
-            self.host.module("linux_bridge", {"name": self.bridge, **absent}),
+            ("network_namespace", {"network_id": self.id, **absent}),
+            ("linux_bridge", {"name": self.bridge, **absent}),
         ]
 
     def guest(self, port: dict[str, Any]) -> Machine:
@@ -194,7 +209,7 @@ class Network:
             "security_groups": groups,
         }
 
-    def serve(self, port: dict[str, Any], hostname: str) -> list[tuple[str, dict[str, Any]]]:
+    def serve(self, port: dict[str, Any], hostname: str) -> list[Step]:
         """The steps that give a port its address and its metadata."""
         ips = [fixed["ip_address"] for fixed in port["fixed_ips"]]
         server = {
@@ -215,14 +230,14 @@ class Network:
             ("guest_metadata", {**metadata, "secrets": secrets}),
         ]
 
-    def unserve(self, port: dict[str, Any]) -> list[dict[str, Any]]:
+    def unserving(self, port: dict[str, Any]) -> list[Step]:
         ips = [fixed["ip_address"] for fixed in port["fixed_ips"]]
         own = {"network_id": self.id, "port_id": port["id"], "state": "absent"}
         metadata = {"network_id": self.id, "ips": ips, "state": "absent"}
         return [
-            self.host.module("port_filter", {"ports": [{"id": port["id"]}], "state": "absent"}),
-            self.host.module("dhcp_host", own),
-            self.host.module("guest_metadata", metadata),
+            ("port_filter", {"ports": [{"id": port["id"]}], "state": "absent"}),
+            ("dhcp_host", own),
+            ("guest_metadata", metadata),
         ]
 
 
@@ -253,7 +268,7 @@ def host(lab_host: Any) -> Iterator[Host]:
     host.module("copy", {"content": DHCP_SCRIPT, "dest": host.dhcp_script, "mode": "0755"})
     host.module("port_filter", {"base": True})
     yield host
-    host.run("rm", "-f", host.dhcp_script)
+    host.clean()
 
 
 @pytest.fixture(scope="module")
@@ -269,12 +284,9 @@ def world(host: Host) -> Iterator[World]:
         "remote_group_members": {web_group["id"]: ["10.99.7.100"]},
     }
     try:
-        network.make()
-        for port, hostname in ((web_port, "web"), (db_port, "db")):
-            for module, args in network.serve(port, hostname):
-                host.module(module, args)
+        served = [*network.serve(web_port, "web"), *network.serve(db_port, "db")]
         # The rules first: the taps are not there yet.
-        host.module("port_filter", rules)
+        host.steps([*network.steps(), *served, ("port_filter", rules)])
         web, db = network.guest(web_port), network.guest(db_port)
         assert web.dhcp()
         assert db.dhcp()
@@ -282,9 +294,8 @@ def world(host: Host) -> Iterator[World]:
     finally:
         for machine in network.machines:
             machine.unplug()
-        network.unserve(web_port)
-        network.unserve(db_port)
-        network.remove()
+        unserving = [*network.unserving(web_port), *network.unserving(db_port)]
+        host.steps([*unserving, *network.removal()])
 
 
 def test_dhcp_gives_address_mtu_routes_and_name(world: World) -> None:
@@ -425,11 +436,9 @@ def test_an_open_port_passes_everything_and_can_be_closed_again(world: World) ->
 
 
 def test_a_second_run_changes_nothing(world: World) -> None:
-    for module, args in world.network.steps():
-        assert world.host.module(module, args)["changed"] is False, module
-    assert world.host.module("port_filter", world.filter)["changed"] is False
     one_port = {**world.filter, "ports": [world.web_port]}
-    assert world.host.module("port_filter", one_port)["changed"] is False
+    again = [*world.network.steps(), ("port_filter", world.filter), ("port_filter", one_port)]
+    assert [step["changed"] for step in world.host.steps(again)] == [False] * 4
 
 
 def test_services_that_die_come_back(world: World) -> None:
@@ -442,9 +451,23 @@ def test_services_that_die_come_back(world: World) -> None:
 
 
 def test_only_if_unused_keeps_a_network_with_ports(world: World) -> None:
-    results = world.network.remove(only_if_unused=True)
-    assert [result["changed"] for result in results] == [False, False]
-    assert results[0]["used_by"]
+    steps = world.host.steps(world.network.removal(only_if_unused=True))
+    assert [step["changed"] for step in steps] == [False, False]
+
+
+def test_what_a_host_lost_comes_back(world: World) -> None:
+    """As after a boot, but with the old namespace's processes still there."""
+    namespace = names.namespace_name(world.network.id)
+    world.host.run("ip", "netns", "del", namespace)
+    world.host.run("ip", "link", "del", names.veth_name(world.network.id))
+    for port in (world.web_port, world.db_port):
+        world.host.run("iptables", "-F", names.port_ingress_chain(port["id"]))
+    assert world.web.get("/openstack/")[0] == 0
+    lost = [*world.network.steps(), ("port_filter", world.filter)]
+    assert [step["changed"] for step in world.host.steps(lost)] == [False, True, True]
+    wait_until(world.web.dhcp, "DHCP again")
+    assert world.web.get("/openstack/")[0] == 200
+    assert not world.network.lan.reaches("10.99.7.101")
 
 
 def test_an_address_goes_to_its_next_owner_at_once(world: World) -> None:
@@ -452,8 +475,7 @@ def test_an_address_goes_to_its_next_owner_at_once(world: World) -> None:
     second["fixed_ips"] = first["fixed_ips"]
     for port in (first, second):
         reservation = world.network.serve(port, "next")[0]
-        world.host.module(*reservation)
-        world.host.module("port_filter", {"ports": [port]})
+        world.host.steps([reservation, ("port_filter", {"ports": [port]})])
         guest = world.network.guest(port)
         try:
             options = guest.dhcp()
@@ -461,7 +483,7 @@ def test_an_address_goes_to_its_next_owner_at_once(world: World) -> None:
             assert options["ip"] == "10.99.7.120"
         finally:
             guest.unplug()
-            world.network.unserve(port)
+            world.host.steps(world.network.unserving(port))
 
 
 def test_check_mode_says_what_would_change_and_changes_nothing(host: Host) -> None:
@@ -477,6 +499,19 @@ def test_check_mode_says_what_would_change_and_changes_nothing(host: Host) -> No
         network.lan.unplug()
 
 
+def test_a_network_that_a_port_was_recorded_for_is_kept(host: Host) -> None:
+    network = Network(host)
+    port_id = str(uuid.uuid4())
+    recorded = [(module, {**args, "port_ids": [port_id]}) for module, args in network.steps()]
+    removal = network.removal(only_if_unused=True)
+    own_removal = [(module, {**args, "port_ids": [port_id]}) for module, args in removal]
+    try:
+        steps = host.steps([*recorded, *removal, *own_removal])
+        assert [step["changed"] for step in steps] == [True, True, False, False, True, True]
+    finally:
+        network.lan.unplug()
+
+
 def test_a_removed_network_leaves_nothing(host: Host) -> None:
     before = host.everything()
     network = Network(host)
@@ -484,18 +519,15 @@ def test_a_removed_network_leaves_nothing(host: Host) -> None:
         remote = group()
         used = group({"direction": "ingress", "remote_group_id": remote["id"]})
         port = network.port(100, [used["id"]])
-        network.make()
-        for module, args in network.serve(port, "web"):
-            host.module(module, args)
-        host.module("port_filter", {"ports": [port], "security_groups": [used, remote]})
+        rules = {"ports": [port], "security_groups": [used, remote]}
+        host.steps([*network.steps(), *network.serve(port, "web"), ("port_filter", rules)])
         guest = network.guest(port)
         assert guest.dhcp()
         assert guest.get("/openstack/")[0] == 200
         guest.unplug()
-        for result in [*network.unserve(port), *network.remove(only_if_unused=True)]:
-            assert result["changed"] is True
-        for result in [*network.unserve(port), *network.remove(only_if_unused=True)]:
-            assert result["changed"] is False
+        removal = [*network.unserving(port), *network.removal(only_if_unused=True)]
+        assert [step["changed"] for step in host.steps(removal)] == [True] * 5
+        assert [step["changed"] for step in host.steps(removal)] == [False] * 5
     finally:
         for machine in network.machines:
             machine.unplug()
