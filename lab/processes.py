@@ -39,18 +39,22 @@ def host_init_pid(netns: str) -> int | None:
 
 
 def kill_netns(netns: str) -> None:
-    """Kill every process of a host and return when none is left.
+    """Kill every process of a host and return when none is left, not even as a zombie.
 
     SIGKILL of its pid 1 makes the kernel kill all of its pid namespace, wherever they moved.
     """
     init = host_init_pid(netns)
+    # Its parent, unshare, ends by itself once it has reaped it. Killed first, it would leave a
+    # zombie to the machine's init, which takes its time.
+    spared = _parent_pid(init) if init is not None else None
     if init is not None:
         _kill(init)
 
     def none_left() -> bool:
         pids = pids_in_netns(netns)
         for pid in pids:
-            _kill(pid)
+            if pid != spared:
+                _kill(pid)
         return not pids
 
     wait_until(none_left, what=f"all processes in {netns} ended", timeout_s=20)
@@ -71,13 +75,22 @@ def _is_in(pid: int, wanted: os.stat_result) -> bool:
 
 
 def _inner_pids(pid: int) -> list[int]:
+    return [int(word) for word in _status_field(pid, "NSpid")]
+
+
+def _parent_pid(pid: int) -> int | None:
+    words = _status_field(pid, "PPid")
+    return int(words[0]) if words else None
+
+
+def _status_field(pid: int, name: str) -> list[str]:
     try:
         status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     except OSError:
         return []
     for line in status.splitlines():
-        if line.startswith("NSpid:"):
-            return [int(word) for word in line.split()[1:]]
+        if line.startswith(f"{name}:"):
+            return line.split()[1:]
     return []
 
 
