@@ -77,7 +77,7 @@ def inventory_text(record: LabRecord, lab_dir: Path) -> str:
         f"        ansible_ssh_private_key_file: {json.dumps(str(operator_key(lab_dir)))}",
         f"        ansible_ssh_common_args: {json.dumps(ssh_common_args(lab_dir))}",
         "        ansible_python_interpreter: /usr/bin/python3",
-        "        novella_service_backend: s6",
+        "        compute_service_backend: s6",
         "        compute_flat_interfaces: {physnet1: eth1}",
     ]
     return "\n".join(lines) + "\n"

@@ -19,7 +19,7 @@ def test_the_inventory_lists_the_hosts_and_how_to_reach_them() -> None:
         "h2": {"ansible_host": "10.90.4.12"},
     }
     assert group["vars"]["ansible_ssh_private_key_file"] == "/var/lab/id_ed25519"
-    assert group["vars"]["novella_service_backend"] == "s6"
+    assert group["vars"]["compute_service_backend"] == "s6"
     assert group["vars"]["compute_flat_interfaces"] == {"physnet1": "eth1"}
 
 
