@@ -84,6 +84,8 @@ class AnsibleExecutor:
         events = PlayEvents({host.name: host.id for host in run.hosts})
         runner = Runner(config, cancel_callback=run.cancelled, event_handler=events.take)
         runner.run()
+        if runner.status in ("timeout", "canceled"):
+            leftovers.end_processes(folder.path)
         stdout = Path(config.artifact_dir) / "stdout"
         result = RunResult(
             status=_status(runner.status, events),
@@ -122,7 +124,7 @@ class AnsibleExecutor:
             "AWX_ISOLATED_DATA_DIR": str(artifact_dir),
             "RUNNER_OMIT_EVENTS": "False",
             "RUNNER_ONLY_FAILED_EVENTS": "False",
-            leftovers.MARK: str(folder.path.parent),
+            leftovers.MARK: str(folder.path),
         }
 
     def _keep(self, run: Run, folder: RunFolder, stdout: Path, result: RunResult) -> None:

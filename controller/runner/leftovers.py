@@ -13,8 +13,8 @@ import shutil
 import signal
 from pathlib import Path
 
-# In the environment of every process of a run; the value is the folder of the worker's runs.
-MARK = "NOVELLA_RUNS"
+# In the environment of every process of a run; the value is the run's folder.
+MARK = "NOVELLA_RUN"
 
 
 class OwnFolder:
@@ -42,18 +42,32 @@ def remove_dead(runs_dir: Path) -> int:
         with contextlib.suppress(BlockingIOError, FileNotFoundError), lock_path.open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             folder = lock_path.with_suffix("")
-            _end_processes(folder)
+            end_processes(folder)
             shutil.rmtree(folder, ignore_errors=True)
             lock_path.unlink(missing_ok=True)
             dead += 1
     return dead
 
 
-def _end_processes(folder: Path) -> None:
-    """Kill the processes whose environment bears the folder's mark, and no others."""
-    mark = f"{MARK}={folder}".encode()
+def end_processes(folder: Path) -> None:
+    """Kill the processes of the run whose folder this is, or of all runs within it; no others.
+
+    Ansible's workers and their modules are sessions of their own, which ending its process group
+    does not reach.
+    """
+    mark = f"{MARK}={folder}"
     for entry in Path("/proc").iterdir():
         # Processes end while we look, and others' environments are closed to us.
         with contextlib.suppress(OSError):
-            if entry.name.isdigit() and mark in (entry / "environ").read_bytes().split(b"\0"):
+            if entry.name.isdigit() and _bears(entry, mark) and not _is_shared(entry):
                 os.kill(int(entry.name), signal.SIGKILL)
+
+
+def _bears(process: Path, mark: str) -> bool:
+    variables = (process / "environ").read_bytes().decode(errors="replace").split("\0")
+    return any(text == mark or text.startswith(f"{mark}/") for text in variables)
+
+
+def _is_shared(process: Path) -> bool:
+    """Whether it is ssh's connection for all runs on a host, whichever of them opened it."""
+    return b"[mux]" in (process / "cmdline").read_bytes()
