@@ -55,7 +55,10 @@ class Engine:
         self.stopping = False
         self._mover = Mover(settings, owner, clock)
         self._held: dict[str, Held] = {}
+        # Operations to be given up, and those that another worker has by now.
         self._cancelled: frozenset[str] = frozenset()
+        self._lost: frozenset[str] = frozenset()
+        self._abandoned = False
         self._lock = threading.Lock()
         self._renew_at = 0.0
         self._lanes = Lanes(
@@ -102,8 +105,7 @@ class Engine:
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline and not self._lanes.wait_idle(1.0):
             self._look_after_held()
-        with self._lock:
-            self._cancelled = frozenset(self._held)
+        self._abandoned = True
         self._lanes.wait_idle(10.0)
         for held in self._held_now():
             self._give_back(held, 0.0)
@@ -133,11 +135,9 @@ class Engine:
             owned = claims.owned(session, self.owner)
         lost = known.keys() - owned.keys()
         with self._lock:
-            # A lost operation's run is ended too; its successor's generation shuts it out anyway.
-            self._cancelled = frozenset(
-                {each for each, cancel in owned.items() if cancel}
-                | {each for each in lost if each in self._held}
-            )
+            self._cancelled = frozenset(each for each, cancel in owned.items() if cancel)
+            # Ended since, by one of our own threads, is not lost.
+            self._lost = frozenset(lost & self._held.keys())
         if time.monotonic() >= self._renew_at:
             with self.db.write() as session:
                 claims.renew(session, self.owner, self.clock(), self.settings.lease_s)
@@ -170,7 +170,7 @@ class Engine:
         """Do one run and take in its results; return whether the host answered."""
 
         def cancelled() -> bool:
-            return all(ticket.held.operation_id in self._cancelled for ticket in tickets)
+            return self._abandoned or all(self._is_given_up(ticket) for ticket in tickets)
 
         try:
             with self.db.write() as session:
@@ -202,6 +202,13 @@ class Engine:
                 else:
                     self._advance(ticket.held, Ended(outcome, ticket.undo))
         return answered
+
+    def _is_given_up(self, ticket: Ticket) -> bool:
+        """Whether the ticket's run need not go on. What undoes a cancelled operation must."""
+        operation_id = ticket.held.operation_id
+        return operation_id in self._lost or (
+            operation_id in self._cancelled and ticket.cancellable and not ticket.undo
+        )
 
     def _note_unreachable(self, host_id: str) -> None:
         try:

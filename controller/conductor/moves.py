@@ -112,7 +112,7 @@ class Mover:
                 return _Onward() if self._starts_over(work, flow) else None
             if play is not None:
                 undo = operation.undoing is not None
-                return Ticket(held, play, operation.server_id, undo)
+                return Ticket(held, play, operation.server_id, undo, flow.cancellable)
 
     def _do_step(self, work: Work, flow: Flow) -> Play | None:
         step = flow.steps[work.operation.step]

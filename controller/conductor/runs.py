@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 from controller.conductor import claims
 from controller.conductor.arguments import cloud_id, server_arguments, server_secrets
 from controller.conductor.claims import Held
-from controller.conductor.flows import FLOWS
 from controller.conductor.server_cleanup import KIND as CLEANUP
 from controller.conductor.steps import Outcome, Play
 from controller.core import host_access, hosts
@@ -32,6 +31,8 @@ class Ticket:
     play: Play
     server_id: str | None
     undo: bool = False
+    # Whether the operation may be given up for another one.
+    cancellable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def prepare(
             operation = claims.load(session, owner, ticket.held)
         except claims.Lost:
             continue
-        if operation.cancel_requested and not ticket.undo and _may_be_cancelled(operation):
+        if operation.cancel_requested and ticket.cancellable and not ticket.undo:
             given_up.append(ticket)
         else:
             going.append(ticket)
@@ -104,10 +105,6 @@ def outcomes(prepared: Prepared, result: RunResult) -> list[tuple[Ticket, Outcom
         else:
             log.warning("a host returned a result for a server that was not asked about; dropped")
     return [(ticket, _outcome(ticket, host, items)) for ticket in prepared.tickets]
-
-
-def _may_be_cancelled(operation: Operation) -> bool:
-    return FLOWS[operation.kind].cancellable
 
 
 def _outcome(ticket: Ticket, host: HostResult, items: dict[str, dict[str, Any]]) -> Outcome:

@@ -63,7 +63,8 @@ def test_a_delete_during_the_build_ends_its_run_and_undoes_it(cloud: Cloud) -> N
         lambda: bool(cloud.executor.runs), what="the create's run is under way", timeout_s=10
     )
 
-    cloud.executor.delay_s = 0
+    # Long enough that a cancel of the undoing, too, would be noticed.
+    cloud.executor.delay_s = 0.3
     delete_id = cloud.act(server_id, "delete")
     engine.run_until_idle()
 
@@ -72,6 +73,7 @@ def test_a_delete_during_the_build_ends_its_run_and_undoes_it(cloud: Cloud) -> N
     assert allocations(cloud) == 0
     assert [each.state for each in cloud.operations(kind="server_create")] == ["failed"]
     assert cloud.operations(id=delete_id)[0].state == "succeeded"
+    assert cloud.operations(kind="server_cleanup") == []
 
 
 def test_a_server_whose_host_is_away_is_deleted_and_cleaned_when_it_is_back(cloud: Cloud) -> None:
