@@ -14,7 +14,7 @@ def serve_api(settings: Settings) -> None:
     _Gunicorn(settings).run()
 
 
-class _Gunicorn(BaseApplication):
+class _Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         super().__init__()
