@@ -1,0 +1,57 @@
+"""The heartbeat: who is asked when, and what an answer brings."""
+
+from controller.conductor.reconcilers import host_heartbeat
+from controller.core import hosts
+from controller.db.models import Inventory
+from tests.unit.conductor.conftest import Cloud
+
+
+def beat(cloud: Cloud) -> int:
+    return host_heartbeat.run(cloud.settings, cloud.db, cloud.executor, cloud.clock)
+
+
+def test_all_hosts_that_are_due_are_asked_in_one_run(cloud: Cloud) -> None:
+    cloud.add_host("a")
+    cloud.add_host("b")
+    assert beat(cloud) == 0
+    cloud.clock.advance(60)
+    cloud.add_host("just-seen")
+    assert beat(cloud) == 2
+    (run,) = cloud.executor.runs
+    assert (run.playbook, {host.name for host in run.hosts}) == ("host_info", {"a", "b"})
+
+
+def test_an_answer_brings_inventories_up_to_date(cloud: Cloud) -> None:
+    host_id = cloud.add_host("a", cpus=8)
+    cloud.clock.advance(60)
+    beat(cloud)
+    with cloud.db.read() as session:
+        row = session.get_one(Inventory, (host_id, "VCPU"))
+        assert row.total == 64
+
+
+def test_a_host_that_does_not_answer_goes_down_and_is_asked_again_sooner(cloud: Cloud) -> None:
+    host_id = cloud.add_host("a")
+    cloud.executor.unreachable = {"a"}
+    cloud.clock.advance(hosts.down_after_s(cloud.settings) + 1)
+    assert beat(cloud) == 0
+    assert not hosts.is_up(cloud.host(host_id), cloud.settings, cloud.clock())
+    cloud.executor.unreachable = set()
+    cloud.clock.advance(host_heartbeat.DOWN_LOOK_S)
+    assert beat(cloud) == 1
+    assert hosts.is_up(cloud.host(host_id), cloud.settings, cloud.clock())
+
+
+def test_what_waited_for_a_host_goes_as_soon_as_it_is_back(cloud: Cloud) -> None:
+    cloud.add_host("a")
+    server_id = cloud.active_server()
+    cloud.executor.unreachable = {"a"}
+    cloud.act(server_id, "delete")
+    for _ in range(3):
+        cloud.work()
+        cloud.clock.advance(1)
+    assert cloud.operations(kind="server_cleanup")[0].state == "queued"
+    cloud.executor.unreachable = set()
+    beat(cloud)
+    cloud.work()
+    assert cloud.operations(kind="server_cleanup")[0].state == "succeeded"
