@@ -4,11 +4,12 @@
                                     -> nv-ingress  (to a tap)    -> nv-i-<port>
               INPUT -> nv-input, OUTPUT -> nv-output: the host has no part in tenants' networks
     ebtables  nat PREROUTING -> nv-egress -> nv-o-<port>  (before the bridge learns a source MAC)
-              filter FORWARD -> nv-forward -> nv-networks -> nv-n-<network>, nv-ingress -> nv-i-<port>
+              filter FORWARD -> nv-forward -> nv-networks -> nv-n-<network>
+                                           -> nv-ingress (to a tap)    -> nv-i-<port>
 
-nv-egress, nv-ingress and nv-networks hand out to ports and networks by interface, and the first two
-end in a drop: a tap that we don't know passes nothing. ebtables knows no `-g`, so it has a second
-rule for each tap, which leaves the chain.
+nv-egress, nv-ingress and nv-networks hand out to ports and networks by interface, and the first
+two end in a drop: a tap that we don't know passes nothing. ebtables knows no `-g`, so it has a
+second rule for each tap, which leaves the chain.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ def _normal_value(option: str, value: str) -> str:
 
 
 def hooks(jumps: dict[tuple[str, str], str], present: Tables) -> dict[str, Rules]:
-    """Return the restore lines for those `jumps` ((table, built-in chain) to rule) that are missing.
+    """Return the restore lines for the missing `jumps`, (table, built-in chain) to rule.
 
     A jump goes to the top, once: one that is there stays where it is, for an operator may have
     put something before it.

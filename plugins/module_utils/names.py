@@ -89,5 +89,5 @@ def metadata_service(network_id: str) -> str:
 
 
 def base_image_name(image_id: str) -> str:
-    """The file of an image in `_base`: the SHA-1 of its id, as Nova names it (a name, no secret)."""
+    """The file of an image in `_base`: the SHA-1 of its id, as Nova names it."""
     return hashlib.sha1(_checked(image_id).encode(), usedforsecurity=False).hexdigest()
