@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from controller.core.passwords import verify
@@ -90,6 +91,14 @@ def _refuse_excess(db: Database, settings: Settings, subjects: Iterable[str]) ->
 
 
 def _count_failure(db: Database, settings: Settings, subjects: Iterable[str]) -> None:
+    try:
+        _add_failure(db, settings, subjects)
+    except IntegrityError:
+        # Another process made the row of the same subject first; now it is there to be raised.
+        _add_failure(db, settings, subjects)
+
+
+def _add_failure(db: Database, settings: Settings, subjects: Iterable[str]) -> None:
     now = utcnow()
     oldest = now - timedelta(seconds=settings.auth_window_s)
     with db.write() as session:

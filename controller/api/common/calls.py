@@ -17,6 +17,7 @@ from typing import Any, Literal, Protocol
 
 from flask import Blueprint, Flask, Request, Response, request
 from flask.blueprints import BlueprintSetupState
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import ClientDisconnected
 
@@ -26,9 +27,11 @@ from controller.api.common.validation import Schema, check
 from controller.core.context import Context
 from controller.db.session import Database
 from controller.errors import (
+    ConcurrentUpdate,
     NotBuilt,
     NovellaError,
     TooLarge,
+    Unavailable,
     UnsupportedMediaType,
 )
 from controller.settings import Settings
@@ -205,11 +208,11 @@ def _view(dialect: Dialect, route: Route, services: Services) -> Callable[..., R
         except NovellaError as error:
             _log_refusal(error, request_id)
             reply = dialect.render_fault(error, request_id)
-        except Exception:
+        except Exception as error:
             log.exception(
                 "%s %s failed", request.method, request.path, extra={"request": request_id}
             )
-            reply = dialect.render_fault(_hidden(request_id), request_id)
+            reply = dialect.render_fault(_shown(error, request_id), request_id)
         if reply.status >= 400:
             _discard_body()
         return _response(reply, request_id, dialect.version_headers(version))
@@ -232,8 +235,15 @@ def _discard_body() -> None:
             left -= len(chunk)
 
 
-def _hidden(request_id: str) -> NovellaError:
+def _shown(error: Exception, request_id: str) -> NovellaError:
     """The fault that a tenant sees instead of a traceback."""
+    if isinstance(error, IntegrityError):
+        # Two requests that both looked before the other wrote; the database let one through.
+        return ConcurrentUpdate(
+            "Somebody else changed the same thing just now. Look how it is, and try again."
+        )
+    if isinstance(error, OperationalError):
+        return Unavailable("The database is busy or away. Try again in a moment.")
     return NovellaError(
         "Something went wrong on our side. Try again; if it stays, tell your operator the request "
         f"id {request_id}."
