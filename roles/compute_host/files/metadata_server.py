@@ -15,13 +15,13 @@ from __future__ import annotations
 import base64
 import ipaddress
 import json
-import os
 import socket
 import socketserver
 import sys
 import threading
 import time
 import urllib.parse
+from pathlib import Path
 
 MAX_REQUEST_BYTES = 8192
 REQUEST_TIMEOUT_S = 5.0
@@ -66,7 +66,7 @@ def load(folder: str, address: str) -> dict | None:
     # Parsed and printed again: only a plain address can become a file name.
     name = str(ipaddress.ip_address(address)) + ".json"
     try:
-        with open(os.path.join(folder, name), encoding="ascii") as file:
+        with Path(folder, name).open(encoding="ascii") as file:
             return json.load(file)
     except FileNotFoundError:
         return None
