@@ -59,7 +59,7 @@ class Settings:
     shutdown_timeout_s: int = 60
     artifacts_kept: int = 200
     # How long a worker that was told to stop waits for its runs before it hands them on.
-    stop_timeout_s: int = 60
+    stop_timeout_s: int = 45
     # A clean-up that failed is tried again after this long, then twice as long, up to an hour.
     retry_backoff_s: int = 10
     # What runs the playbooks: ansible, or simulated (no host is touched; for tests and scale).

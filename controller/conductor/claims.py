@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, CursorResult, and_, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from controller.conductor.flows import FLOWS, UNORDERED
+from controller.core.operations import FORMAT_VERSION
 from controller.db.models import Operation
 
 QUEUED, RUNNING, SUCCEEDED, FAILED = "queued", "running", "succeeded", "failed"
@@ -41,7 +42,9 @@ def claimable(session: Session, now: datetime, limit: int) -> list[tuple[str, in
         .where(
             Operation.state == QUEUED,
             Operation.not_before <= now,
+            # What a newer release has queued is left to its workers.
             Operation.kind.in_(FLOWS),
+            Operation.format_version <= FORMAT_VERSION,
             or_(
                 Operation.server_id.is_(None),
                 Operation.kind.in_(UNORDERED),

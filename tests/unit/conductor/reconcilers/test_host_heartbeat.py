@@ -55,3 +55,12 @@ def test_what_waited_for_a_host_goes_as_soon_as_it_is_back(cloud: Cloud) -> None
     beat(cloud)
     cloud.work()
     assert cloud.operations(kind="server_cleanup")[0].state == "succeeded"
+
+
+def test_hosts_that_are_due_before_long_come_along(cloud: Cloud) -> None:
+    cloud.add_host("a")
+    cloud.clock.advance(20)
+    cloud.add_host("b")
+    cloud.clock.advance(40)
+    assert beat(cloud) == 2
+    assert len(cloud.executor.runs) == 1
