@@ -13,6 +13,7 @@ Usage: metadata_server.py ADDRESS:PORT DOCUMENTS_FOLDER
 from __future__ import annotations
 
 import base64
+import contextlib
 import ipaddress
 import json
 import socket
@@ -25,6 +26,8 @@ from pathlib import Path
 
 MAX_REQUEST_BYTES = 8192
 REQUEST_TIMEOUT_S = 5.0
+LINGER_S = 0.5
+LINGER_READS = 8
 MAX_REQUESTS_AT_ONCE = 32
 MAX_REQUESTS_PER_GUEST = 8
 
@@ -143,11 +146,20 @@ class Handler(socketserver.BaseRequestHandler):
             reply = answer(refused.status, text, with_body=method == "GET")
         except OSError:
             return
-        self.request.settimeout(REQUEST_TIMEOUT_S)
-        try:
-            self.request.sendall(reply)
-        except OSError:
-            return
+        with contextlib.suppress(OSError):
+            send_and_end(self.request, reply)
+
+
+def send_and_end(connection: socket.socket, reply: bytes) -> None:
+    """Send `reply` so that it arrives even where the guest still sends what we do not read."""
+    connection.settimeout(REQUEST_TIMEOUT_S)
+    connection.sendall(reply)
+    connection.shutdown(socket.SHUT_WR)
+    # Closing with bytes unread would reset the connection, and the reply be lost with it.
+    connection.settimeout(LINGER_S)
+    for _ in range(LINGER_READS):
+        if not connection.recv(MAX_REQUEST_BYTES):
+            break
 
 
 class Server(socketserver.ThreadingTCPServer):

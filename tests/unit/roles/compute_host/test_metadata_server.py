@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.novella.cloud.plugins.module_utils import guest_documents, guest_metadata
+from plugins.module_utils import guest_documents, guest_metadata
 
 ROOT = Path(__file__).resolve().parents[4]
 SERVER = {
