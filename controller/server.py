@@ -6,11 +6,17 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 
 from controller.app import build_app, build_services
+from controller.core.images import mend_dead_uploads
+from controller.db.session import Database
 from controller.settings import Settings
 
 
 def serve_api(settings: Settings) -> None:
     """Answer requests until SIGTERM, then end what is in hand."""
+    db = Database(settings.db_url)
+    with db.write() as session:
+        mend_dead_uploads(session, settings)
+    db.dispose()
     _Gunicorn(settings).run()
 
 

@@ -119,15 +119,14 @@ class Cloud:
     def start_controller(self) -> None:
         """Start `novella serve` unless it runs, and wait until it answers and says it is ready."""
         if self.controller_pid() is None:
+            self.pid_file.unlink(missing_ok=True)
             with self.log.open("ab") as log:
-                process = subprocess.Popen(
-                    [*self.command, "serve"],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
-            self.pid_file.write_text(f"{process.pid}\n")
+                # A session of its own and nobody's child: it outlives whoever starts it.
+                subprocess.run(
+                    ["setsid", "--fork", "sh", "-c", 'echo $$ > "$0"; exec "$@"',
+                     str(self.pid_file), *self.command, "serve"],
+                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True,
+                )  # fmt: skip
         try:
             wait_until(self._answers, what="the controller answers", timeout_s=START_TIMEOUT_S)
         except LabError as error:
@@ -141,9 +140,6 @@ class Cloud:
             return
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL if kill else signal.SIGTERM)
-        with contextlib.suppress(ChildProcessError):
-            # When it is this process's own child, it stays a zombie until it is waited for.
-            os.waitpid(pid, 0)
         wait_until(
             lambda: self.controller_pid() is None, what="the controller has gone", timeout_s=90
         )
