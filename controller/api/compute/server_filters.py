@@ -86,6 +86,9 @@ def read_filters(call: Call, kind: str) -> Filters | None:
     if _all_tenants(call, kind):
         filters.project_id = query.get("project_id") or query.get("tenant_id")
         names -= {"project_id", "tenant_id"}
+    elif call.context.project_id is None:
+        # No project would mean all of them.
+        raise BadRequest("Cannot list servers: the token has no project. Log in to one.")
     else:
         names -= {"tenant_id", "project_id"}
     if "status" in query and not _read_statuses(call, filters):
