@@ -77,6 +77,7 @@ class Settings:
         "AvailabilityZone",
         "ForcedHost",
         "Virtualization",
+        "PhysicalNetwork",
     )
     scheduler_weighers: tuple[str, ...] = ("Ram", "Cpu", "Disk")
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from controller.conductor import server_cleanup
 from controller.conductor.steps import Again, Failure, Flow, Outcome, Play, Step, Work
 from controller.core import hosts, ports, transitions
-from controller.db.models import Operation
+from controller.db.models import Network, Operation, Port
 from controller.errors import ConcurrentUpdate, NoValidHost
 from controller.placement import allocations
 from controller.placement.inventories import DISK_GB, MEMORY_MB, VCPU
@@ -153,9 +153,20 @@ def _spec(work: Work) -> RequestSpec:
         availability_zone=server.availability_zone,
         forced_host=work.operation.arguments.get("forced_host"),
         image_properties=server.image.get("properties") or {},
+        physical_networks=_physical_networks(work.session, server.id),
         tried=frozenset(work.noted("tried", [])) | _being_cleaned(work.session, server.id),
         down_after_s=hosts.down_after_s(work.settings),
     )
+
+
+def _physical_networks(session: Session, server_id: str) -> frozenset[str]:
+    names = session.scalars(
+        select(Network.physical_network)
+        .join(Port, Port.network_id == Network.id)
+        .where(Port.device_id == server_id, Network.physical_network.is_not(None))
+        .distinct()
+    )
+    return frozenset(name for name in names if name)
 
 
 def _being_cleaned(session: Session, server_id: str) -> frozenset[str]:

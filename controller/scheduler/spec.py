@@ -22,6 +22,7 @@ class RequestSpec:
     availability_zone: str | None = None
     forced_host: str | None = None
     image_properties: Mapping[str, Any] = field(default_factory=dict)
+    physical_networks: frozenset[str] = frozenset()
     tried: frozenset[str] = frozenset()
     # A host that was not seen for longer than this is down.
     down_after_s: float = 180.0

@@ -53,7 +53,10 @@ class Cloud:
     def add_host(self, name: str, **facts: int) -> str:
         known = {"cpus": 8, "memory_mb": 8704, "disk_gb": 100, **facts}
         with self.db.write() as session:
-            host = hosts.enroll_record(session, name, "192.0.2.1", host_keys=["ssh-ed25519 AAAA"])
+            host = hosts.enroll_record(
+                session, name, "192.0.2.1", host_keys=["ssh-ed25519 AAAA"],
+                variables={"compute_flat_interfaces": {"physnet1": "eth1"}},
+            )  # fmt: skip
             hosts.record_facts(session, self.settings, host, known, self.clock())
             return host.id
 

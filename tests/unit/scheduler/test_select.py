@@ -91,6 +91,7 @@ def test_each_filter_tells_how_many_it_rejected(hosts: Hosts) -> None:
         "AvailabilityZone": 1,
         "ForcedHost": 1,
         "Virtualization": 1,
+        "PhysicalNetwork": 0,
     }
 
 
@@ -99,6 +100,13 @@ def test_an_architecture_goes_by_any_of_its_names(hosts: Hosts) -> None:
     hosts.add("says-nothing")
     assert hosts.names(image_properties={"hw_architecture": "AMD64"}) == ["pc", "says-nothing"]
     assert hosts.names(image_properties={"img_hv_type": "vmware"}) == []
+
+
+def test_a_host_needs_an_interface_into_the_networks_of_the_ports(hosts: Hosts) -> None:
+    hosts.add("connected", variables={"compute_flat_interfaces": {"physnet1": "eth1"}})
+    hosts.add("isolated")
+    assert hosts.names(physical_networks=frozenset({"physnet1"})) == ["connected"]
+    assert hosts.names() == ["connected", "isolated"]
 
 
 def test_a_host_is_up_until_it_missed_several_heartbeats(hosts: Hosts) -> None:
