@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from ansible_collections.novella.cloud.plugins.plugin_utils import image_stream
-
 from ansible.plugins.action import ActionBase
+
+from ansible_collections.novella.cloud.plugins.plugin_utils import image_stream
 
 
 class ActionModule(ActionBase):

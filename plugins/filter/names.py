@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ansible_collections.novella.cloud.plugins.module_utils import names
-
 from ansible.errors import AnsibleFilterError
+
+from ansible_collections.novella.cloud.plugins.module_utils import names
 
 
 def _explained(function: Callable[[str], str]) -> Callable[[str], str]:

@@ -111,11 +111,12 @@ def _source_size(source: str | None, image_id: str) -> int:
 def _write(
     execute: Callable[[str, bytes], dict[str, Any]], base: str, offset: int, chunk: bytes
 ) -> int | None:
-    """Write `chunk` at `offset` of the partial file; return its size, None when the base is there."""
+    """Write `chunk` at `offset` of the partial file; return its size (None: the base is there)."""
     part = shlex.quote(f"{base}.part")
     # seek_bytes: after a broken chunk the offset is no multiple of a block.
     write = (
-        f"dd of={part} bs=1M iflag=fullblock oflag=seek_bytes seek={offset} conv=notrunc status=none"
+        f"dd of={part} bs=1M iflag=fullblock oflag=seek_bytes seek={offset} "
+        "conv=notrunc status=none"
         if chunk
         else f"cat >/dev/null && : >>{part}"
     )
