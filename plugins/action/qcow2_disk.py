@@ -1,4 +1,4 @@
-"""The action half of `novella.cloud.qcow2_disk`: sends the image when the host has no base of it."""
+"""The action half of `novella.cloud.qcow2_disk`: sends the image when the host has no base."""
 
 from __future__ import annotations
 
