@@ -68,7 +68,11 @@ def network(services: Services, admin: Any) -> Network:
 def host(services: Services, settings: Settings) -> Host:
     with services.db.write() as session:
         row = hosts.enroll_record(
-            session, "host-a.example", "192.0.2.10", host_keys=["ssh-ed25519 AAAA"]
+            session,
+            "host-a.example",
+            "192.0.2.10",
+            host_keys=["ssh-ed25519 AAAA"],
+            variables={"compute_flat_interfaces": {"physnet1": "eth1"}},
         )
         hosts.record_facts(session, settings, row, FACTS, utcnow())
     return row
