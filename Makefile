@@ -8,6 +8,9 @@ DEMO := var/demo
 # What a venv is made of; a change here makes it anew.
 PINS := pyproject.toml constraints.txt
 
+# Some shells set it; without bytecode every command of ours starts several times slower.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo clean-demo test test-full lint bench packages packages-test collections clean
 

@@ -247,7 +247,7 @@ def _host_list(arguments: argparse.Namespace) -> None:
                     f"{host.address}:{host.ssh_port}",
                     "yes" if host.enabled else "no",
                     "up" if is_up(host, settings) else "down",
-                    facts.get("vcpus", "?"),
+                    facts.get("cpus", "?"),
                     facts.get("memory_mb", "?"),
                     facts.get("disk_gb", "?"),
                     host.availability_zone,

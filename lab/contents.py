@@ -87,10 +87,12 @@ def upload_image(admin: Any, path: Path, name: str = TINY_IMAGE) -> Any:
     found = admin.image.find_image(name, ignore_missing=True)
     if found is not None and found.status == "active":
         return found
-    return admin.image.create_image(
-        name=name, filename=str(path), disk_format="qcow2", container_format="bare",
-        visibility="public", wait=True, validate_checksum=True,
-    )  # fmt: skip
+    # Not `filename`: openstacksdk leaves such a file open.
+    with path.open("rb") as data:
+        return admin.image.create_image(
+            name=name, data=data, disk_format="qcow2", container_format="bare",
+            visibility="public", wait=True,
+        )  # fmt: skip
 
 
 def make_public_network(admin: Any, cloud: Cloud) -> Any:

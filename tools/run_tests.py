@@ -40,7 +40,7 @@ def stages() -> list[Stage]:
         Stage("import-linter", "lint", [str(BIN / "lint-imports")]),
         Stage("yamllint", "lint", [str(BIN / "yamllint"), "--strict", "."]),
         Stage("ansible-lint", "lint", [str(BIN / "ansible-lint"), "--offline", "-q"]),
-        Stage("unit and API tests", "unit", [*tests, "-m", "not lab and not slow"]),
+        Stage("unit and API tests", "unit", [*tests, "-n2", "-m", "not lab and not slow"]),
         Stage("tests on lab hosts", "lab", [*tests, "-m", "lab and not slow", "--durations=10"]),
         Stage("molecule", "molecule", [python, "-m", "tools.run_molecule"]),
         Stage("slow tests", "slow", [*tests, "-m", "slow", "--durations=10"], slow=True),

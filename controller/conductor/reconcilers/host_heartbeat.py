@@ -60,7 +60,10 @@ def run(settings: Settings, db: Database, executor: Executor, clock: Callable[[]
 
 def _is_due(host: Host, settings: Settings, now: datetime, share: float = 1.0) -> bool:
     """Whether `share` of the time to the host's next heartbeat is over."""
-    if not hosts.is_up(host, settings, now) or host.last_seen_at is None:
+    if host.last_seen_at is None:
+        # It is being enrolled, and doesn't know our key yet; enrolment takes in its first facts.
+        return False
+    if not hosts.is_up(host, settings, now):
         return True
     # A little early rather than a whole look too late.
     after_s = (settings.heartbeat_s - look_every_s(settings) / 2) * share
