@@ -1,0 +1,49 @@
+"""The order of the steps of booting, which is a promise: rules before the domain, disks first."""
+
+from pathlib import Path
+
+import pytest
+from ansible.parsing.dataloader import DataLoader
+
+from plugins.plugin_utils import steps_file
+
+TASKS = Path(__file__).resolve().parents[4] / "roles" / "server" / "tasks"
+DISKS = ["qcow2_disk", "qcow2_disk", "qcow2_disk", "config_drive"]
+PLUG_AND_START = [
+    "linux_bridge", "network_namespace", "dhcp_host", "guest_metadata", "port_filter",
+    "libvirt_domain",
+]  # fmt: skip
+
+
+def modules(operation: str) -> list[str]:
+    """Return the modules that the steps of `operation` run, in order."""
+    path = str(TASKS / "steps" / f"{operation}.yml")
+    tasks = _flat(steps_file.read(DataLoader(), path, str(TASKS)))
+    return [task.module.removeprefix("novella.cloud.") for task in tasks]
+
+
+def _flat(tasks: tuple[steps_file.Task, ...]) -> list[steps_file.Task]:
+    return [one for task in tasks for one in (_flat(task.included) if task.included else [task])]
+
+
+def test_a_create_makes_disks_then_the_network_then_rules_then_the_domain() -> None:
+    assert modules("server_create") == DISKS + PLUG_AND_START
+
+
+def test_a_start_makes_again_all_that_a_host_may_have_lost() -> None:
+    assert modules("server_start") == modules("server_create")
+
+
+def test_a_hard_reboot_is_a_start_of_what_was_cut_off() -> None:
+    assert modules("server_hard_reboot") == ["libvirt_domain", *modules("server_start")]
+
+
+@pytest.mark.parametrize("operation", ["server_stop", "server_reboot"])
+def test_a_stop_and_a_soft_reboot_touch_the_domain_alone(operation: str) -> None:
+    assert modules(operation) == ["libvirt_domain"]
+
+
+def test_a_delete_ends_the_domain_before_its_rules_and_disks_go() -> None:
+    steps = modules("server_delete")
+    assert steps[0] == "libvirt_domain"
+    assert steps.index("port_filter") < steps.index("instance_directory")
