@@ -24,6 +24,11 @@ class AnsibleExecutor:
     """Runs playbooks of `settings.project_dir`. Threads may share it."""
 
     def __init__(self, settings: Settings) -> None:
+        # Here rather than at the top, for it costs 0.3 s and only the worker needs it; and before
+        # there are threads, for two first imports at once see ansible_runner half made.
+        import ansible_runner.config.runner
+        import ansible_runner.runner  # noqa: F401 -- imported for _launch
+
         self._settings = settings
         self._lock = threading.Lock()
         self._own: leftovers.OwnFolder | None = None
@@ -62,7 +67,6 @@ class AnsibleExecutor:
             return self._own.path
 
     def _launch(self, run: Run, folder: RunFolder, started: float) -> RunResult:
-        # Imported here: it costs 0.3 s, and only the worker needs it.
         from ansible_runner.config.runner import RunnerConfig
         from ansible_runner.runner import Runner
 

@@ -12,7 +12,8 @@ pytestmark = pytest.mark.lab
 
 # Jinja, XML, YAML, shell and Python, each of which would show if somebody interpreted it.
 NASTY = """{{ 7*7 }} {% raw %} <a b="c">&lt;' "$(id)" `id` !unsafe %(x)s ${x} \\ é ☃"""
-META = {"{{ 7*7 }}": NASTY, "plain": "{{ lookup('pipe', 'id') }}"}
+# The API takes no other characters in a key.
+META = {"a key: 1-2_3.4": NASTY, "plain": "{{ lookup('pipe', 'id') }}"}
 
 
 def test_text_of_a_tenant_stays_text_all_the_way_into_the_guest(cloud: CloudForTests) -> None:
