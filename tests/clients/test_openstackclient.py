@@ -24,9 +24,9 @@ def test_life_of_a_server(cloud: CloudForTests) -> None:
     assert "NOVELLA-GUEST-READY" in console
 
     assert cloud.openstack_raw("server", "stop", "life").returncode == 0
-    cloud.tenant.compute.wait_for_server(server, status="SHUTOFF", wait=120)
+    cloud.settle(server, "SHUTOFF")
     assert cloud.openstack_raw("server", "start", "life").returncode == 0
-    cloud.tenant.compute.wait_for_server(server, wait=120)
+    cloud.settle(server)
     events = cloud.openstack("server", "event", "list", "life")
     assert [event["Action"] for event in events] == ["start", "stop", "create"]
 

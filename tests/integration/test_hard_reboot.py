@@ -27,7 +27,7 @@ def test_hard_reboot_repairs_all_at_once_and_keeps_disk_mac_and_address(
     cloud.on_host(host, "iptables", "-X")
 
     cloud.tenant.compute.reboot_server(server, "HARD")
-    cloud.tenant.compute.wait_for_server(server, wait=180)
+    cloud.settle(server)
 
     assert cloud.in_guest(server, "cat /root/kept").strip() == "precious"
     assert cloud.tenant.compute.get_server(server.id).addresses == before
@@ -40,7 +40,7 @@ def test_a_soft_reboot_is_a_clean_one(cloud: CloudForTests) -> None:
     server = cloud.boot("soft")
     first = cloud.in_guest(server, "cat /proc/sys/kernel/random/boot_id")
     cloud.tenant.compute.reboot_server(server, "SOFT")
-    cloud.tenant.compute.wait_for_server(server, wait=180)
+    cloud.settle(server)
     assert cloud.in_guest(server, "cat /proc/sys/kernel/random/boot_id") != first
     cloud.delete(server)
 
