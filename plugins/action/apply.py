@@ -17,6 +17,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "secrets": {"type": "dict", "default": {}, "no_log": True},
     "fence": {"type": "dict", "default": {}},
     "undo_on_failure": {"type": "bool", "default": False},
+    "parallel": {"type": "int", "default": 1},
     "state_path": {"type": "path", "default": "/var/lib/novella"},
 }
 
@@ -118,6 +119,7 @@ class ActionModule(ActionBase):
                 "secret_marker": marker,
                 "fence": arguments["fence"],
                 "undo_on_failure": arguments["undo_on_failure"],
+                "parallel": arguments["parallel"],
                 "state_path": arguments["state_path"],
             },
             task_vars=task_vars,

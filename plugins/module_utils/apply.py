@@ -1,7 +1,14 @@
-"""Run steps for a batch of servers in one process on the host (module `apply`)."""
+"""Run steps for a batch of servers in one process on the host (module `apply`).
+
+With `parallel`, items run side by side in threads: what they mostly do is wait, for guests to shut
+down or for other programs. A work function may therefore change nothing of the whole process (no
+umask, no working folder, no environment, no signal handler), and opens its own libvirt connection
+and its own lock files; flock keeps threads apart as it does processes.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from . import fence, journal, steps, work
@@ -33,6 +40,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "secret_marker": {"type": "str", "default": "__secret__", "no_log": False},
     "fence": {"type": "dict", "default": {}, "options": _FENCE_OPTIONS, "apply_defaults": True},
     "undo_on_failure": {"type": "bool", "default": False},
+    "parallel": {"type": "int", "default": 1},
     "state_path": {"type": "path", "default": "/var/lib/novella"},
 }
 
@@ -45,8 +53,8 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """
     state_path = params["state_path"]
     claims = [_claimed(item, params, check_mode) for item in params["items"]]
-    results = []
-    for item, claimed in zip(params["items"], claims, strict=True):
+
+    def finished(item: dict[str, Any], claimed: fence.Record | work.WorkError) -> dict[str, Any]:
         if isinstance(claimed, fence.Record):
             result = _run_item(item, claimed, params, check_mode)
         else:
@@ -54,7 +62,9 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         result = {"id": item["id"], **result}
         if not check_mode and not result.get("fenced"):
             _keep(state_path, item, result)
-        results.append(result)
+        return result
+
+    results = _mapped(finished, params["items"], claims, params["parallel"])
     if not check_mode:
         journal.prune(state_path)
     failures = [f"server {result['id']}: {result['msg']}" for result in results if result["failed"]]
@@ -64,6 +74,23 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         "msg": "; ".join(failures),
         "results": results,
     }
+
+
+def _mapped(
+    finished: Callable[[dict[str, Any], fence.Record | work.WorkError], dict[str, Any]],
+    items: list[dict[str, Any]],
+    claims: list[fence.Record | work.WorkError],
+    parallel: int,
+) -> list[dict[str, Any]]:
+    """Return the items' results in their order, at most `parallel` of them at work at a time."""
+    width = min(parallel, len(items))
+    if width <= 1:
+        return [finished(*pair) for pair in zip(items, claims, strict=True)]
+    # Imported here: most runs are of one server, and this is slow to load.
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(max_workers=width) as pool:
+        return list(pool.map(finished, items, claims))
 
 
 def _claimed(

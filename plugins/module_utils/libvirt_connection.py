@@ -26,14 +26,18 @@ STATE_NAMES = {
 }
 
 
+def _say_nothing(_context: Any, _error: Any) -> None: ...
+
+
 @contextlib.contextmanager
 def connected(uri: str | None = None) -> Iterator[Any]:
     """Yield a virConnect to `uri`, closed afterwards. Raises WorkError when libvirt is away."""
     # Imported here: half of all runs of `apply` need no libvirt, and it is slow to load.
     import libvirt
 
-    # Without a handler the bindings print every error, those that we expect included.
-    libvirt.registerErrorHandler(lambda _context, _error: None, None)
+    # Without a handler the bindings print every error, those that we expect included. The one
+    # handler for all: `apply` connects in several threads.
+    libvirt.registerErrorHandler(_say_nothing, None)
     with explained(f"connect to libvirt at {uri or URI}; is libvirtd (or virtqemud) running?"):
         connection = libvirt.open(uri or URI)
     try:

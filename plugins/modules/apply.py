@@ -69,6 +69,12 @@ options:
     description: When a step fails, take back what this run made for the item, the last first.
     type: bool
     default: false
+  parallel:
+    description:
+      - How many items are worked on side by side. More than one is for steps that mostly wait, such
+        as for guests to shut down; each item's own steps keep their order.
+    type: int
+    default: 1
   state_path:
     description: The folder of all that is kept on the host.
     type: path

@@ -1,6 +1,8 @@
 """`apply`: batches of servers, each on its own, with the product's own disk modules as steps."""
 
 import json
+import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,7 @@ def run(
         "secret_marker": MARKER,
         "fence": {"owner": CLOUD, "override": False, "lock_timeout_s": 0},
         "undo_on_failure": False,
+        "parallel": 1,
         "state_path": str(state_path),
         **more,
     }
@@ -63,6 +66,50 @@ def test_an_item_that_fails_stops_and_the_others_go_on(tmp_path: Path) -> None:
     assert second["changed"]
     assert not second["failed"]
     assert Path(f"{tmp_path}/instances/{SECOND}/disk.local").exists()
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_items_run_side_by_side_only_when_told_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    disk = steps.load("qcow2_disk")
+    real_run, both_here = disk.run, threading.Barrier(2)
+
+    def meet_the_other(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+        both_here.wait(timeout=5 if width > 1 else 0.1)
+        result: dict[str, Any] = real_run(params, check_mode)
+        return result
+
+    monkeypatch.setattr(disk, "run", meet_the_other)
+    items = [item(server, disk_step(tmp_path, server)) for server in (FIRST, SECOND)]
+    answer = run(tmp_path, *items, parallel=width)
+    assert [result["id"] for result in answer["results"]] == [FIRST, SECOND]
+    assert [result["failed"] for result in answer["results"]] == [width == 1] * 2
+    for server in (FIRST, SECOND):
+        entry = journal.read(str(tmp_path), server)
+        assert entry is not None
+        assert entry["id"] == server
+
+
+def test_an_item_that_fails_beside_others_stops_alone(tmp_path: Path) -> None:
+    servers = [f"{number:08d}-4f7e-4d5e-9b5c-0f4d4b5d6a10" for number in range(6)]
+    sizes = [1, 0, 1, 0, 1, 1]
+    items = [
+        item(server, disk_step(tmp_path, server, size_mb=size))
+        for server, size in zip(servers, sizes, strict=True)
+    ]
+    results = run(tmp_path, *items, parallel=8)["results"]
+    assert [(one["id"], one["failed"]) for one in results] == [
+        (server, size == 0) for server, size in zip(servers, sizes, strict=True)
+    ]
+
+
+def test_no_work_function_changes_the_process_that_it_shares() -> None:
+    """Items of `apply` run in threads: these calls would reach over into the others."""
+    shared = re.compile(r"os\.(umask|chdir|fork|putenv|setns|seteuid)\(|os\.environ\[|signal\.")
+    sources = sorted(Path(steps.__file__).parent.glob("*.py"))
+    assert len(sources) > 10
+    assert [path.name for path in sources if shared.search(path.read_text())] == []
 
 
 def test_a_second_run_changes_nothing(tmp_path: Path) -> None:
