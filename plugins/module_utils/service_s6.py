@@ -74,7 +74,7 @@ class S6:
         if not wants_up:
             work.run_command(["s6-svc", "-wD", "-T", str(WAIT_MS), "-d", link])
         elif restart:
-            work.run_command(["s6-svc", "-wr", "-T", str(WAIT_MS), "-r", link])
+            self.restart(name)
         else:
             work.run_command(["s6-svc", "-wu", "-T", str(WAIT_MS), "-u", link])
 
@@ -91,6 +91,9 @@ class S6:
                 os.unlink(link)
             shutil.rmtree(folder, ignore_errors=True)
         return True, [work.text_diff(os.path.join(folder, "run"), before or "", "")]
+
+    def restart(self, name: str) -> None:
+        work.run_command(["s6-svc", "-wr", "-T", str(WAIT_MS), "-r", self._link(name)])
 
     def reload(self, name: str) -> None:
         if self._is_supervised(name):

@@ -64,6 +64,9 @@ class Systemd:
             self.run_command(["systemctl", "reset-failed", unit_name(name)], ok_codes=range(256))
         return True, [work.text_diff(path, before, "")]
 
+    def restart(self, name: str) -> None:
+        self.run_command(["systemctl", "restart", unit_name(name)])
+
     def reload(self, name: str) -> None:
         if self.status(name)["state"] == "up":
             self.run_command(["systemctl", "kill", "-s", "HUP", "--kill-who=main", unit_name(name)])

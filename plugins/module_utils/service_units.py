@@ -39,7 +39,6 @@ ARGUMENT_SPEC: dict[str, Any] = {
 SPEC_RULES: dict[str, Any] = {
     "required_if": [
         ("state", "started", ["argv"]),
-        ("state", "restarted", ["argv"]),
         ("state", "stopped", ["argv"]),
     ]
 }
@@ -63,6 +62,8 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Bring the service of `params` (see ARGUMENT_SPEC) into its state; the module's work."""
     if params["state"] == "absent":
         return absent(params["name"], params["backend"], check_mode)
+    if params["state"] == "restarted" and not params["argv"]:
+        return restart(params["name"], params["backend"], check_mode)
     service = Service(
         name=params["name"],
         argv=[str(argument) for argument in params["argv"]],
@@ -95,6 +96,15 @@ def absent(name: str, backend: str = "auto", check_mode: bool = False) -> dict[s
     chosen = select_backend(backend)
     changed, diff = chosen.absent(_checked_name(name), check_mode)
     return _result(changed, diff, chosen, name)
+
+
+def restart(name: str, backend: str = "auto", check_mode: bool = False) -> dict[str, Any]:
+    """Have the service `name` started again as it is defined; one that isn't up is left alone."""
+    chosen = select_backend(backend)
+    is_up = chosen.status(_checked_name(name))["state"] == "up"
+    if is_up and not check_mode:
+        chosen.restart(name)
+    return _result(is_up, [], chosen, name)
 
 
 def reload(name: str, backend: str = "auto") -> None:

@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python
 """Keep a process running under the host's supervisor; the work is module_utils/service_units.py."""
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ options:
     type: str
     required: true
   state:
-    description: V(restarted) always restarts, the other states describe the result.
+    description:
+      - V(restarted) always restarts, the other states describe the result.
+      - V(restarted) without O(argv) keeps the definition, and leaves a service alone that isn't up.
     type: str
     choices: [started, restarted, stopped, absent]
     default: started
   argv:
-    description: The program (whole path) and its arguments. Needed unless O(state=absent).
+    description: The program (whole path) and its arguments. Needed for
+      O(state=started) and O(state=stopped).
     type: list
     elements: str
   description:
@@ -69,6 +72,11 @@ EXAMPLES = r"""
     argv: [/opt/novella/bin/novella, worker]
     user: novella
     enabled: true
+
+- name: Start it again with its new code, if it runs
+  novella.cloud.service_unit:
+    name: worker
+    state: restarted
 """
 
 RETURN = r"""
@@ -78,9 +86,18 @@ backend:
   type: str
   sample: systemd
 service:
-  description: The service as it is now, RV(service.state) (up, down or absent) and RV(service.pid).
+  description: The service as it is now.
   returned: success
   type: dict
+  contains:
+    state:
+      description: V(up), V(down) or V(absent).
+      returned: success
+      type: str
+    pid:
+      description: The number of its process, nothing unless it is up.
+      returned: success
+      type: int
   sample: {state: up, pid: 4711}
 """
 

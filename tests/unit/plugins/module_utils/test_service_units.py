@@ -87,6 +87,25 @@ def test_an_absent_unit_is_stopped_before_its_file_goes(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_restart_without_a_definition_is_of_what_runs_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = {"name": "metadata-1", "state": "restarted", "argv": None, "backend": "systemd"}
+    unit = tmp_path / "novella-metadata-1.service"
+
+    def restarted(active: str, check_mode: bool = False) -> tuple[bool, list[str]]:
+        backend, systemctl = systemd(tmp_path, active=active)
+        monkeypatch.setitem(service_units.BACKENDS, "systemd", lambda: backend)
+        return service_units.run(params, check_mode)["changed"], systemctl.asked
+
+    assert restarted("active") == (False, [])
+    unit.write_text("as it was defined")
+    assert restarted("inactive") == (False, [])
+    assert restarted("active", check_mode=True) == (True, [])
+    assert restarted("active") == (True, ["restart novella-metadata-1.service"])
+    assert unit.read_text() == "as it was defined"
+
+
 def test_a_reload_is_a_hangup_of_the_main_process_alone(tmp_path: Path) -> None:
     (tmp_path / "novella-dhcp-1.service").write_text("x")
     backend, systemctl = systemd(tmp_path, active="active")
