@@ -8,7 +8,15 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import domain_power, domain_xml, host_virtualization, libvirt_connection, work
+from . import (
+    domain_power,
+    domain_xml,
+    host_virtualization,
+    libvirt_connection,
+    names,
+    network_links,
+    work,
+)
 from .domain_differences import differences
 from .instance_paths import STATE_PATH, InstancePaths, make_directory
 
@@ -136,6 +144,8 @@ def _bring_into_state(job: Work) -> dict[str, Any]:
             )
         _forbid_autostart(job)
         after = domain_power.bring_to(state, job.domain, job.params, job.check_mode)
+        if state in ("running", "restarted") and after.state == "running":
+            _quieten_taps(job)
     except BaseException:
         # What this very run defined goes again; undo_args only serve steps that succeeded.
         if defined_here and job.domain is not None and not job.check_mode:
@@ -148,8 +158,8 @@ def _bring_into_state(job: Work) -> dict[str, Any]:
     if not undo_state and before != "running" and after.state == "running":
         undo_state = "destroyed"
     if undo_state and not job.check_mode:
-        names = ("server_id", "cloud_id", "xml_path", "override", "state_path", "uri")
-        kept = {name: job.params[name] for name in names if job.params[name] is not None}
+        kept_names = ("server_id", "cloud_id", "xml_path", "override", "state_path", "uri")
+        kept = {name: job.params[name] for name in kept_names if job.params[name] is not None}
         result["undo_args"] = {**kept, "state": undo_state}
     return result
 
@@ -281,6 +291,18 @@ def _forbid_autostart(job: Work) -> None:
             job.changed = True
             if not job.check_mode:
                 job.domain.setAutostart(0)
+
+
+def _quieten_taps(job: Work) -> None:
+    """Keep the host from speaking IPv6 on the domain's taps, which come up with it switched on."""
+    if job.domain is None or job.check_mode:
+        return
+    live = libvirt_connection.definition(job.domain, live=True)
+    for target in live.iterfind("devices/interface/target"):
+        tap = target.get("dev", "")
+        if tap.startswith(names.TAP_PREFIX) and not network_links.is_ipv6_off(tap):
+            network_links.switch_off_ipv6(network_links.check_interface(tap, "Tap"))
+            job.changed = True
 
 
 def _take_back(job: Work, wrote_copy: bool) -> None:
