@@ -33,6 +33,7 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Bring the port's reservation into its state; dnsmasq reads it again only when it changed."""
     files = network_files.NetworkFiles(params["network_id"], params["state_path"])
     path = files.dhcp_host(params["port_id"])
+    is_new = not os.path.lexists(path)
     before = work.read_file(path) or ""
     is_present = params["state"] == "present"
     after = host_lines(params) if is_present else ""
@@ -50,7 +51,11 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         service_units.reload(names.dhcp_service(files.network_id), params["service_backend"])
     if not check_mode:
         _release(files, params, before)
-    return {"changed": changed, "diff": work.text_diff(path, before, after)}
+    result = {"changed": changed, "diff": work.text_diff(path, before, after)}
+    if is_present and is_new and not check_mode:
+        kept = ("network_id", "port_id", "state_path", "service_backend")
+        result["undo_args"] = {**{name: params[name] for name in kept}, "state": "absent"}
+    return result
 
 
 def _release(files: network_files.NetworkFiles, params: dict[str, Any], before: str) -> None:

@@ -35,7 +35,12 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         return _result(paths, "", check_mode, gid=None)
     documents = guest_documents.documents(params["server"], params["secrets"] or {})
     gid = _group(files, check_mode)
-    return _result(paths, packed(documents), check_mode, gid)
+    is_new = not any(os.path.lexists(path) for path in paths)
+    result = _result(paths, packed(documents), check_mode, gid)
+    if is_new and paths and not check_mode:
+        undone = {name: params[name] for name in ("network_id", "ips", "state_path")}
+        result["undo_args"] = {**undone, "state": "absent"}
+    return result
 
 
 def _path(files: network_files.NetworkFiles, ip: str) -> str:

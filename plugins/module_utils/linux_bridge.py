@@ -7,6 +7,7 @@ the operator's other bridges are left as they are.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any
 
@@ -58,16 +59,31 @@ def _run(name: str, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     if params["state"] == "absent":
         return _absent(name, params, found, before, check_mode)
     _check(name, params, found)
-    if not check_mode:
-        network_files.claim(name, params["port_ids"])
     after = _wanted_description(name, params, found)
-    if before != after and not check_mode:
-        _make(name, params, found)
-    return {
+    result = {
         "changed": before != after,
         "diff": work.text_diff(f"bridge {name}", before, after),
         "bridge": {"name": name, "mtu": params["mtu"], "interface": params.get("interface")},
     }
+    if check_mode:
+        return result
+    new_ports = network_files.claim(name, params["port_ids"])
+    undo_args = {"name": name, "state": "absent", "only_if_unused": True, "port_ids": new_ports}
+    try:
+        if before != after:
+            _make(name, params, found)
+    except BaseException:
+        if new_ports or not before:
+            _take_back(name, {**params, **undo_args})
+        raise
+    # A bridge that was there, unused, may be one that a delete has left for these ports.
+    return {**result, "undo_args": undo_args} if new_ports or not before else result
+
+
+def _take_back(name: str, params: dict[str, Any]) -> None:
+    with contextlib.suppress(work.WorkError):
+        found = network_links.links()
+        _absent(name, params, found, describe(found, name), check_mode=False)
 
 
 def _absent(

@@ -62,13 +62,15 @@ class NetworkFiles:
         return _entries(self.dhcp_hosts)
 
 
-def claim(bridge: str, port_ids: list[str]) -> None:
-    """Record that these ports need `bridge`."""
-    for port_id in port_ids:
+def claim(bridge: str, port_ids: list[str]) -> list[str]:
+    """Record that these ports need `bridge`; return those that were not recorded before."""
+    new = sorted(set(port_ids) - claimants(bridge))
+    for port_id in new:
         path = os.path.join(CLAIMS, bridge, work.check_uuid(port_id, "Port id"))
         os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
         with open(path, "w", encoding="ascii"):
             pass
+    return new
 
 
 def give_up(bridge: str, port_ids: list[str]) -> None:
@@ -92,7 +94,10 @@ def _entries(folder: str) -> set[str]:
 
 
 def make_folder(path: str, mode: int, gid: int = 0) -> bool:
-    """Have the folder `path` with `mode` and group `gid`; return whether that is a change."""
+    """Have the folder `path` with `mode` and group `gid`; return whether that is a change.
+
+    A group that changes is given to the files in it too: they were written for the old one.
+    """
     try:
         os.makedirs(path, exist_ok=True)
         status = os.stat(path)
@@ -100,6 +105,8 @@ def make_folder(path: str, mode: int, gid: int = 0) -> bool:
             return False
         os.chown(path, 0, gid)
         os.chmod(path, mode)
+        for entry in os.listdir(path) if status.st_gid != gid else []:
+            os.chown(os.path.join(path, entry), -1, gid, follow_symlinks=False)
     except OSError as error:
         raise work.WorkError(f"Cannot make the folder {path}: {error.strerror}.") from error
     return True

@@ -53,7 +53,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
         "default": "auto",
     },
     "dhcp_user": {"type": "str", "default": "dnsmasq"},
-    "metadata_user": {"type": "str", "default": "nobody"},
+    "metadata_user": {"type": "str", "default": "novella-metadata"},
     "only_if_unused": {"type": "bool", "default": False},
 }
 SPEC_RULES: dict[str, Any] = {}
@@ -87,8 +87,48 @@ def _present(
             f"Cannot serve metadata to network {files.network_id}: {METADATA_SERVER} is not on "
             "this host. Enrol the host (playbooks/host_enroll.yml)."
         )
-    if not check_mode:
-        network_files.claim(bridge, params["port_ids"])
+    if check_mode:
+        return _make(params, files, bridge, served, found, check_mode)
+    undo_args = _undo_args(params, files)
+    network_files.claim(bridge, params["port_ids"])
+    try:
+        result = _make(params, files, bridge, served, found, check_mode)
+    except BaseException:
+        if undo_args:
+            with contextlib.suppress(work.WorkError):
+                _absent({**params, **undo_args}, files, check_mode)
+        raise
+    return {**result, "undo_args": undo_args} if undo_args else result
+
+
+def _undo_args(params: dict[str, Any], files: network_files.NetworkFiles) -> dict[str, Any] | None:
+    """What takes this run's work back: for a network, or for ports, that were not here before.
+
+    A namespace that was there, unused, may be one that a delete has left for these ports. A port
+    whose address is served already is a server's from before: its network stays.
+    """
+    new_ports = sorted(set(params["port_ids"]) - files.ports())
+    netns = os.path.join(NETNS_FOLDER, names.namespace_name(files.network_id))
+    if not new_ports and os.path.exists(netns):
+        return None
+    kept = {name: params[name] for name in ("network_id", "bridge", "state_path")}
+    return {
+        **{name: value for name, value in kept.items() if value is not None},
+        "service_backend": params["service_backend"],
+        "state": "absent",
+        "only_if_unused": True,
+        "port_ids": new_ports,
+    }
+
+
+def _make(
+    params: dict[str, Any],
+    files: network_files.NetworkFiles,
+    bridge: str,
+    served: list[subnets.Subnet],
+    found: network_links.Links,
+    check_mode: bool,
+) -> dict[str, Any]:
     links_diff = _have_links(params, files.network_id, bridge, served, found, check_mode)
     uplinks = network_links.uplinks(found, bridge)
     diffs = [links_diff, _have_rules(files.network_id, served, uplinks, check_mode)]

@@ -50,14 +50,25 @@ def _run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         filter_tables.restore(changed, present, extra)
         for name in gone:
             address_sets.destroy(name)
+    new_ports = [port["id"] for port in params["ports"] if not _is_known(port["id"], present)]
     before, after = filter_tables.diff_texts(present, changed, extra)
     after += "".join(f"ipset: {line}\n" for line in set_lines)
     before += "".join(f"ipset: {name}\n" for name in gone)
-    return {
+    result = {
         "changed": bool(changed or extra or set_lines or gone),
         "diff": work.text_diff("packet filter", before, after),
         "ports": [port["id"] for port in params["ports"]],
     }
+    if params["state"] == "present" and new_ports and not check_mode:
+        undone = [{"id": port_id} for port_id in new_ports]
+        result["undo_args"] = {"ports": undone, "state": "absent"}
+    return result
+
+
+def _is_known(port_id: str, present: filter_tables.Tables) -> bool:
+    """Whether the port has rules from before; an open one has no chain of its own."""
+    tap = names.tap_name(port_id)
+    return any(tap in rule for rule in present[filter_tables.IP4].get("nv-ingress", []))
 
 
 def _wanted(

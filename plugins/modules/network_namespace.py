@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python
 """Have a network's namespace on a host; the work is module_utils/network_namespace.py."""
 
 from __future__ import annotations
@@ -60,9 +60,10 @@ options:
     type: str
     default: dnsmasq
   metadata_user:
-    description: The user of the metadata server; its group may read the documents.
+    description:
+      - The user of the metadata server, which enrolment makes; its group may read the documents.
     type: str
-    default: nobody
+    default: novella-metadata
   only_if_unused:
     description: With O(state=absent), keep a network that a port on this host uses.
     type: bool
