@@ -14,9 +14,21 @@ from typing import Any
 import pytest
 
 from plugins.module_utils import names
-from tests.fixtures.emulated_network import DHCP_SCRIPT, Host, Machine, Network, group, wait_until
+from tests.fixtures.emulated_network import (
+    DHCP_SCRIPT,
+    STATE_PATH,
+    Host,
+    Machine,
+    Network,
+    group,
+    wait_until,
+)
 
 pytestmark = pytest.mark.lab
+
+
+METADATA_SERVER = "/usr/local/lib/novella/metadata_server.py"
+FOR_ALL_BRIDGES = ("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables")
 
 
 @dataclass
@@ -35,12 +47,11 @@ class World:
 @pytest.fixture(scope="module")
 def host(lab_host: Any) -> Iterator[Host]:
     host = Host(lab_host)
-    server = {"src": "roles/compute_host/files/metadata_server.py", "mode": "0755"}
-    host.run("mkdir", "-p", "/usr/local/lib/novella")
-    host.module("copy", {**server, "dest": "/usr/local/lib/novella/metadata_server.py"})
     host.module("copy", {"content": DHCP_SCRIPT, "dest": host.dhcp_script, "mode": "0755"})
-    host.module("port_filter", {"base": True})
+    # As operators have it who run other bridges: each network's own bridge has a switch of its own.
+    host.run("sysctl", "-qw", *(f"{name}=0" for name in FOR_ALL_BRIDGES))
     yield host
+    host.run("sysctl", "-qw", *(f"{name}=1" for name in FOR_ALL_BRIDGES))
     host.clean()
 
 
@@ -223,6 +234,30 @@ def test_services_that_die_come_back(world: World) -> None:
     wait_until(world.web.dhcp, "DHCP again")
 
 
+def test_the_metadata_server_runs_as_a_user_of_its_own(world: World) -> None:
+    service = f"/run/service/novella-{names.metadata_service(world.network.id)}"
+    pid = world.host.run("s6-svstat", "-o", "pid", service).strip()
+    assert world.host.run("ps", "-o", "user:20=", "-p", pid).strip() == "novella-metadata"
+    folder = f"{STATE_PATH}/networks/{world.network.id}/metadata"
+    assert world.host.run("stat", "-c", "%U %G %a", folder).split() == [
+        *("root", "novella-metadata", "750")
+    ]
+
+
+def test_enrolment_that_brings_a_new_metadata_server_has_it_serve(world: World) -> None:
+    service = f"/run/service/novella-{names.metadata_service(world.network.id)}"
+    pid = world.host.run("s6-svstat", "-o", "pid", service)
+    world.host.run("sh", "-c", f"echo '# an older one' >> {METADATA_SERVER}")
+    lab = world.host.lab_host.lab
+    for is_new in (True, False):
+        done = lab.playbook("host_enroll", "-l", world.host.lab_host.name)
+        assert done.returncode == 0, done.stdout + done.stderr
+        now = world.host.run("s6-svstat", "-o", "pid", service)
+        assert (now != pid) is is_new
+        pid = now
+    wait_until(lambda: world.web.get("/openstack/")[0] == 200, "metadata again")
+
+
 def test_only_if_unused_keeps_a_network_with_ports(world: World) -> None:
     steps = world.host.steps(world.network.removal(only_if_unused=True))
     assert [step["changed"] for step in steps] == [False, False]
@@ -283,6 +318,50 @@ def test_a_network_that_a_port_was_recorded_for_is_kept(host: Host) -> None:
         assert [step["changed"] for step in steps] == [True, True, False, False, True, True]
     finally:
         network.lan.unplug()
+
+
+def test_what_a_failed_run_made_of_a_network_goes_again(world: World) -> None:
+    host = world.host
+    before = host.everything()
+    network = Network(host)
+    try:
+        port = network.port(100, [])
+        made = [(module, {**args, "port_ids": [port["id"]]}) for module, args in network.steps()]
+        rules = ("port_filter", {"ports": [port]})
+        fails = ("linux_bridge", {"name": "br0"})
+        result = host.try_steps([*made, *network.serve(port, "web"), rules, fails], undo=True)
+        assert [step["failed"] for step in result["steps"]] == [False] * 5 + [True]
+        assert [undone["failed"] for undone in result["undone"]] == [False] * 5
+        # A port that was served before keeps its network when a later run fails.
+        host.steps([*made, *network.serve(port, "web"), rules])
+        served = host.everything()
+        result = host.try_steps([*made, *network.serve(port, "web"), rules, fails], undo=True)
+        assert "undone" not in result
+        assert host.everything() == served
+        removal = network.removal(only_if_unused=True)
+        own = [(module, {**args, "port_ids": [port["id"]]}) for module, args in removal]
+        host.steps([*network.unserving(port), *own])
+    finally:
+        network.lan.unplug()
+    assert host.everything() == before
+
+
+def test_a_network_that_cannot_be_made_whole_leaves_no_part(world: World) -> None:
+    host = world.host
+    before = host.everything()
+    network = Network(host)
+    try:
+        bridge, (module, args) = network.steps()
+        # Found out when cable and rules are made already.
+        wrong = {"port_ids": [str(uuid.uuid4())], "metadata_user": "nobody-has-this-name"}
+        result = host.try_steps([bridge, (module, {**args, **wrong})])
+        assert "nobody-has-this-name" in result["msg"]
+        assert names.namespace_name(network.id) not in host.everything()
+        [bridge_removed] = host.steps(network.removal(only_if_unused=True)[1:])
+        assert bridge_removed["changed"]
+    finally:
+        network.lan.unplug()
+    assert host.everything() == before
 
 
 def test_a_removed_network_leaves_nothing(host: Host) -> None:

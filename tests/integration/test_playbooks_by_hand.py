@@ -1,9 +1,12 @@
 """The playbooks alone, with no controller running: what an operator does by hand."""
 
 import base64
+import copy
+import datetime
 import html
 import json
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,8 +25,11 @@ STATE_PATH = "/var/lib/novella"
 SERVER = "5f2cbb63-4f7e-4d5e-9b5c-0f4d4b5d6a10"
 IMAGE_BASE = f"{STATE_PATH}/instances/_base"
 DIRECTORY = f"{STATE_PATH}/instances/{SERVER}"
+OTHER_SERVER = "5f2cbb63-4f7e-4d5e-9b5c-0f4d4b5d6a11"
 NETWORK = "6a1f8f2e-0c83-4f3b-9a6e-1d2b3c4d5e6f"
+BRIDGE = "nvb6a1f8f2e0c8"
 TAP = "nvtc0ffee00111"
+PAIR = (SERVER, OTHER_SERVER)
 MAC = "fa:16:3e:5f:2c:bb"
 BOOT_TIMEOUT_S = 180
 EACH_WAY = pytest.mark.parametrize(
@@ -77,11 +83,28 @@ class ByHand:
             "domains": self.on_host("virsh", "list", "--all", "--name"),
             "instances": self.on_host("sh", "-c", f"ls {STATE_PATH}/instances | grep -v _base; :"),
             "networks": self.on_host("sh", "-c", f"find {STATE_PATH}/networks -type f"),
+            "claims": self.on_host("sh", "-c", "find /run/novella/bridges -type f; :"),
             "services": self.on_host("sh", "-c", "ls -d /run/service/* /run/novella/services/*; :"),
             "rules": self.on_host("sh", "-c", "iptables-save | grep -v '^[#:]'; :"),
             "sets": self.on_host("ipset", "list", "-name"),
             "frames": self.on_host("sh", "-c", "ebtables-nft-save | grep -v '^[#:]'; :"),
         }
+
+    def step_times(self, server: str) -> tuple[float, float]:
+        """When the steps of the last run on `server` began and ended, in seconds."""
+        steps = json.loads(self.on_host("cat", f"{STATE_PATH}/journal/{server}.json"))["steps"]
+        first, last = steps[0]["started_at"], steps[-1]["finished_at"]
+        began, ended = (datetime.datetime.fromisoformat(time) for time in (first, last))
+        return began.timestamp(), ended.timestamp()
+
+    def answers_ssh(self) -> bool:
+        """Whether a neighbour of the guest gets through to its SSH."""
+        try:
+            address = (f"{self.lab.external_prefix}.100", 22)
+            socket.create_connection(address, timeout=2).close()
+        except OSError:
+            return False
+        return True
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +147,8 @@ def test_create_boots_a_guest_and_delete_leaves_nothing_behind(
         assert changed(by_hand.play("server_create", *way)) > 0
         by_hand.wait_for_boots(1)
         assert "NOVELLA-GUEST-METADATA source=openstack" in by_hand.console()
+        switch = f"/proc/sys/net/ipv6/conf/{TAP}/disable_ipv6"
+        assert by_hand.on_host("cat", switch).strip() == "1"
         assert changed(by_hand.play("server_create", *way)) == 0
     finally:
         by_hand.play("server_delete", *way)
@@ -193,18 +218,103 @@ def test_stop_start_and_reboot(server: ByHand) -> None:
 
 
 def test_rules_change_while_the_server_runs(server: ByHand, tmp_path: Path) -> None:
+    # Filtered by the network's own bridge, whatever the host has for all others.
+    server.on_host("sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=0")
     assert changed(server.play("port_update")) == 0
+    wait_until(server.answers_ssh, what="the guest answers SSH", timeout_s=30)
     example = yaml.safe_load(EXAMPLE.read_text())
     [group] = example["servers"][0]["security_groups"]
     group["rules"].append(
         {"direction": "ingress", "protocol": "tcp", "port_range_min": 8443, "port_range_max": 8443}
     )
+    group["rules"] = [rule for rule in group["rules"] if rule.get("port_range_min") != 22]
     other = tmp_path / "server.yml"
     other.write_text(yaml.safe_dump(example))
     done = server.try_play("port_update", file=other)
     assert done.returncode == 0, done.stdout
     assert "8443" in server.on_host("iptables-save")
     assert server.domain_state() == "running"
+    assert not server.answers_ssh()
+    server.play("port_update")
+    assert server.answers_ssh()
+
+
+def example_servers(*changes: dict[str, Any]) -> dict[str, Any]:
+    """Return the example's arguments, its one server repeated with each of `changes`."""
+    example: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text())
+    [one] = example["servers"]
+    example["servers"] = [{**copy.deepcopy(one), **change} for change in changes]
+    return example
+
+
+def test_a_failed_create_leaves_nothing_behind(by_hand: ByHand, tmp_path: Path) -> None:
+    before = by_hand.traces()
+    petabyte = {"vcpus": 1, "memory_mb": 1024**3, "disk_gb": 1, "ephemeral_gb": 1}
+    file = tmp_path / "servers.yml"
+    file.write_text(yaml.safe_dump(example_servers({"flavor": petabyte})))
+    done = by_hand.try_play("server_create", file=file)
+    assert done.returncode != 0
+    assert "Define and start the domain" in done.stdout
+    assert by_hand.traces() == before
+
+
+def test_a_delete_keeps_the_network_that_a_create_beside_it_has_begun(
+    by_hand: ByHand, tmp_path: Path
+) -> None:
+    """The create is held between its bridge and its namespace, by a subnet that is refused."""
+    before = by_hand.traces()
+    port = {
+        "id": "c0ffee01-1111-4222-8333-444455556666",
+        "network_id": NETWORK,
+        "mac_address": "fa:16:3e:5f:2c:bc",
+        "fixed_ips": [{"ip_address": f"{by_hand.lab.external_prefix}.101"}],
+    }
+    begun = example_servers({"id": OTHER_SERVER, "ports": [port], "security_groups": []})
+    begun["servers"][0]["networks"][0]["subnets"][0]["cidr"] = "no network"
+    file = tmp_path / "begun.yml"
+    file.write_text(yaml.safe_dump(begun))
+    try:
+        by_hand.play("server_create")
+        done = by_hand.try_play("server_create", "-e", "server_apply=false", file=file)
+        assert done.returncode != 0
+        assert "no network" in done.stdout
+        by_hand.play("server_delete")
+        assert BRIDGE in by_hand.on_host("sh", "-c", "ls /sys/class/net")
+        assert NETWORK in by_hand.on_host("ip", "netns")
+    finally:
+        by_hand.play("server_delete")
+        done = by_hand.try_play("server_delete", file=file)
+    assert done.returncode == 0, done.stdout
+    assert by_hand.traces() == before
+
+
+def test_two_guests_that_ignore_the_power_button_take_the_time_of_one(
+    by_hand: ByHand, tmp_path: Path
+) -> None:
+    before = by_hand.traces()
+    empty, timeout_s = tmp_path / "empty.raw", 10
+    empty.write_bytes(bytes(1024**2))
+    deaf: dict[str, Any] = {
+        "flavor": {"vcpus": 1, "memory_mb": 64, "disk_gb": 1},
+        # Nothing to boot: no guest that could hear.
+        "image": {"id": OTHER_SERVER, "format": "raw", "path": str(empty)},
+        "networks": [],
+        "ports": [],
+        "security_groups": [],
+    }
+    file = tmp_path / "servers.yml"
+    file.write_text(yaml.safe_dump(example_servers(*({"id": s, **deaf} for s in PAIR))))
+    try:
+        assert by_hand.try_play("server_create", file=file).returncode == 0
+        more = ("-e", f"server_shutdown_timeout_s={timeout_s}")
+        done = by_hand.try_play("server_stop", *more, file=file)
+        assert done.returncode == 0, done.stdout
+        times = [by_hand.step_times(server) for server in PAIR]
+        assert all(end - start >= timeout_s for start, end in times)
+        assert max(end for _, end in times) - min(start for start, _ in times) < 1.5 * timeout_s
+    finally:
+        by_hand.try_play("server_delete", file=file)
+    assert by_hand.traces() == before
 
 
 @pytest.mark.parametrize(
