@@ -40,6 +40,8 @@ def stages() -> list[Stage]:
         Stage("import-linter", "lint", [str(BIN / "lint-imports")]),
         Stage("yamllint", "lint", [str(BIN / "yamllint"), "--strict", "."]),
         Stage("ansible-lint", "lint", [str(BIN / "ansible-lint"), "--offline", "-q"]),
+        # Slow the first time: ansible-test installs each test's tools into environments of its own.
+        Stage("ansible-test sanity", "lint", [python, "-m", "tools.run_sanity"], slow=True),
         Stage("unit and API tests", "unit", [*tests, "-n2", "-m", "not lab and not slow"]),
         Stage("tests on lab hosts", "lab", [*tests, "-m", "lab and not slow", "--durations=10"]),
         Stage("molecule", "molecule", [python, "-m", "tools.run_molecule"]),

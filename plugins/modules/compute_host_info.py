@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python
 """Read what a host can carry; the work is module_utils/compute_host_info.py."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python
 """Keep a server's config drive; the work is module_utils/config_drive.py."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python
 """Have a port's addresses in DHCP on a host; the work is module_utils/dhcp_host.py."""
 
 from __future__ import annotations

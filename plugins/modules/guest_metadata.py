@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python
 """Have a guest's metadata on its host; the work is module_utils/guest_metadata.py."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python
 """Keep the folder of a server's files; the work is module_utils/instance_directory.py."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python
 """Keep a server's domain in a state; the work is module_utils/libvirt_domain.py."""
 
 from __future__ import annotations
@@ -111,11 +111,19 @@ RETURN = r"""
 domain:
   description:
     - The domain as it is now (in check mode, as it would be).
-    - C(differences) lists in what the definition that libvirt had was not as it should be;
-      C(restart_required) is true while a running domain has not taken over its definition.
     - C(vnc_port) and C(spice_port) are there while it runs.
   returned: success
   type: dict
+  contains:
+    differences:
+      description: In what the definition that libvirt had was not as it should be.
+      returned: success
+      type: list
+      elements: str
+    restart_required:
+      description: True while a running domain has not taken over its definition.
+      returned: success
+      type: bool
   sample:
     id: 5f2cbb63-4f7e-4d5e-9b5c-0f4d4b5d6a10
     uuid: 5f2cbb63-4f7e-4d5e-9b5c-0f4d4b5d6a10

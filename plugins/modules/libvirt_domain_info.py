@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python
 """Read the domains of a host; the work is module_utils/libvirt_domain_info.py."""
 
 from __future__ import annotations

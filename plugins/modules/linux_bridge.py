@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python
 """Have a network's bridge on a host; the work is module_utils/linux_bridge.py."""
 
 from __future__ import annotations

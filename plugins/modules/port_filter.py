@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python
 """Have the packet filter of ports on a host; the work is module_utils/port_filter.py."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python
 """Keep a server's disk as it should be; the work is module_utils/qcow2_disk.py."""
 
 from __future__ import annotations
