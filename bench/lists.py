@@ -80,7 +80,7 @@ class _Filler:
                 ))  # fmt: skip
                 address = f"10.0.{number >> 8}.{number & 255}"
                 session.execute(insert(IPAllocation).values(
-                    subnet_id=self.subnet_id, ip_address=address, port_id=port_id
+                    subnet_id=self.subnet_id, ip_address=address, position=number, port_id=port_id
                 ))  # fmt: skip
         self.count = count
 
