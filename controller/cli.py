@@ -196,6 +196,24 @@ def _add_host(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
             toggle.add_argument("--reason", default="", help="shown in `host list` and in the API")
         toggle.set_defaults(run=_host_toggle, enabled=enabled)
 
+    remove = actions.add_parser(
+        "remove",
+        help="forget a host without servers",
+        description="Forget a host. Nothing is changed on it: what enrolment installed stays, and "
+        "the controller's key stays in its authorized_keys until you take it out.",
+    )
+    remove.add_argument("name")
+    remove.set_defaults(run=_host_remove)
+
+
+def _host_remove(arguments: argparse.Namespace) -> None:
+    from controller.core.hosts import get_by_name, remove
+    from controller.db.session import Database
+
+    with Database(_settings(arguments).db_url).write() as session:
+        remove(session, get_by_name(session, arguments.name))
+    print(f"host {arguments.name} is removed")
+
 
 def _host_enroll(arguments: argparse.Namespace) -> None:
     import json
@@ -253,6 +271,8 @@ def _host_list(arguments: argparse.Namespace) -> None:
                     host.availability_zone,
                 )
             )
+            if host.disabled_reason:
+                print(f"    disabled: {host.disabled_reason}")
 
 
 def _host_toggle(arguments: argparse.Namespace) -> None:

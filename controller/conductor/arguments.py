@@ -54,6 +54,7 @@ def _server(settings: Settings, server: Server) -> dict[str, Any]:
         "flavor": _flavor(server.flavor),
         "image": _image(settings, server),
         "config_drive": server.config_drive,
+        "shutdown_timeout_s": _shutdown_timeout_s(settings, server.image),
         "guest": {
             "availability_zone": server.availability_zone or settings.availability_zone,
             "public_keys": {server.key_name: server.public_key} if server.key_name else {},
@@ -61,6 +62,15 @@ def _server(settings: Settings, server: Server) -> dict[str, Any]:
             "launch_index": server.launch_index,
         },
     }
+
+
+def _shutdown_timeout_s(settings: Settings, image: dict[str, Any]) -> int:
+    """Return how long the guest is given to shut down: what its image says, else the setting."""
+    said = str((image.get("properties") or {}).get("os_shutdown_timeout", ""))
+    # An image is a tenant's: a run must end before the engine gives it up.
+    if said.isascii() and said.isdigit():
+        return min(int(said[:9]), settings.run_timeout_s // 2)
+    return settings.shutdown_timeout_s
 
 
 def _flavor(flavor: dict[str, Any]) -> dict[str, Any]:

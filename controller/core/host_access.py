@@ -31,9 +31,12 @@ def of_host(settings: Settings, host: Host) -> HostAccess:
 def ssh_command(settings: Settings, host: Host, *remote: str) -> list[str]:
     """Return the command line that runs `remote` on the host, for reads alone: changes are plays.
 
-    `remote` goes through the host's shell: quote what comes from anybody.
+    `remote` goes through the host's shell: quote what comes from anybody. It runs as root there,
+    as plays do.
     """
     access = of_host(settings, host)
+    if access.user != "root":
+        remote = ("sudo", "-n", *remote)
     options = ssh.options(access, _known_hosts(settings, access))
     return [
         "ssh", *options, "-i", str(access.private_key), "-p", str(access.port),

@@ -5,15 +5,24 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from controller.db.base import utcnow
-from controller.db.models import Host
-from controller.errors import BadRequest, HostFailed, NotFound
+from controller.db.models import (
+    Allocation,
+    Host,
+    Inventory,
+    Operation,
+    Port,
+    ResourceProvider,
+    Server,
+)
+from controller.errors import BadRequest, HostFailed, InUse, NotFound
 from controller.placement import inventories, providers
 from controller.scheduler import liveness
 from controller.settings import Settings
+from controller.states import DELETED
 
 # A role set for each; the others are refused at enrolment.
 COMPUTE_DRIVERS = ("libvirt",)
@@ -95,6 +104,32 @@ def enroll_record(
         host.variables = dict(variables)
     session.flush()
     return host
+
+
+def remove(session: Session, host: Host) -> None:
+    """Forget a host that has nothing of ours any more.
+
+    Raises InUse while servers are on it, or while a clean-up there has not been confirmed.
+    """
+    living = session.scalar(
+        select(func.count())
+        .select_from(Server)
+        .where(Server.host_id == host.id, Server.state != DELETED)
+    )
+    held = session.scalar(
+        select(func.count()).select_from(Allocation).where(Allocation.provider_id == host.id)
+    )
+    if living or held:
+        raise InUse(
+            f"Cannot remove host {host.name}: {living} servers are on it, and {held} allocations "
+            "are held there. Delete the servers, and wait until the host has confirmed it."
+        )
+    # The past keeps no host that isn't there; a finished operation still says what it did.
+    for model in (Server, Operation, Port):
+        session.execute(update(model).where(model.host_id == host.id).values(host_id=None))
+    session.execute(delete(Inventory).where(Inventory.provider_id == host.id))
+    session.execute(delete(ResourceProvider).where(ResourceProvider.id == host.id))
+    session.delete(host)
 
 
 def check_name(name: str) -> None:

@@ -48,7 +48,7 @@ class Server(Base):
     reservation_id: Mapped[str] = mapped_column(String(16))
     launch_index: Mapped[int] = mapped_column(default=0)
     locked: Mapped[bool] = mapped_column(default=False)
-    # The fence: rises with each claim of one of its operations; hosts refuse anything lower.
+    # The fence: rises with each run for it; hosts refuse anything lower.
     generation: Mapped[int] = mapped_column(default=0)
     # {"code": 500, "message": for the tenant, "details": for operators, "created": ISO time}
     fault: Mapped[dict[str, Any] | None]
