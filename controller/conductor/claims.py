@@ -12,12 +12,9 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, CursorResult, and_, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
-from controller.conductor.flows import FLOWS, UNORDERED
-from controller.core.operations import FORMAT_VERSION
+from controller.conductor.flows import FLOWS, ONE_PER_HOST, UNORDERED
+from controller.core.operations import FORMAT_VERSION, QUEUED, RUNNING, UNFINISHED
 from controller.db.models import Operation
-
-QUEUED, RUNNING, SUCCEEDED, FAILED = "queued", "running", "succeeded", "failed"
-UNFINISHED = (QUEUED, RUNNING)
 
 
 class Lost(Exception):
@@ -35,7 +32,8 @@ class Held:
 def claimable(session: Session, now: datetime, limit: int) -> list[tuple[str, int]]:
     """Return id and generation of operations that may start now, oldest first.
 
-    A server's operations go one after the other, in the order of their acceptance.
+    A server's operations go one after the other, in the order of their acceptance; so do a host's
+    updates of its ports, since what an older one was told must not arrive after a newer one's.
     """
     query = (
         select(Operation.id, Operation.generation)
@@ -45,11 +43,8 @@ def claimable(session: Session, now: datetime, limit: int) -> list[tuple[str, in
             # What a newer release has queued is left to its workers.
             Operation.kind.in_(FLOWS),
             Operation.format_version <= FORMAT_VERSION,
-            or_(
-                Operation.server_id.is_(None),
-                Operation.kind.in_(UNORDERED),
-                ~_older_unfinished(Operation),
-            ),
+            or_(Operation.kind.in_(UNORDERED), ~_older_unfinished(Operation)),
+            or_(Operation.kind.not_in(ONE_PER_HOST), ~_under_way_on_host(Operation)),
         )
         .order_by(Operation.created_at, Operation.id)
         .limit(limit)
@@ -101,11 +96,17 @@ def load(session: Session, owner: str, held: Held) -> Operation:
     return operation
 
 
-def renew(session: Session, owner: str, now: datetime, lease_s: float) -> None:
-    """Renew all of a worker's leases, by one statement."""
+def renew(
+    session: Session, owner: str, held: Collection[str], now: datetime, lease_s: float
+) -> None:
+    """Renew the leases of the operations that the worker works on, by one statement.
+
+    Others that are its own by the database (one that could not be given back, say) run out, and so
+    come back into the queue.
+    """
     _update(
         session,
-        (Operation.lease_owner == owner, Operation.state == RUNNING),
+        (Operation.id.in_(held), Operation.lease_owner == owner, Operation.state == RUNNING),
         lease_until=now + timedelta(seconds=lease_s),
     )
 
@@ -166,9 +167,8 @@ def request_cancels(session: Session) -> bool:
             .where(
                 Operation.state == QUEUED,
                 older.state.in_(UNFINISHED),
-                older.created_at <= Operation.created_at,
+                _is_older(older, Operation),
                 older.cancel_requested.is_(False),
-                older.id != Operation.id,
                 or_(*pairs),
             )
         )
@@ -176,16 +176,6 @@ def request_cancels(session: Session) -> bool:
     if found:
         _update(session, (Operation.id.in_(found),), cancel_requested=True)
     return bool(found)
-
-
-def live_servers(session: Session, kinds: Collection[str] | None = None) -> set[str]:
-    """Return the servers that an unfinished operation stands for."""
-    query = select(Operation.server_id).where(
-        Operation.state.in_(UNFINISHED), Operation.server_id.is_not(None)
-    )
-    if kinds is not None:
-        query = query.where(Operation.kind.in_(kinds))
-    return {server_id for server_id in session.scalars(query) if server_id}
 
 
 def _older_unfinished(operation: type[Operation]) -> ColumnElement[bool]:
@@ -196,10 +186,29 @@ def _older_unfinished(operation: type[Operation]) -> ColumnElement[bool]:
             older.server_id == operation.server_id,
             older.kind.not_in(UNORDERED),
             older.state.in_(UNFINISHED),
-            or_(
-                older.created_at < operation.created_at,
-                and_(older.created_at == operation.created_at, older.id < operation.id),
-            ),
+            _is_older(older, operation),
+        )
+        .exists()
+    )
+
+
+def _is_older(older: type[Operation], operation: type[Operation]) -> ColumnElement[bool]:
+    """Whether `older` was accepted first, both of one server.
+
+    By the numbers of their actions, which are given while the server's row is locked: clocks of
+    several controllers differ, and each can be set back.
+    """
+    return older.action_id < operation.action_id
+
+
+def _under_way_on_host(operation: type[Operation]) -> ColumnElement[bool]:
+    other = aliased(Operation)
+    return (
+        select(other.id)
+        .where(
+            other.host_id == operation.host_id,
+            other.kind == operation.kind,
+            other.state == RUNNING,
         )
         .exists()
     )

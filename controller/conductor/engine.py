@@ -17,13 +17,12 @@ from controller.conductor import backoff, claims, runs
 from controller.conductor.claims import Held, Lost
 from controller.conductor.lanes import Lanes
 from controller.conductor.moves import Ended, Mover
-from controller.conductor.runs import Ticket
+from controller.conductor.runs import Prepared, Ticket
 from controller.conductor.steps import Outcome
 from controller.core import hosts
 from controller.db.base import utcnow
-from controller.db.models import Operation
 from controller.db.session import Database
-from controller.runner.requests import CANCELLED, UNREACHABLE, Executor
+from controller.runner.requests import CANCELLED, FAILED, UNREACHABLE, Executor, Run
 from controller.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -79,6 +78,8 @@ class Engine:
         claimed = self._claim()
         with self._lanes.gathering():
             for held in claimed:
+                # Many moves, or a busy database, can take longer than a lease lasts.
+                self._renew_when_due()
                 self._advance(held)
         return len(claimed)
 
@@ -126,7 +127,7 @@ class Engine:
         return held
 
     def _look_after_held(self) -> None:
-        """Renew the leases, learn of cancels, and let go of what isn't ours or isn't worked on."""
+        """Renew the leases, learn of cancels, and of what isn't ours any more."""
         with self._lock:
             known = dict(self._held)
         if not known:
@@ -138,9 +139,19 @@ class Engine:
             self._cancelled = frozenset(each for each, cancel in owned.items() if cancel)
             # Ended since, by one of our own threads, is not lost.
             self._lost = frozenset(lost & self._held.keys())
-        if time.monotonic() >= self._renew_at:
+        self._renew_when_due()
+
+    def _renew_when_due(self) -> None:
+        """Renew the leases of what is held; what fails is tried again at the next look."""
+        if time.monotonic() < self._renew_at:
+            return
+        held = [each.operation_id for each in self._held_now()]
+        try:
             with self.db.write() as session:
-                claims.renew(session, self.owner, self.clock(), self.settings.lease_s)
+                claims.renew(session, self.owner, held, self.clock(), self.settings.lease_s)
+        except SQLAlchemyError as error:
+            log.warning("%d leases could not be renewed: %s", len(held), error)
+        else:
             self._renew_at = time.monotonic() + self.settings.lease_s / 3
 
     def _advance(self, held: Held, ended: Ended | None = None) -> None:
@@ -161,14 +172,28 @@ class Engine:
         else:
             if ticket is None:
                 self._drop(held)
-            elif self.stopping:
+            elif not self._lanes.add(ticket):
                 self._give_back(held, 0.0)
-            else:
-                self._lanes.add(ticket)
 
     def _run(self, tickets: Sequence[Ticket]) -> bool:
-        """Do one run and take in its results; return whether the host answered."""
+        """Do one run and take in its results; return whether the host answered.
 
+        Whatever goes wrong here, no operation stays held with nobody at work on it.
+        """
+        try:
+            return self._prepare_and_run(tickets)
+        except Exception as error:
+            expected = isinstance(error, SQLAlchemyError)
+            log.log(
+                logging.WARNING if expected else logging.ERROR,
+                "a run failed in the conductor, and its operations are queued again: %s",
+                error, exc_info=not expected,
+            )  # fmt: skip
+            for ticket in tickets:
+                self._give_back(ticket.held, backoff.delay_s(1.0, ticket.held.generation))
+            return True
+
+    def _prepare_and_run(self, tickets: Sequence[Ticket]) -> bool:
         def cancelled() -> bool:
             return self._abandoned or all(self._is_given_up(ticket) for ticket in tickets)
 
@@ -177,11 +202,10 @@ class Engine:
                 prepared = runs.prepare(
                     session, self.settings, self.owner, tickets, cancelled, self.clock()
                 )
-        except Exception:
-            log.exception("a run could not be prepared; its operations are queued again")
-            for ticket in tickets:
-                self._give_back(ticket.held, backoff.delay_s(1.0, ticket.held.generation))
-            return True
+        except SQLAlchemyError:
+            raise
+        except Exception as error:
+            return self._run_apart(tickets, error)
         taken = {ticket.held for ticket in (*prepared.tickets, *prepared.cancelled)}
         for ticket in tickets:
             if ticket.held not in taken:
@@ -190,7 +214,20 @@ class Engine:
             self._advance(ticket.held, Ended(Outcome(CANCELLED, "cancelled"), ticket.undo))
         if prepared.run is None:
             return True
-        result = self.executor.run(prepared.run)
+        return self._launch(prepared, prepared.run)
+
+    def _run_apart(self, tickets: Sequence[Ticket], error: Exception) -> bool:
+        """One of the tickets can't be run: the others go alone, and it fails."""
+        if len(tickets) > 1:
+            answers = [self._run([ticket]) for ticket in tickets]
+            return all(answers)
+        log.error("the run of %s can't be prepared", tickets[0].held.operation_id, exc_info=error)
+        outcome = Outcome(FAILED, f"the run could not be prepared: {error}")
+        self._advance(tickets[0].held, Ended(outcome, tickets[0].undo))
+        return True
+
+    def _launch(self, prepared: Prepared, run: Run) -> bool:
+        result = self.executor.run(run)
         host_id = prepared.tickets[0].play.host_id
         answered = result.of(host_id).status != UNREACHABLE
         if not answered:
@@ -227,7 +264,7 @@ class Engine:
                 del self._held[held.operation_id]
 
     def _give_back(self, held: Held, delay_s: float) -> None:
-        """Queue the operation again. When even that fails, `expired_leases` finds it."""
+        """Queue the operation again. When even that fails its lease runs out: nobody renews it."""
         try:
             with self.db.write() as session:
                 claims.give_back(
@@ -238,12 +275,3 @@ class Engine:
         except SQLAlchemyError as error:
             log.error("operation %s could not be queued again: %s", held.operation_id, error)
         self._drop(held)
-
-    def give_back_strays(self) -> int:
-        """Queue again what is ours by the database, but that nobody here works on."""
-        with self._lock:
-            known = list(self._held)
-        with self.db.write() as session:
-            return claims.give_back(
-                session, (Operation.lease_owner == self.owner) & Operation.id.not_in(known)
-            )

@@ -13,3 +13,5 @@ FLOWS: dict[str, Flow] = {
 }
 # Kinds that don't wait for other operations of their server, nor keep them waiting.
 UNORDERED = frozenset(kind for kind, flow in FLOWS.items() if not flow.ordered)
+# Kinds of which a host has one under way at a time.
+ONE_PER_HOST = frozenset(kind for kind, flow in FLOWS.items() if flow.one_per_host)

@@ -43,11 +43,14 @@ class Lanes:
         self._gathering = 0
         self._closed = False
 
-    def add(self, ticket: Ticket) -> None:
-        """Queue a play; it starts at once when its host has a free slot."""
+    def add(self, ticket: Ticket) -> bool:
+        """Queue a play; it starts at once when its host has a free slot. False when closed."""
         with self._changed:
+            if self._closed:
+                return False
             self._waiting.setdefault(ticket.play.host_id, deque()).append(ticket)
             self._start_what_can()
+            return True
 
     @contextmanager
     def gathering(self) -> Iterator[None]:

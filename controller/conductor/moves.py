@@ -18,6 +18,7 @@ from controller.conductor.claims import Held, Lost
 from controller.conductor.flows import FLOWS
 from controller.conductor.runs import Ticket
 from controller.conductor.steps import Again, Failure, Flow, Outcome, Play, Work
+from controller.core.operations import FAILED, QUEUED, SUCCEEDED
 from controller.db.models import Operation, Server
 from controller.db.session import Database, wake_after
 from controller.errors import HostFailed, NovellaError
@@ -149,13 +150,13 @@ class Mover:
 
     def _queue_again(self, work: Work, again: Again) -> None:
         operation = work.operation
-        operation.state = claims.QUEUED
+        operation.state = QUEUED
         operation.lease_owner = operation.lease_until = None
         operation.not_before = work.now + timedelta(seconds=again.after_s)
 
     def _end(self, work: Work, failure: Failure | None) -> None:
         operation = work.operation
-        operation.state = claims.FAILED if failure else claims.SUCCEEDED
+        operation.state = FAILED if failure else SUCCEEDED
         operation.finished_at = work.now
         operation.lease_owner = operation.lease_until = None
         operation.sealed = None
@@ -215,7 +216,7 @@ def _failure(error: Exception, cancelled: bool) -> Failure:
 def _others_wait(work: Work) -> bool:
     query = select(Operation.id).where(
         Operation.server_id == work.operation.server_id,
-        Operation.state == claims.QUEUED,
+        Operation.state == QUEUED,
         Operation.id != work.operation.id,
     )
     return work.session.scalar(query.limit(1)) is not None

@@ -29,6 +29,8 @@ class PortUpdate(Flow):
     kind = "port_update"
     steps = (FilterPorts(),)
     ordered = False
+    # Arguments are read when a run starts: of two at once the older rules could come last.
+    one_per_host = True
 
     def failed(self, work: Work, failure: Failure) -> Again | None:
         # Until it gets through: a rule that was taken back must not stay open on a host.

@@ -100,8 +100,9 @@ def outcomes(prepared: Prepared, result: RunResult) -> list[tuple[Ticket, Outcom
     host = result.of(prepared.tickets[0].play.host_id)
     items: dict[str, dict[str, Any]] = {}
     for item in host.items:
-        if item.get("id") in prepared.server_ids:
-            items[item["id"]] = item
+        item_id = item.get("id")
+        if isinstance(item_id, str) and item_id in prepared.server_ids:
+            items[item_id] = item
         else:
             log.warning("a host returned a result for a server that was not asked about; dropped")
     return [(ticket, _outcome(ticket, host, items)) for ticket in prepared.tickets]

@@ -158,6 +158,8 @@ class Flow:
     cancellable = False
     # Whether no other operation of its server may run meanwhile.
     ordered = True
+    # Whether no other one of this kind may run on its host meanwhile.
+    one_per_host = False
     # Kinds that this one cancels when they are queued or running on the same server.
     cancels: frozenset[str] = frozenset()
 

@@ -16,7 +16,6 @@ from controller.conductor.reconcilers import (
     expired_leases,
     host_heartbeat,
     lost_task_states,
-    stray_operations,
 )
 from controller.db.session import Database
 from controller.errors import BadRequest
@@ -25,6 +24,9 @@ from controller.runner.requests import Executor
 from controller.settings import Settings
 
 log = logging.getLogger(__name__)
+
+# A reconciler that was told to stop needs no longer, except where a database hangs.
+JOIN_S = 10.0
 
 
 class Periodic:
@@ -42,7 +44,11 @@ class Periodic:
         self._thread.start()
 
     def stop(self) -> None:
+        """Start no other round; `join` waits for the present one."""
         self._stop.set()
+
+    def join(self) -> None:
+        self._thread.join(JOIN_S)
 
     def _loop(self) -> None:
         while not self._stop.is_set():
@@ -71,7 +77,7 @@ def main(settings: Settings, name: str = "worker") -> None:
     signal.signal(signal.SIGINT, stop)
     # Before the first claim, so that what a killed predecessor held goes first.
     _try(partial(expired_leases.run, db, incarnation, engine.clock))
-    reconcilers = _reconcilers(settings, db, engine, incarnation)
+    reconcilers = _reconcilers(settings, db, engine, incarnation, stopping.is_set)
     for reconciler in reconcilers:
         reconciler.start()
     log.info("worker %s works", incarnation.owner)
@@ -81,6 +87,8 @@ def main(settings: Settings, name: str = "worker") -> None:
         for reconciler in reconcilers:
             reconciler.stop()
         engine.stop(settings.stop_timeout_s)
+        for reconciler in reconcilers:
+            reconciler.join()
         wakeups.close()
         executor.close()
         db.dispose()
@@ -123,7 +131,11 @@ def _try(action: Callable[[], int]) -> int:
 
 
 def _reconcilers(
-    settings: Settings, db: Database, engine: Engine, incarnation: Incarnation
+    settings: Settings,
+    db: Database,
+    engine: Engine,
+    incarnation: Incarnation,
+    stopping: Callable[[], bool],
 ) -> list[Periodic]:
     clock = engine.clock
     return [
@@ -133,14 +145,9 @@ def _reconcilers(
             lambda: _ignore(expired_leases.run(db, incarnation, clock)),
         ),
         Periodic(
-            "stray-operations",
-            settings.lease_s / 2,
-            lambda: _ignore(stray_operations.run(engine)),
-        ),
-        Periodic(
             "host-heartbeat",
             host_heartbeat.look_every_s(settings),
-            lambda: _ignore(host_heartbeat.run(settings, db, engine.executor, clock)),
+            lambda: _ignore(host_heartbeat.run(settings, db, engine.executor, clock, stopping)),
         ),
         Periodic(
             "lost-task-states",

@@ -15,6 +15,9 @@ from controller.states import TABLE, refusal
 
 FORMAT_VERSION = 1
 
+QUEUED, RUNNING, SUCCEEDED, FAILED = "queued", "running", "succeeded", "failed"
+UNFINISHED = (QUEUED, RUNNING)
+
 
 def submit(
     session: Session,

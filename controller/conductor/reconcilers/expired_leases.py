@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from controller.conductor import claims
 from controller.conductor.incarnation import Incarnation
+from controller.core.operations import RUNNING
 from controller.db.models import Operation
 from controller.db.session import Database, wake_after
 
@@ -23,7 +24,7 @@ def run(db: Database, incarnation: Incarnation, clock: Callable[[], datetime]) -
     with db.read() as session:
         owners = session.execute(
             select(Operation.lease_owner, Operation.lease_until)
-            .where(Operation.state == claims.RUNNING)
+            .where(Operation.state == RUNNING)
             .distinct()
         ).all()
     gone = {

@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from controller.conductor import claims
 from controller.conductor.flows import UNORDERED
 from controller.core import host_access, hosts
+from controller.core.operations import QUEUED
 from controller.db.base import new_id
 from controller.db.models import Host, Operation
 from controller.db.session import Database, wake_after
@@ -34,8 +34,14 @@ def look_every_s(settings: Settings) -> float:
     return min(DOWN_LOOK_S, settings.heartbeat_s / 4)
 
 
-def run(settings: Settings, db: Database, executor: Executor, clock: Callable[[], datetime]) -> int:
-    """Ask the hosts that are due, and return how many answered."""
+def run(
+    settings: Settings,
+    db: Database,
+    executor: Executor,
+    clock: Callable[[], datetime],
+    stopping: Callable[[], bool] = lambda: False,
+) -> int:
+    """Ask the hosts that are due, and return how many answered; give up when `stopping`."""
     now = clock()
     with db.read() as session:
         known = hosts.list_hosts(session)
@@ -50,8 +56,11 @@ def run(settings: Settings, db: Database, executor: Executor, clock: Callable[[]
             hosts=tuple(host_access.of_host(settings, host) for host in due),
             arguments={},
             timeout_s=TIMEOUT_S,
+            cancelled=stopping,
         )
     )
+    if stopping():
+        return 0
     answered = 0
     for host in due:
         answered += _take_in(settings, db, host.id, result.of(host.id), clock())
@@ -97,7 +106,7 @@ def _hurry(session: Session, host_id: str, now: datetime) -> None:
         update(Operation)
         .where(
             Operation.host_id == host_id,
-            Operation.state == claims.QUEUED,
+            Operation.state == QUEUED,
             Operation.kind.in_(UNORDERED),
             Operation.not_before > now,
         )

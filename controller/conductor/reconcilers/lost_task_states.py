@@ -10,9 +10,9 @@ from datetime import datetime
 
 from sqlalchemy import select
 
-from controller.conductor import claims
 from controller.conductor.flows import UNORDERED
 from controller.core import transitions
+from controller.core.operations import UNFINISHED
 from controller.db.models import Operation, Server
 from controller.db.session import Database
 
@@ -25,7 +25,7 @@ def run(db: Database, clock: Callable[[], datetime]) -> int:
         select(Operation.id)
         .where(
             Operation.server_id == Server.id,
-            Operation.state.in_(claims.UNFINISHED),
+            Operation.state.in_(UNFINISHED),
             Operation.kind.not_in(UNORDERED),
         )
         .exists()

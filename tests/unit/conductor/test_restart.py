@@ -6,7 +6,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,12 +16,12 @@ from controller.conductor import claims
 from controller.conductor.engine import Engine
 from controller.conductor.incarnation import Incarnation
 from controller.conductor.moves import Ended
-from controller.conductor.reconcilers import expired_leases, lost_task_states, stray_operations
+from controller.conductor.reconcilers import expired_leases, lost_task_states
 from controller.conductor.steps import Outcome
 from controller.core import hosts
-from controller.db.models import Server
+from controller.db.models import Operation, Server
 from controller.errors import Conflict
-from controller.runner.requests import OK
+from controller.runner.requests import OK, Run
 from lab.waiting import wait_until
 from tests.unit.conductor.conftest import Cloud
 
@@ -154,15 +156,116 @@ def test_a_create_interrupted_before_its_play_goes_on_with_the_host_it_had(cloud
     assert cloud.server(server_id).host_id == host_id
 
 
-def test_what_a_worker_holds_but_forgot_is_queued_again(cloud: Cloud) -> None:
+def test_what_a_worker_holds_but_does_not_work_on_is_queued_again(cloud: Cloud) -> None:
+    """Its give-back failed with the database, say: nobody renews its lease."""
+    cloud.add_host("h1")
+    forgotten, server_id = cloud.add_server("a"), cloud.add_server("b")
+    engine = cloud.engine()
+    first, _second = engine._claim()
+    engine._drop(first)
+    cloud.clock.advance(20)
+    engine._look_after_held()
+    cloud.clock.advance(20)
+    incarnation = Incarnation(cloud.settings.run_dir, "here")
+    assert expired_leases.run(cloud.db, incarnation, cloud.clock) == 1
+    incarnation.close()
+    states = {each.server_id: each.state for each in cloud.operations()}
+    assert states == {forgotten: "queued", server_id: "running"}
+
+
+def test_leases_are_renewed_while_many_operations_are_moved(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.add_host("h1")
+    for number in range(3):
+        cloud.add_server(f"s{number}")
+    engine = cloud.engine()
+    move = engine._mover.move
+
+    def slow(*arguments: Any) -> Any:
+        cloud.clock.advance(20)
+        engine._renew_at = 0.0
+        return move(*arguments)
+
+    monkeypatch.setattr(engine._mover, "move", slow)
+    cloud.executor.delay_s = 60
+    engine.tick()
+    assert all(
+        each.lease_until is not None and each.lease_until > cloud.clock()
+        for each in cloud.operations()
+    )
+    engine.stop(0)
+
+
+def test_a_server_that_no_run_can_be_prepared_for_spares_the_others_of_its_batch(
+    cloud: Cloud,
+) -> None:
+    cloud.add_host("h1")
+    broken, good = cloud.add_server("broken"), cloud.add_server("good")
+    with cloud.db.write() as session:
+        session.query(Operation).filter_by(server_id=broken).update({"sealed": b"no Fernet text"})
+    cloud.work()
+    assert cloud.server(good).state == "active"
+    assert (cloud.server(broken).state, cloud.server(broken).host_id) == ("error", None)
+    assert {each.state for each in cloud.operations()} <= {"succeeded", "failed"}
+
+
+def test_a_run_that_fails_in_the_conductor_leaves_nothing_held(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cloud.add_host("h1")
     server_id = cloud.add_server()
     engine = cloud.engine()
-    (held,) = engine._claim()
-    engine._drop(held)
-    assert stray_operations.run(engine) == 1
+
+    def fail(_run: object) -> None:
+        monkeypatch.undo()
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(cloud.executor, "run", fail)
+    engine.run_until_idle()
+    (operation,) = cloud.operations()
+    assert (operation.state, engine._held_now()) == ("queued", [])
+    cloud.clock.advance(5)
     engine.run_until_idle()
     assert cloud.server(server_id).state == "active"
+
+
+def test_a_host_can_not_hold_up_an_operation_by_what_it_answers(cloud: Cloud) -> None:
+    cloud.add_host("h1")
+    server_id = cloud.add_server()
+    answer = cloud.executor._item
+    odd = [{"id": ["a", "list"]}, {"id": {}}, {}]
+
+    def item(run: Run, item_id: str) -> dict[str, Any]:
+        return answer(run, item_id) if not odd else odd.pop() | {"failed": False, "msg": ""}
+
+    cloud.executor._item = item  # type: ignore[method-assign]
+    cloud.work()
+    assert cloud.server(server_id).state in ("active", "error")
+    assert cloud.server(server_id).task_state is None
+    assert cloud.operations()[0].state in ("succeeded", "failed")
+
+
+def test_a_clock_that_was_set_back_does_not_bring_a_delete_before_its_build(cloud: Cloud) -> None:
+    cloud.add_host("h1")
+    cloud.executor.delay_s = 60
+    server_id = cloud.add_server()
+    engine = cloud.engine()
+    engine.tick()
+    wait_until(
+        lambda: bool(cloud.executor.runs), what="the create's run is under way", timeout_s=10
+    )
+    delete_id = cloud.act(server_id, "delete")
+    with cloud.db.write() as session:
+        delete = session.get_one(Operation, delete_id)
+        delete.created_at -= timedelta(hours=1)
+
+    cloud.executor.delay_s = 0.0
+    assert engine._claim() == []
+    engine.run_until_idle()
+
+    assert cloud.server(server_id).state == "deleted"
+    assert cloud.playbooks() == ["server_create", "server_delete"]
 
 
 def test_leases_are_renewed_while_runs_last(cloud: Cloud) -> None:
