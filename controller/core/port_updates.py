@@ -1,7 +1,8 @@
 """Having the hosts told when what filters a port has changed.
 
 One `port_update` operation for each affected host; while one still waits, it stands for whatever
-comes after it too, since its arguments are read when it starts.
+comes after it too, since its arguments are read when it starts. One that waits for its next try is
+tried at once: a rule that was just taken back must not stay open for the rest of an hour.
 """
 
 from collections.abc import Collection, Iterable
@@ -10,7 +11,8 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from controller.core.context import Context
-from controller.core.operations import FORMAT_VERSION
+from controller.core.operations import FORMAT_VERSION, QUEUED
+from controller.db.base import utcnow
 from controller.db.models import Operation, Port, PortSecurityGroup, SecurityGroupRule
 from controller.db.session import wake_after
 
@@ -45,14 +47,14 @@ def submit_for_hosts(
 def _hold_waiting(session: Session, host_ids: Collection[str]) -> Iterable[str]:
     """Return the hosts with an update waiting, which can't be claimed before we have committed.
 
-    A write that changes nothing holds the row: a worker that claimed it between our look and our
-    commit would read the arguments without our change, and nobody would send it again.
+    The write holds the row: a worker that claimed it between our look and our commit would read the
+    arguments without our change, and nobody would send it again.
     """
-    waits = (Operation.kind == KIND, Operation.state == "queued", Operation.host_id.in_(host_ids))
+    waits = (Operation.kind == KIND, Operation.state == QUEUED, Operation.host_id.in_(host_ids))
     session.execute(
         update(Operation)
         .where(*waits)
-        .values(state="queued")
+        .values(not_before=utcnow())
         .execution_options(synchronize_session=False)
     )
     return session.scalars(select(Operation.host_id).where(*waits)).all()  # type: ignore[return-value]

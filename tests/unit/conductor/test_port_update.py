@@ -1,9 +1,11 @@
 """port_update: one play about all ports of a host."""
 
+import threading
 from typing import Any
 
 from controller.core.port_updates import submit_for_hosts
 from controller.runner.requests import Run
+from lab.waiting import wait_until
 from tests.unit.conductor.conftest import Cloud
 
 
@@ -53,6 +55,35 @@ def test_it_is_tried_until_the_host_is_back(cloud: Cloud) -> None:
     cloud.work()
     (update,) = cloud.operations(kind="port_update")
     assert (update.state, update.attempts) == ("succeeded", 4)
+
+
+def test_a_host_gets_one_at_a_time_so_that_older_rules_never_come_last(cloud: Cloud) -> None:
+    host_id = cloud.add_host("h1")
+    gate = threading.Event()
+    cloud.active_server()
+    cloud.executor.fails = lambda _run, _id: None if gate.wait(10) else "late"
+    submit(cloud, host_id)
+    engine = cloud.engine()
+    engine.tick()
+    wait_until(lambda: bool(cloud.executor.runs), what="the first one runs", timeout_s=10)
+    submit(cloud, host_id)
+    assert engine.tick() == 0
+    gate.set()
+    engine.run_until_idle()
+    assert cloud.playbooks() == ["port_update"] * 2
+
+
+def test_a_change_does_not_wait_for_the_next_try_of_one_that_failed(cloud: Cloud) -> None:
+    host_id = cloud.add_host("h1")
+    cloud.active_server()
+    cloud.executor.fails = lambda _run, _id: "no iptables"
+    submit(cloud, host_id)
+    cloud.work()
+    cloud.executor.fails = None
+    submit(cloud, host_id)
+    cloud.work()
+    (update,) = cloud.operations(kind="port_update")
+    assert (update.state, update.attempts) == ("succeeded", 1)
 
 
 def test_a_host_without_servers_is_told_so(cloud: Cloud) -> None:
