@@ -1,7 +1,7 @@
 """Run the roles' molecule scenarios on the hosts of a lab, made for them and taken down after.
 
-    .venv/bin/python -m tools.run_molecule            # all
-    .venv/bin/python -m tools.run_molecule server     # one
+.venv/bin/python -m tools.run_molecule            # all
+.venv/bin/python -m tools.run_molecule server     # one
 """
 
 import argparse
