@@ -197,6 +197,11 @@ def changes(output: str) -> dict[str, int]:
 def test_site_makes_a_cloud_that_boots_servers_and_changes_nothing_when_run_again(
     site: Site, tiny_image: Path
 ) -> None:
+    shown = site.play("--check", "--diff")
+    assert all(changes(shown)[host] > 0 for host in (CONTROLLER, COMPUTE))
+    assert site.on_host(CONTROLLER, "ls", "-A", "/opt") == ""
+    assert "novella" not in site.on_host(COMPUTE, "virsh", "pool-list", "--all")
+
     first = site.play("-vvv")
     assert all(changes(first)[host] > 0 for host in (CONTROLLER, COMPUTE))
     # JSON and YAML write its quotes and backslash in ways of their own.
