@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from controller.conductor import server_cleanup
 from controller.conductor.steps import Again, Failure, Flow, Outcome, Play, Step, Work
-from controller.core import hosts, ports, transitions
+from controller.core import hosts, port_records, ports, transitions
 from controller.db.models import Network, Operation, Port
 from controller.errors import ConcurrentUpdate, NoValidHost
 from controller.placement import allocations
@@ -163,7 +163,7 @@ def _physical_networks(session: Session, server_id: str) -> frozenset[str]:
     names = session.scalars(
         select(Network.physical_network)
         .join(Port, Port.network_id == Network.id)
-        .where(Port.device_id == server_id, Network.physical_network.is_not(None))
+        .where(port_records.serving([server_id]), Network.physical_network.is_not(None))
         .distinct()
     )
     return frozenset(name for name in names if name)

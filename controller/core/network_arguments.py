@@ -25,12 +25,7 @@ def for_servers(session: Session, server_ids: Sequence[str]) -> dict[str, dict[s
     in the same order, so that a second run with the same state changes nothing.
     """
     ports = session.scalars(
-        select(Port)
-        .where(
-            Port.device_id.in_(server_ids),
-            Port.device_owner.startswith(port_records.SERVER_OWNER),
-        )
-        .order_by(Port.device_position, Port.id)
+        select(Port).where(port_records.serving(server_ids)).order_by(Port.device_position, Port.id)
     ).all()
     port_ids = [port.id for port in ports]
     networks = _networks(session, {port.network_id for port in ports})

@@ -19,7 +19,6 @@ from controller.db.models import Network, Port, Subnet
 from controller.settings import Settings
 
 FLAT, LOCAL = "flat", "local"
-DHCP_OWNER = "network:dhcp"
 MTU = 1500
 
 
@@ -123,7 +122,7 @@ def remove(session: Session, network: Network) -> None:
     """Delete a network with its subnets; raises NetworkInUse while it has ports of others."""
     port = session.scalar(
         select(Port.id)
-        .where(Port.network_id == network.id, Port.device_owner != DHCP_OWNER)
+        .where(Port.network_id == network.id, Port.device_owner != subnets.DHCP_OWNER)
         .limit(1)
     )
     if port:

@@ -1,10 +1,10 @@
 """Ports as the Network API writes them. What servers need of ports is in `core.ports`."""
 
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, or_, select, true
+from sqlalchemy import ColumnElement, and_, delete, or_, select, true
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -52,6 +52,14 @@ def get(session: Session, context: Context, port_id: str) -> Port:
             f"Port {port_id} could not be found. Check the id and the project in use."
         )
     return port
+
+
+def serving(server_ids: Collection[str]) -> ColumnElement[bool]:
+    """Return the condition on Port rows: these servers' own.
+
+    The owner is ours alone to give; any tenant can write a server's id into a port of theirs.
+    """
+    return and_(Port.device_id.in_(server_ids), Port.device_owner.startswith(SERVER_OWNER))
 
 
 def create(
@@ -231,7 +239,7 @@ def update(
 
 
 def _check_bound(port: Port, values: Mapping[str, Any]) -> None:
-    if port.device_owner == networks.DHCP_OWNER:
+    if port.device_owner == subnets.DHCP_OWNER:
         raise ServicePortInUse(
             f"Port {port.id} cannot be changed directly via the port API: it is that of the DHCP "
             "server of its subnet. Change the subnet."
@@ -304,7 +312,7 @@ def _fits(held: IPAllocation, fixed_ip: Mapping[str, str]) -> bool:
 
 def remove(session: Session, port: Port) -> None:
     """Delete a port and free its addresses; raises PortInUse while a server has it."""
-    if port.device_owner == networks.DHCP_OWNER:
+    if port.device_owner == subnets.DHCP_OWNER:
         raise ServicePortInUse(
             f"Port {port.id} cannot be deleted directly via the port API: it is that of the DHCP "
             "server of its subnet. Turn off enable_dhcp, or delete the subnet."

@@ -4,7 +4,6 @@ Ports as the Network API writes them are in `core.port_records`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import or_, select, update
@@ -25,17 +24,6 @@ from controller.errors import BadRequest, Conflict, Forbidden
 from controller.settings import Settings
 
 Requested = Sequence[Mapping[str, Any]] | Literal["auto", "none"] | None
-
-
-@dataclass(frozen=True, slots=True)
-class ServerPort:
-    """A port as its server shows it. `addresses` are (address, IP version), lowest first."""
-
-    port: Port
-    network_id: str
-    network_name: str
-    addresses: list[tuple[str, int]]
-    security_group_names: list[str]
 
 
 def prepare_for_server(
@@ -193,57 +181,8 @@ def _take_over(session: Session, context: Context, server: Server, port_id: str)
     return port
 
 
-def of_servers(session: Session, server_ids: Sequence[str]) -> dict[str, list[ServerPort]]:
-    """Return each server's ports in the order of its interfaces, in three statements."""
-    found: dict[str, list[ServerPort]] = {server_id: [] for server_id in server_ids}
-    mine = (
-        Port.device_id.in_(server_ids),
-        Port.device_owner.startswith(port_records.SERVER_OWNER),
-    )
-    addresses: dict[str, list[tuple[str, int]]] = {}
-    for port_id, ip_address in session.execute(
-        select(IPAllocation.port_id, IPAllocation.ip_address)
-        .join(Port, Port.id == IPAllocation.port_id)
-        .where(*mine)
-        .order_by(IPAllocation.subnet_id, IPAllocation.position)
-    ):
-        addresses.setdefault(port_id, []).append((ip_address, 4))
-    names: dict[str, list[str]] = {}
-    for port_id, name in session.execute(
-        select(PortSecurityGroup.port_id, SecurityGroup.name)
-        .join(SecurityGroup, SecurityGroup.id == PortSecurityGroup.security_group_id)
-        .join(Port, Port.id == PortSecurityGroup.port_id)
-        .where(*mine)
-        .order_by(SecurityGroup.name, SecurityGroup.id)
-    ):
-        names.setdefault(port_id, []).append(name)
-    for port, network_name in session.execute(
-        select(Port, Network.name)
-        .join(Network, Network.id == Port.network_id)
-        .where(*mine)
-        .order_by(Port.device_position, Port.id)
-    ):
-        found[port.device_id].append(
-            ServerPort(
-                port,
-                port.network_id,
-                network_name,
-                addresses.get(port.id, []),
-                names.get(port.id, []),
-            )
-        )
-    return found
-
-
 def _of_server(session: Session, server_id: str) -> list[Port]:
-    return list(
-        session.scalars(
-            select(Port).where(
-                Port.device_id == server_id,
-                Port.device_owner.startswith(port_records.SERVER_OWNER),
-            )
-        )
-    )
+    return list(session.scalars(select(Port).where(port_records.serving([server_id]))))
 
 
 def _groups_of(session: Session, ports: Sequence[Port]) -> set[str]:
@@ -297,11 +236,4 @@ def release(session: Session, server_id: str) -> None:
 
 def set_status(session: Session, server_id: str, status: Literal["ACTIVE", "DOWN"]) -> None:
     """Say of all the server's ports whether they carry traffic."""
-    session.execute(
-        update(Port)
-        .where(
-            Port.device_id == server_id,
-            Port.device_owner.startswith(port_records.SERVER_OWNER),
-        )
-        .values(status=status)
-    )
+    session.execute(update(Port).where(port_records.serving([server_id])).values(status=status))

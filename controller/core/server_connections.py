@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from controller.core.port_records import SERVER_OWNER
+from controller.core.port_records import serving
 from controller.db.models import IPAllocation, Network, Port, PortSecurityGroup, SecurityGroup
 
 
@@ -28,12 +28,12 @@ NONE = Connections()
 def of_servers(session: Session, server_ids: Sequence[str]) -> dict[str, Connections]:
     """Return the connections of each server that has any, in two statements."""
     found: dict[str, Connections] = {}
-    mine = (Port.device_id.in_(server_ids), Port.device_owner.startswith(SERVER_OWNER))
+    mine = serving(server_ids)
     addresses = (
         select(Port.device_id, Network.name, Port.mac_address, IPAllocation.ip_address)
         .join(Network, Network.id == Port.network_id)
         .join(IPAllocation, IPAllocation.port_id == Port.id)
-        .where(*mine)
+        .where(mine)
         .order_by(Port.device_position, Port.id, IPAllocation.subnet_id, IPAllocation.position)
     )
     for server_id, network, mac_address, ip_address in session.execute(addresses):
@@ -44,7 +44,7 @@ def of_servers(session: Session, server_ids: Sequence[str]) -> dict[str, Connect
         select(Port.device_id, SecurityGroup.name)
         .join(PortSecurityGroup, PortSecurityGroup.port_id == Port.id)
         .join(SecurityGroup, SecurityGroup.id == PortSecurityGroup.security_group_id)
-        .where(*mine)
+        .where(mine)
         .order_by(SecurityGroup.name)
         .distinct()
     )

@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from controller.core.port_records import SERVER_OWNER
 from controller.db.models import Host, IPAllocation, Port, Server
 from controller.errors import BadRequest
 
@@ -177,6 +178,7 @@ def has_address(pattern: str, version: int) -> ColumnElement[bool]:
     return exists(
         found.where(
             Port.device_id == Server.id,
+            Port.device_owner.startswith(SERVER_OWNER),
             matches(IPAllocation.ip_address, pattern),
             family if version == 6 else ~family,
         )

@@ -3,6 +3,7 @@
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from controller.core.port_records import serving
 from controller.db.models import Port, PortSecurityGroup, SecurityGroup, SecurityGroupRule
 
 
@@ -13,7 +14,7 @@ def of_server(
     ids = (
         select(PortSecurityGroup.security_group_id)
         .join(Port, Port.id == PortSecurityGroup.port_id)
-        .where(Port.device_id == server_id)
+        .where(serving([server_id]))
     )
     groups = session.scalars(
         select(SecurityGroup)

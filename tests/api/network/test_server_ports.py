@@ -2,9 +2,17 @@
 
 import pytest
 
-from controller.core import network_arguments, ports
+from controller.conductor.server_create import _physical_networks
+from controller.core import (
+    network_arguments,
+    port_records,
+    ports,
+    server_connections,
+    server_list,
+    server_security_groups,
+)
 from controller.core.context import Context
-from controller.db.models import Host, Operation, Port, Server
+from controller.db.models import Host, Network, Operation, Port, Server
 from controller.errors import BadRequest, Conflict, Forbidden
 
 from .conftest import V2, make
@@ -45,8 +53,16 @@ def boot(services, settings, alpha):
 
 
 def shown(services, server_id):
+    """What the server shows of its ports."""
     with services.db.read() as session:
-        return ports.of_servers(session, [server_id])[server_id]
+        found = server_connections.of_servers(session, [server_id])
+        return found.get(server_id, server_connections.NONE)
+
+
+def rows(services, server_id):
+    with services.db.read() as session:
+        query = session.query(Port).filter(port_records.serving([server_id]))
+        return query.order_by(Port.device_position).all()
 
 
 def told(services, server_id):
@@ -69,12 +85,14 @@ def waiting(services):
 
 
 def test_the_only_network_is_taken_when_none_is_named(services, boot, public, public_subnet):
-    (port,) = shown(services, boot())
-    assert (port.network_id, port.network_name) == (public["id"], "public")
-    assert port.security_group_names == ["default"]
-    assert [version for _, version in port.addresses] == [4]
-    assert port.port.device_owner == "compute:nova"
-    assert port.port.made_by_server is True
+    server_id = boot()
+    (port,) = rows(services, server_id)
+    assert (port.network_id, port.device_owner) == (public["id"], "compute:nova")
+    assert port.made_by_server is True
+    ((network, mac_address, ip_address),) = shown(services, server_id).addresses
+    assert (network, mac_address) == ("public", port.mac_address)
+    assert ip_address.startswith("10.91.1.")
+    assert shown(services, server_id).security_groups == ["default"]
 
 
 def test_several_networks_want_a_choice(boot, public, public_subnet, private, private_subnet):
@@ -83,7 +101,7 @@ def test_several_networks_want_a_choice(boot, public, public_subnet, private, pr
 
 
 def test_without_a_network_a_server_has_no_ports_unless_it_demands_one(services, boot):
-    assert shown(services, boot()) == shown(services, boot("none")) == []
+    assert rows(services, boot()) == rows(services, boot("none")) == []
     with pytest.raises(BadRequest, match="Unable to automatically allocate a network"):
         boot("auto")
 
@@ -99,11 +117,11 @@ def test_ports_come_in_the_order_asked_for(
             {"uuid": private["id"], "fixed_ip": "192.168.7.42"},
         ]
     )
-    found = shown(services, server_id)
-    assert [each.network_name for each in found] == ["public", "private", "private"]
-    assert found[1].port.id == port["id"]
-    assert found[1].security_group_names == []
-    assert found[2].addresses == [("192.168.7.42", 4)]
+    found = shown(services, server_id).addresses
+    assert [network for network, _, _ in found] == ["public", "private", "private"]
+    assert found[1][1] == port["mac_address"]
+    assert found[2][2] == "192.168.7.42"
+    assert [each.id for each in rows(services, server_id)][1] == port["id"]
 
 
 def test_what_is_not_there_is_a_bad_request(alice, bob, boot, private, private_subnet):
@@ -153,8 +171,10 @@ def test_groups_by_name_or_id_and_names_that_are_ambiguous(
     alice, services, boot, private, private_subnet
 ):
     web = make(alice, "security_group", name="web")
-    (port,) = shown(services, boot(groups=["web", web["id"], "default"]))
-    assert port.security_group_names == ["default", "web"]
+    server_id = boot(groups=["web", web["id"], "default"])
+    assert shown(services, server_id).security_groups == ["default", "web"]
+    (port,) = told(services, server_id)["ports"]
+    assert len(port["security_groups"]) == 2
     make(alice, "security_group", name="web")
     with pytest.raises(Conflict, match="Multiple security groups"):
         boot(groups=["web"])
@@ -300,7 +320,7 @@ def test_a_changed_port_is_told_to_its_host(
 ):
     server_id = boot(host_id=hosts[0])
     waiting()
-    port_id = shown(services, server_id)[0].port.id
+    port_id = rows(services, server_id)[0].id
     path = f"{V2}/ports/{port_id}"
     alice.put(path, json={"port": {"security_groups": []}})
     assert waiting() == [hosts[0]]
@@ -313,6 +333,36 @@ def test_a_tenant_cannot_put_its_port_on_anothers_server(
     admin, alice, bob, services, boot, public, public_subnet
 ):
     server_id = boot([{"uuid": public["id"]}])
-    body = {"port": {"network_id": public["id"], "device_id": server_id}}
-    assert bob.post(f"{V2}/ports", json=body).status_code == 201
-    assert len(shown(services, server_id)) == len(told(services, server_id)["ports"]) == 1
+    group = make(bob, "security_group", name="trap")
+    own = make(bob, "network", name="bobs")
+    make(bob, "subnet", network_id=own["id"], cidr="172.16.5.0/24")
+    for network in (public, own):
+        port = {
+            "network_id": network["id"], "device_id": server_id, "security_groups": [group["id"]],
+        }  # fmt: skip
+        assert bob.post(f"{V2}/ports", json={"port": port}).status_code == 201
+    assert len(shown(services, server_id).addresses) == 1
+    assert shown(services, server_id).security_groups == ["default"]
+    assert len(told(services, server_id)["ports"]) == 1
+    with services.db.read() as session:
+        groups = server_security_groups.of_server(session, server_id)
+        assert [group.name for group, _ in groups] == ["default"]
+        at_bobs = server_list.Filters(None, conditions=[server_list.has_address("^172", 4)])
+        assert server_list.list_servers(session, at_bobs) == []
+
+
+def test_a_tenant_cannot_send_anothers_server_elsewhere(bob, services, boot, public, public_subnet):
+    """The physical networks of its ports say which hosts can take a server."""
+    server_id = boot([{"uuid": public["id"]}])
+    with services.db.write() as session:
+        elsewhere = Network(project_id=bob.project_id, physical_network="physnet9")
+        session.add(elsewhere)
+        session.flush()
+        session.add(
+            Port(
+                network_id=elsewhere.id, project_id=bob.project_id, device_id=server_id,
+                mac_address="fa:16:3e:00:00:09",
+            )
+        )  # fmt: skip
+        session.flush()
+        assert _physical_networks(session, server_id) == {"physnet1"}
