@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from controller.core import identity_domains, role_assignments
 from controller.db.base import utcnow
-from controller.db.models import Keypair, RoleAssignment, User
+from controller.db.models import Keypair, User
 from controller.errors import NameTaken, NotFound
 
 
@@ -33,14 +33,6 @@ def list_users(
     wanted = {"name": name, "domain_id": domain_id, "enabled": enabled}
     given = {key: value for key, value in wanted.items() if value is not None}
     return list(session.scalars(select(User).order_by(User.name, User.id).filter_by(**given)))
-
-
-def list_on_project(session: Session, project_id: str) -> list[User]:
-    """Return the users that have a role on the project, by name."""
-    with_role = select(RoleAssignment.user_id).where(
-        RoleAssignment.target_type == "project", RoleAssignment.target_id == project_id
-    )
-    return list(session.scalars(select(User).where(User.id.in_(with_role)).order_by(User.name)))
 
 
 def create(session: Session, fields: Mapping[str, Any]) -> User:

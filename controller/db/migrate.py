@@ -50,16 +50,6 @@ def differences(connection: Connection) -> list[Any]:
     return list(compare_metadata(context, Base.metadata))
 
 
-def write_revision(settings: Settings, message: str, revision: str) -> None:
-    """Write the revision that turns the newest one into the models; for developers."""
-    db = Database(settings.db_url)
-    try:
-        with db.engine.begin() as connection:
-            command.revision(config(connection), message, autogenerate=True, rev_id=revision)
-    finally:
-        db.dispose()
-
-
 def config(connection: Connection) -> Config:
     """Return what alembic's commands take, bound to `connection`."""
     made = Config()
