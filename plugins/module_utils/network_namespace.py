@@ -20,13 +20,12 @@ from . import (
     network_files,
     network_links,
     network_rules,
-    service_s6,
+    network_services,
     service_units,
     subnets,
     work,
 )
 
-METADATA_SERVER = "/usr/local/lib/novella/metadata_server.py"
 NETNS_FOLDER = "/run/netns"
 INSIDE = names.NAMESPACE_INTERFACE
 
@@ -82,9 +81,10 @@ def _present(
             f"Cannot make the namespace of network {files.network_id}: its bridge {bridge} is not "
             "there. Make it first (linux_bridge)."
         )
-    if not os.path.exists(METADATA_SERVER) and not check_mode:
+    metadata_server = network_services.METADATA_SERVER
+    if not os.path.exists(metadata_server) and not check_mode:
         raise work.WorkError(
-            f"Cannot serve metadata to network {files.network_id}: {METADATA_SERVER} is not on "
+            f"Cannot serve metadata to network {files.network_id}: {metadata_server} is not on "
             "this host. Enrol the host (playbooks/host_enroll.yml)."
         )
     if check_mode:
@@ -134,7 +134,9 @@ def _make(
     diffs = [links_diff, _have_rules(files.network_id, served, uplinks, check_mode)]
     # What runs in a namespace that is gone, or on a cable that is, serves nobody.
     is_new = not links_diff["before"].startswith("cable")
-    services_changed, service_diffs = _have_services(params, files, served, is_new, check_mode)
+    services_changed, service_diffs = network_services.have(
+        params, files, served, is_new, check_mode
+    )
     diffs = [diff for diff in diffs if diff["before"] != diff["after"]]
     return {
         "changed": bool(diffs) or services_changed,
@@ -299,81 +301,6 @@ def _write_rules(
             filter_tables.restore(changed, present, extra)
     before, after = filter_tables.diff_texts(present, changed, extra)
     return work.text_diff("packet filter", before, after)
-
-
-def _have_services(
-    params: dict[str, Any],
-    files: network_files.NetworkFiles,
-    served: list[subnets.Subnet],
-    is_new: bool,
-    check_mode: bool,
-) -> tuple[bool, Diff]:
-    conf = subnets.dnsmasq_conf(
-        served, params["mtu"], files.dhcp_hosts, files.leases, params["dhcp_user"]
-    )
-    before = work.read_file(files.dnsmasq_conf) or ""
-    diffs = (
-        [work.text_diff(files.dnsmasq_conf, before, conf or "")] if before != (conf or "") else []
-    )
-    changed = bool(diffs)
-    if not check_mode:
-        changed = _have_folders(files, params["metadata_user"]) or changed
-        if conf is None:
-            work.remove_file(files.dnsmasq_conf)
-        else:
-            work.write_file(files.dnsmasq_conf, conf, 0o644)
-    backend, has_new_conf = params["service_backend"], bool(diffs) and bool(before)
-    dhcp = dhcp_service(files)
-    if conf is None:
-        results = [service_units.absent(dhcp.name, backend, check_mode)]
-    else:
-        state = "restarted" if is_new or has_new_conf else "started"
-        results = [service_units.present(dhcp, backend, check_mode, state)]
-    metadata = metadata_service(files, params["metadata_user"])
-    state = "restarted" if is_new else "started"
-    results.append(service_units.present(metadata, backend, check_mode, state))
-    for result in results:
-        if result["changed"]:
-            changed = True
-            diffs += [diff for diff in result["diff"] if diff["before"] != diff["after"]]
-    return changed, diffs
-
-
-def _have_folders(files: network_files.NetworkFiles, metadata_user: str) -> bool:
-    # The metadata server's user reads its documents, nobody else does, and it changes none.
-    gid = int(service_s6.primary_group(metadata_user))
-    return any(
-        [
-            network_files.make_folder(os.path.dirname(files.folder), network_files.PASSAGE_MODE),
-            network_files.make_folder(files.folder, network_files.PASSAGE_MODE),
-            network_files.make_folder(files.dhcp_hosts, 0o755),
-            network_files.make_folder(files.metadata, 0o750, gid),
-        ]
-    )
-
-
-def dhcp_service(files: network_files.NetworkFiles) -> service_units.Service:
-    # As root: dnsmasq binds port 67 and then becomes the user of its configuration.
-    return service_units.Service(
-        name=names.dhcp_service(files.network_id),
-        argv=["/usr/sbin/dnsmasq", "--keep-in-foreground", f"--conf-file={files.dnsmasq_conf}"],
-        description=f"DHCP of Novella's network {files.network_id}",
-        netns=names.namespace_name(files.network_id),
-    )
-
-
-def metadata_service(files: network_files.NetworkFiles, user: str) -> service_units.Service:
-    return service_units.Service(
-        name=names.metadata_service(files.network_id),
-        # -I: neither the environment nor a home folder adds to the import path.
-        argv=[
-            "/usr/bin/python3", "-I", "-S", METADATA_SERVER,
-            f"{subnets.METADATA_IP}:80", files.metadata,
-        ],
-        description=f"metadata of Novella's network {files.network_id}",
-        user=user,
-        netns=names.namespace_name(files.network_id),
-    )  # fmt: skip
 
 
 def _absent(
