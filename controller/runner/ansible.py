@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from controller.runner import artifacts, leftovers
-from controller.runner.play_events import MESSAGE_MAX, PlayEvents
+from controller.runner.play_events import MESSAGE_MAX, PlayEvents, storable
 from controller.runner.requests import CANCELLED, FAILED, OK, TIMEOUT, UNREACHABLE, Run, RunResult
 from controller.runner.run_folder import RunFolder, private_folder, run_folder
 from controller.settings import Settings
@@ -160,4 +160,4 @@ def _message(status: str, events: PlayEvents, stdout: Path) -> str:
     said = [result.message for result in events.results().values() if result.message]
     if not said:
         said = events.complaints or [stdout.read_text(errors="replace") if stdout.exists() else ""]
-    return "\n".join(said).strip()[-MESSAGE_MAX:] or f"The run ended: {status}."
+    return str(storable("\n".join(said).strip())[-MESSAGE_MAX:]) or f"The run ended: {status}."
