@@ -123,6 +123,14 @@ class Settings:
         return self.state_dir / "run"
 
 
+_CHOICES = {
+    "unique_server_names": ("none", "project", "global"),
+    "executor": ("ansible", "simulated"),
+}
+# Kinds as the file has them, where the name of our type is no help.
+_KINDS: dict[type, str] = {type(Path()): "path", tuple: "list"}
+
+
 def load(path: Path | None = None, **overrides: Any) -> Settings:
     """Return the settings of `path`, of $NOVELLA_CONFIG, or of /etc/novella/novella.toml.
 
@@ -151,14 +159,17 @@ def _checked(name: str, value: Any, source: Path) -> Any:
             f"Unknown setting '{name}' in {source}. Known are: {', '.join(sorted(known))}."
         )
     default = getattr(Settings(), name)
-    if isinstance(default, Path):
+    if isinstance(default, Path) and isinstance(value, str | Path):
         return Path(value).resolve()
-    if isinstance(default, tuple):
+    if isinstance(default, tuple) and isinstance(value, list | tuple):
         return tuple(value)
-    if isinstance(default, float) and isinstance(value, int):
+    if isinstance(default, float) and type(value) is int:
         return float(value)
     if type(value) is not type(default):
+        kind = _KINDS.get(type(default), type(default).__name__)
+        raise BadRequest(f"Setting '{name}' in {source} is {value!r}; expected a {kind}.")
+    if value not in _CHOICES.get(name, (value,)):
         raise BadRequest(
-            f"Setting '{name}' in {source} is {value!r}; expected a {type(default).__name__}."
+            f"Setting '{name}' in {source} is {value!r}; it may be {' or '.join(_CHOICES[name])}."
         )
     return value

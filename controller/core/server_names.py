@@ -9,9 +9,6 @@ from controller.db.models import Server
 from controller.errors import NameTaken
 from controller.settings import Settings
 
-# What the setting `unique_server_names` may be.
-SCOPES = ("none", "project", "global")
-
 
 def hostname(name: str, server_id: str) -> str:
     """Return the RFC 1123 host name for a server's name, or one of its id when nothing is left."""
