@@ -61,6 +61,11 @@ def _is_free(path: Path) -> bool:
 def _place(run_dir: Path) -> str:
     """Return the id of this run folder, made once. Host names may be alike; this is not."""
     path = run_dir / "place"
-    with contextlib.suppress(FileExistsError), path.open("x") as new:
-        new.write(new_hex_id())
+    if not path.exists():
+        # Whole or not at all: an id that a crash left empty would be that of other machines too.
+        draft = run_dir / f".place.{os.getpid()}"
+        draft.write_text(new_hex_id())
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+        draft.unlink()
     return path.read_text().strip()
