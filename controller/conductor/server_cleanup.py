@@ -6,13 +6,14 @@ there, under the operation's own id, and tries until a play says that nothing is
 
 # ruff: noqa: ARG002 -- a flow need not use all that its interface gives it
 
+from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.orm import Session
 
 from controller.conductor import backoff
 from controller.conductor.arguments import server_arguments
 from controller.conductor.steps import Again, Failure, Flow, Outcome, Play, Step, Work
 from controller.core import ports
-from controller.core.operations import FORMAT_VERSION
+from controller.core.operations import FORMAT_VERSION, UNFINISHED
 from controller.db.base import new_id
 from controller.db.models import Operation, Server
 from controller.db.session import wake_after
@@ -22,19 +23,10 @@ from controller.settings import Settings
 KIND = "server_cleanup"
 
 
-def submit(
-    session: Session,
-    settings: Settings,
-    server: Server,
-    host_id: str,
-    *,
-    release_ports: bool = False,
-) -> Operation:
+def submit(session: Session, settings: Settings, server: Server, host_id: str) -> Operation:
     """Write the clean-up of `server` on the host, and hand the server's room there over to it.
 
-    What the play needs is kept with it: ports and networks may be gone by the time it gets through.
-    `release_ports` is for a server that is deleted: its addresses stay taken until nobody can be
-    using them any more.
+    What the play needs is kept with it: networks may be gone by the time it gets through.
     """
     operation = Operation(
         id=new_id(),
@@ -44,16 +36,39 @@ def submit(
         host_id=host_id,
         project_id=server.project_id,
         user_id=server.user_id,
-        arguments={
-            "server": server_arguments(session, settings, [server])[server.id],
-            "release_ports": release_ports,
-        },
+        arguments={"server": server_arguments(session, settings, [server])[server.id]},
     )
     session.add(operation)
     session.flush()
     allocations.hand_over(session, server.id, host_id, operation.id)
     wake_after(session)
     return operation
+
+
+def hosts_of(session: Session, server_id: str) -> frozenset[str]:
+    """Return the hosts that may still have something of the server, until their clean-ups end."""
+    found = session.scalars(select(Operation.host_id).where(_unfinished(server_id)))
+    return frozenset(host_id for host_id in found if host_id)
+
+
+def release_ports(session: Session, server_id: str, but_operation: str = "") -> None:
+    """Let the ports of a deleted server go, unless a host may still run it.
+
+    The last clean-up lets them go then: an address stays taken until nobody can be using it. The
+    server's row is locked, so that of its delete and its last clean-up one sees the other's end.
+    """
+    session.execute(select(Server.id).where(Server.id == server_id).with_for_update())
+    others = select(Operation.id).where(_unfinished(server_id), Operation.id != but_operation)
+    if session.scalar(others.limit(1)) is None:
+        ports.release(session, server_id)
+
+
+def _unfinished(server_id: str) -> ColumnElement[bool]:
+    return and_(
+        Operation.server_id == server_id,
+        Operation.kind == KIND,
+        Operation.state.in_(UNFINISHED),
+    )
 
 
 class CleanUp(Step):
@@ -66,8 +81,9 @@ class CleanUp(Step):
     def finished(self, work: Work, outcome: Outcome) -> None:
         outcome.check("The clean-up on the host failed.")
         allocations.release(work.session, work.operation.id)
-        if work.operation.arguments.get("release_ports"):
-            ports.release(work.session, work.server.id)
+        work.session.refresh(work.server, with_for_update=True)
+        if work.server.deleted_at is not None:
+            release_ports(work.session, work.server.id, but_operation=work.operation.id)
 
 
 class ServerCleanup(Flow):

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from controller.conductor import server_cleanup
 from controller.conductor.steps import Again, Failure, Flow, Outcome, Play, Step, Work
 from controller.core import hosts, port_records, ports, transitions
-from controller.db.models import Network, Operation, Port
+from controller.db.models import Network, Port
 from controller.errors import ConcurrentUpdate, NoValidHost
 from controller.placement import allocations
 from controller.placement.inventories import DISK_GB, MEMORY_MB, VCPU
@@ -154,7 +154,7 @@ def _spec(work: Work) -> RequestSpec:
         forced_host=work.operation.arguments.get("forced_host"),
         image_properties=server.image.get("properties") or {},
         physical_networks=_physical_networks(work.session, server.id),
-        tried=frozenset(work.noted("tried", [])) | _being_cleaned(work.session, server.id),
+        tried=frozenset(work.noted("tried", [])) | server_cleanup.hosts_of(work.session, server.id),
         down_after_s=hosts.down_after_s(work.settings),
     )
 
@@ -167,15 +167,3 @@ def _physical_networks(session: Session, server_id: str) -> frozenset[str]:
         .distinct()
     )
     return frozenset(name for name in names if name)
-
-
-def _being_cleaned(session: Session, server_id: str) -> frozenset[str]:
-    """Return the hosts that may still have something of the server."""
-    found = session.scalars(
-        select(Operation.host_id).where(
-            Operation.server_id == server_id,
-            Operation.kind == server_cleanup.KIND,
-            Operation.state.in_(("queued", "running")),
-        )
-    )
-    return frozenset(host_id for host_id in found if host_id)

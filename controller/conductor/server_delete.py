@@ -2,7 +2,7 @@
 
 from controller.conductor import backoff, server_cleanup
 from controller.conductor.steps import Again, Failure, Flow, Outcome, Play, Step, Work
-from controller.core import ports, transitions
+from controller.core import transitions
 from controller.placement import allocations
 from controller.states import TABLE
 
@@ -24,9 +24,7 @@ class Remove(Step):
     def finished(self, work: Work, outcome: Outcome) -> None:
         if outcome.unreachable:
             # The tenant need not wait for the host; its room and the addresses stay taken.
-            server_cleanup.submit(
-                work.session, work.settings, work.server, work.host_id, release_ports=True
-            )
+            server_cleanup.submit(work.session, work.settings, work.server, work.host_id)
             work.note(left_to_cleanup=True)
             return
         outcome.check("The server could not be deleted: its host could not remove it.")
@@ -37,8 +35,7 @@ class Forget(Step):
     no_undo = "the last step: nothing after it can fail"
 
     def do(self, work: Work) -> Play | None:
-        if not work.noted("left_to_cleanup"):
-            ports.release(work.session, work.server.id)
+        server_cleanup.release_ports(work.session, work.server.id)
         allocations.release(work.session, work.server.id)
         return None
 

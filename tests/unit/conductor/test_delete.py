@@ -103,6 +103,47 @@ def test_a_server_whose_host_is_away_is_deleted_and_cleaned_when_it_is_back(clou
     assert [port["id"] for port in entry["ports"]] == [port_id]
 
 
+def test_the_addresses_of_a_build_that_a_host_may_still_run_stay_taken_after_the_delete(
+    cloud: Cloud,
+) -> None:
+    """The build went on elsewhere, or was cancelled; the host that is away had begun it."""
+    cloud.add_host("larger", memory_mb=99999)
+    cloud.add_host("smaller")
+    server_id = cloud.add_server()
+    port_id = cloud.add_port(server_id)
+    cloud.executor.unreachable = {"larger"}
+    cloud.work()
+    assert cloud.server(server_id).state == "active"
+
+    cloud.act(server_id, "delete")
+    cloud.work()
+    assert cloud.server(server_id).state == "deleted"
+    with cloud.db.read() as session:
+        assert session.get(Port, port_id) is not None
+
+    cloud.executor.unreachable = set()
+    cloud.clock.advance(3600)
+    cloud.work()
+    with cloud.db.read() as session:
+        assert session.get(Port, port_id) is None
+    assert allocations(cloud) == 0
+
+
+def test_a_clean_up_takes_no_port_of_a_server_that_lives(cloud: Cloud) -> None:
+    cloud.add_host("larger", memory_mb=99999)
+    cloud.add_host("smaller")
+    server_id = cloud.add_server()
+    port_id = cloud.add_port(server_id)
+    cloud.executor.unreachable = {"larger"}
+    cloud.work()
+    cloud.executor.unreachable = set()
+    cloud.clock.advance(3600)
+    cloud.work()
+    assert [each.state for each in cloud.operations(kind="server_cleanup")] == ["succeeded"]
+    with cloud.db.read() as session:
+        assert session.get_one(Port, port_id).status == "ACTIVE"
+
+
 def test_a_host_that_can_not_delete_it_leaves_it_in_error_after_three_tries(cloud: Cloud) -> None:
     cloud.add_host("h1")
     server_id = cloud.active_server()
