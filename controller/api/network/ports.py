@@ -118,7 +118,8 @@ def _authorize(
         "network:shared": network.shared,
     }
     call.authorize(action, target)
-    ours = str(wanted.get("device_owner", "")).startswith(OWNERS_OF_THE_CLOUD)
+    # In any case of letters: LIKE in SQL, by which a server's ports are found, knows none.
+    ours = str(wanted.get("device_owner", "")).lower().startswith(OWNERS_OF_THE_CLOUD)
     asked = {name: value for name, value in wanted.items() if name != "device_owner" or ours}
     for fixed_ip in wanted.get("fixed_ips") or ():
         asked |= {f"fixed_ips:{name}": value for name, value in fixed_ip.items()}

@@ -7,6 +7,9 @@ Schema = Mapping[str, Any]
 Properties = Mapping[str, Schema]
 
 TEXT: Schema = {"type": "string", "maxLength": 255}
+# Who a port is for. ASCII alone: what databases take for the same as the cloud's own owners
+# ("compute:", "network:") is then told by its letters in lower case.
+OWNER: Schema = {"type": "string", "maxLength": 255, "pattern": r"\A[ -~]*\Z"}
 FLAG: Schema = {"type": "boolean"}
 # \A and \Z: Python's ^ and $ would let a trailing newline pass.
 UUID: Schema = {
@@ -121,7 +124,7 @@ _PORT: Properties = {
     "description": TEXT,
     "admin_state_up": FLAG,
     "device_id": TEXT,
-    "device_owner": TEXT,
+    "device_owner": OWNER,
     "mac_address": {"type": "string", "maxLength": 17},
     "fixed_ips": _FIXED_IPS,
     "security_groups": {"type": "array", "maxItems": 50, "items": UUID},

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from controller.core import addresses
-from controller.db.models import IPAllocation, Port, Subnet
+from controller.core import addresses, network_arguments
+from controller.db.models import IPAllocation, Port, Server, Subnet
 
 from .conftest import V2, make
 
@@ -82,6 +82,8 @@ def test_on_a_shared_network_only_its_owner_chooses(alice, public, public_subnet
         {"port_security_enabled": False},
         {"allowed_address_pairs": [{"ip_address": "10.91.1.9"}]},
         {"device_owner": "network:dhcp"},
+        {"device_owner": "Network:dhcp"},
+        {"device_owner": "COMPUTE:nova"},
         {"device_owner": "compute:nova", "device_id": "00000000-0000-0000-0000-000000000000"},
     ):
         refused(create(alice, public, **values), 403, "PolicyNotAuthorized")
@@ -311,3 +313,24 @@ def test_quota(alice, private, settings, services, refused, monkeypatch):
     monkeypatch.setitem(settings.default_quota, "port", 1)
     make(alice, "port", network_id=private["id"])
     assert "port" in refused(create(alice, private), 409, "OverQuota")
+
+
+@pytest.mark.parametrize("owner", ["Compute:nova", "compute:nova", "c\u00f6mpute:nova"])
+def test_no_tenant_plugs_a_port_into_anothers_server(
+    alice, bob, private, private_subnet, services, owner
+):
+    """Databases compare with LIKE in any case; what a server has is found by the owner."""
+    with services.db.write() as session:
+        server = Server(
+            project_id=bob.project_id, user_id="u", name="s", hostname="s", flavor={},
+            reservation_id="r-1",
+        )  # fmt: skip
+        session.add(server)
+        session.flush()
+    values = {"device_id": server.id, "device_owner": owner}
+    assert create(alice, private, **values).status_code in (400, 403)
+    port = make(alice, "port", network_id=private["id"], device_id=server.id)
+    changed = alice.put(f"{V2}/ports/{port['id']}", json={"port": {"device_owner": owner}})
+    assert changed.status_code in (400, 403)
+    with services.db.read() as session:
+        assert network_arguments.for_servers(session, [server.id])[server.id]["ports"] == []
