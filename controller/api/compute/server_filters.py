@@ -123,7 +123,9 @@ def read_sort(call: Call) -> list[tuple[str, bool]]:
         if key in ("host", "node") and not call.context.is_admin:
             raise Forbidden(f"Only administrators can sort servers by {key}.")
         chosen = directions[min(place, len(directions) - 1)] if directions else "desc"
-        keys.append((key, chosen == "desc"))
+        # A key that comes again changes nothing, and a page's condition grows with their square.
+        if key not in dict(keys):
+            keys.append((key, chosen == "desc"))
     return keys
 
 

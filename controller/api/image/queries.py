@@ -130,7 +130,11 @@ def sort(call: Call) -> list[tuple[str, bool]]:
         last = directions[-1] if directions else "desc"
         directions += [last] * (len(keys) - len(directions))
         pairs = list(zip(keys or ["created_at"], directions or [last], strict=False))
-    return [_sort_pair(key, direction) for key, direction in pairs]
+    order: dict[str, bool] = {}
+    for key, direction in pairs:
+        # A key that comes again changes nothing, and a page's condition grows with their square.
+        order.setdefault(*_sort_pair(key, direction))
+    return list(order.items())
 
 
 def _sort_pair(key: str, direction: str) -> tuple[str, bool]:

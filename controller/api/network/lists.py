@@ -134,10 +134,14 @@ def _order(call: Call, listing: Listing) -> list[tuple[ColumnElement[Any], bool]
         raise BadRequest("Each sort_key takes a sort_dir, asc or desc.")
     directions += ["asc"] * (len(keys) - len(directions))
     order = []
+    seen: set[str] = set()
     for key, direction in zip(keys, directions, strict=True):
         if key not in listing.columns:
             raise BadRequest(f"['{key}'] is invalid attribute for sort_key")
-        order.append((_sortable(listing.columns[key]), direction == "desc"))
+        # A key that comes again changes nothing, and a page's condition grows with their square.
+        if key not in seen:
+            order.append((_sortable(listing.columns[key]), direction == "desc"))
+        seen.add(key)
     return [*order, (listing.model.id, False)]
 
 
