@@ -19,7 +19,7 @@ from controller.conductor.lanes import Lanes
 from controller.conductor.moves import Ended, Mover
 from controller.conductor.runs import Prepared, Ticket
 from controller.conductor.steps import Outcome
-from controller.core import hosts
+from controller.core import hosts, port_updates
 from controller.db.base import utcnow
 from controller.db.session import Database
 from controller.runner.requests import CANCELLED, FAILED, UNREACHABLE, Executor, Run
@@ -232,6 +232,7 @@ class Engine:
         answered = result.of(host_id).status != UNREACHABLE
         if not answered:
             self._note_unreachable(host_id)
+        self._mend_rules(prepared, host_id)
         with self._lanes.gathering():
             for ticket, outcome in runs.outcomes(prepared, result):
                 if self.stopping and outcome.status == CANCELLED:
@@ -239,6 +240,14 @@ class Engine:
                 else:
                     self._advance(ticket.held, Ended(outcome, ticket.undo))
         return answered
+
+    def _mend_rules(self, prepared: Prepared, host_id: str) -> None:
+        """Have the host's rules set anew if they changed meanwhile; before the operations end."""
+        with self.db.read() as session:
+            older = runs.told_older_rules(session, prepared)
+        if older:
+            with self.db.write() as session:
+                port_updates.submit_for_hosts(session, {host_id})
 
     def _is_given_up(self, ticket: Ticket) -> bool:
         """Whether the ticket's run need not go on. What undoes a cancelled operation must."""

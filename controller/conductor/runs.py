@@ -14,13 +14,17 @@ from controller.conductor.arguments import cloud_id, server_arguments, server_se
 from controller.conductor.claims import Held
 from controller.conductor.server_cleanup import KIND as CLEANUP
 from controller.conductor.steps import Outcome, Play
-from controller.core import host_access, hosts
+from controller.core import host_access, hosts, network_arguments
 from controller.db.base import new_id
 from controller.db.models import Operation, Server
 from controller.runner.requests import FAILED, OK, HostResult, Run, RunResult
 from controller.settings import Settings
 
 log = logging.getLogger(__name__)
+
+# Playbooks that set the packet filter of the servers that they are about, by these arguments.
+SET_RULES = frozenset({"server_create", "server_start", "server_hard_reboot", "port_update"})
+RULES = ("ports", "security_groups", "remote_group_members")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,22 @@ def _outcome(ticket: Ticket, host: HostResult, items: dict[str, dict[str, Any]])
         return Outcome(status, host.message or "the run brought no result for this server")
     failed = bool(item.get("failed"))
     return Outcome(FAILED if failed else OK, str(item.get("msg") or ""), [item])
+
+
+def told_older_rules(session: Session, prepared: Prepared) -> bool:
+    """Return whether what filters the servers' ports has changed since the run was prepared.
+
+    Another run that was told the newer rules may have set them before this one set the older.
+    """
+    if prepared.run is None or prepared.run.playbook not in SET_RULES:
+        return False
+    host_id = prepared.tickets[0].play.host_id
+    still_there = select(Server.id).where(
+        Server.id.in_(prepared.server_ids), Server.host_id == host_id, Server.deleted_at.is_(None)
+    )
+    now = network_arguments.for_servers(session, list(session.scalars(still_there)))
+    told = {entry["id"]: entry for entry in prepared.run.arguments["servers"]}
+    return any(told[each][name] != now[each][name] for each in now for name in RULES)
 
 
 def _of_servers(

@@ -3,10 +3,13 @@
 import threading
 from typing import Any
 
+import pytest
+
 from controller.core.port_updates import submit_for_hosts
+from controller.db.models import PortSecurityGroup, SecurityGroup, SecurityGroupRule
 from controller.runner.requests import Run
 from lab.waiting import wait_until
-from tests.unit.conductor.conftest import Cloud
+from tests.unit.conductor.conftest import CONTEXT, Cloud
 
 
 def submit(cloud: Cloud, host_id: str) -> None:
@@ -84,6 +87,35 @@ def test_a_change_does_not_wait_for_the_next_try_of_one_that_failed(cloud: Cloud
     cloud.work()
     (update,) = cloud.operations(kind="port_update")
     assert (update.state, update.attempts) == ("succeeded", 1)
+
+
+@pytest.mark.parametrize("changed", [True, False])
+def test_rules_that_changed_during_a_run_are_set_anew_after_it(cloud: Cloud, changed: bool) -> None:
+    """The update of the change may have come first, and the run have set the older rules last."""
+    cloud.add_host("h1")
+    server_id = cloud.add_server()
+    port_id = cloud.add_port(server_id)
+    with cloud.db.write() as session:
+        group = SecurityGroup(project_id=CONTEXT.project, name="web")
+        session.add(group)
+        session.flush()
+        rule = SecurityGroupRule(
+            security_group_id=group.id, project_id=CONTEXT.project, direction="ingress"
+        )
+        session.add_all([rule, PortSecurityGroup(port_id=port_id, security_group_id=group.id)])
+
+    def change(run: Run, _item_id: str) -> None:
+        if changed and run.playbook == "server_create":
+            with cloud.db.write() as session:
+                session.delete(session.merge(rule))
+
+    cloud.executor.fails = change
+    cloud.work()
+    assert cloud.server(server_id).state == "active"
+    assert cloud.playbooks() == ["server_create", *(["port_update"] if changed else [])]
+    if changed:
+        (entry,) = cloud.executor.runs[-1].arguments["servers"]
+        assert entry["security_groups"][0]["rules"] == []
 
 
 def test_a_host_without_servers_is_told_so(cloud: Cloud) -> None:
