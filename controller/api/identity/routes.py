@@ -32,11 +32,15 @@ def _grants(kind: str, where: str, of_system: str) -> list[Route]:
     ]
 
 
+# Of those who have no token yet, less is read and looked at.
+ANYBODYS_BODY_MAX = 64 << 10
+
 # GET rows answer HEAD too.
 ROUTES = [
     Route("GET", "/", versions.list_versions, None),
     Route("GET", "/v3", versions.show_version, None),
-    Route("POST", "/v3/auth/tokens", auth.create_token, None, schemas.AUTHENTICATE, "own"),
+    Route("POST", "/v3/auth/tokens", auth.create_token, None, schemas.AUTHENTICATE, "own",
+          max_body_bytes=ANYBODYS_BODY_MAX),
     Route("GET", "/v3/auth/tokens", auth.show_token, HANDLER_ASKS),
     Route("DELETE", "/v3/auth/tokens", auth.revoke_token, HANDLER_ASKS),
     Route("GET", "/v3/auth/catalog", auth.show_catalog, "identity:get_auth_catalog"),
@@ -59,7 +63,7 @@ ROUTES = [
           schemas.UPDATE_USER, "own"),
     Route("DELETE", "/v3/users/<user_id>", users.delete_user, "identity:delete_user"),
     Route("POST", "/v3/users/<user_id>/password", users.change_password, None,
-          schemas.CHANGE_PASSWORD, "own"),
+          schemas.CHANGE_PASSWORD, "own", max_body_bytes=ANYBODYS_BODY_MAX),
     Route("GET", "/v3/users/<user_id>/projects", users.list_projects, HANDLER_ASKS),
     Route("GET", "/v3/domains", domains.list_domains, "identity:list_domains"),
     Route("POST", "/v3/domains", domains.create_domain, "identity:create_domain",

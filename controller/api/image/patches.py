@@ -5,7 +5,7 @@ from typing import Any
 
 from controller.api.common.validation import check
 from controller.api.image.schemas import PROPERTY, READ_ONLY, SETTABLE
-from controller.errors import Conflict, Forbidden
+from controller.errors import BadRequest, Conflict, Forbidden
 
 # Attribute of the API -> column, where they differ.
 COLUMNS = {
@@ -43,7 +43,9 @@ def apply_patch(
                 raise Forbidden(f"Attribute '{name}' may not be removed. Replace its value.")
             del after[name]
         else:
-            check({name: step.get("value")}, ONE_ATTRIBUTE)
+            if "value" not in step:
+                raise BadRequest(f"Operation '{step['op']}' on {name} has no value. Give one.")
+            check({name: step["value"]}, ONE_ATTRIBUTE)
             after[name] = step["value"]
     return changed, after
 

@@ -257,3 +257,12 @@ def test_a_token_names_no_role(settings: Settings, alice: Caller, services: Serv
     assert alice.token is not None
     assert tokens.read(settings, alice.token).scope == tokens.Scope("project", alice.project_id)
     assert len(alice.token) < 400
+
+
+def test_a_log_in_is_short(anonymous: Caller) -> None:
+    """Anybody may send one, so little is read of it."""
+    answer = anonymous.post(TOKENS, json=by_password("x" * 70_000))
+    assert answer.status_code == 413
+    path = "/identity/v3/users/x/password"
+    answer = anonymous.post(path, json={"user": {"original_password": "x" * 70_000}})
+    assert answer.status_code == 413

@@ -338,3 +338,21 @@ def test_what_is_not_built_says_so_in_the_apis_form(alice: Caller, method: str, 
     assert answer.status_code == 501
     assert answer.json["code"] == "501 Not Implemented"
     assert alice.get("/image/v2/nothing").json["code"] == "404 Not Found"
+
+
+def test_a_sort_key_that_comes_again_costs_nothing(alice: Caller, count_statements: Any) -> None:
+    image_id = make(alice)["id"]
+    with count_statements() as seen:
+        assert alice.get(f"{IMAGES}?marker={image_id}&sort={'name,id:asc,' * 20}size").json
+    assert max(map(len, seen)) < 5000
+
+
+@pytest.mark.parametrize("operation", ["add", "replace"])
+def test_a_step_without_a_value_is_refused(alice: Caller, operation: str) -> None:
+    image_id = make(alice)["id"]
+    answer = alice.patch(
+        f"{IMAGES}/{image_id}",
+        data=json.dumps([{"op": operation, "path": "/name"}]),
+        content_type=PATCH,
+    )
+    assert answer.status_code == 400, answer.text
