@@ -114,6 +114,7 @@ def _fill(cloud: Cloud) -> None:
             ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "demo", "-f", str(key)],
             check=True,
         )
+    _write_hand_variables(cloud, key)
     with step("open SSH and ping, and import a key pair, as project demo", "demo"):
         demo = contents.connect(cloud, "novella-demo")
         contents.allow_ssh_and_ping(demo)
@@ -121,6 +122,20 @@ def _fill(cloud: Cloud) -> None:
             demo.compute.create_keypair(
                 name=KEY_NAME, public_key=key.with_suffix(".pub").read_text().strip()
             )
+
+
+def _write_hand_variables(cloud: Cloud, key: Path) -> None:
+    """Write what examples/server.yml needs here: for the same server by hand, without a controller.
+
+    Its network is the host's own: the interface of the flat one belongs to the cloud's network.
+    """
+    variables = {
+        "image_path": str(IMAGE_CACHE.absolute()),
+        "public_key": key.with_suffix(".pub").read_text().strip(),
+        "physical_network": "",
+        "network_prefix": "192.168.77",
+    }
+    (cloud.directory / "hand.yml").write_text(json.dumps(variables, indent=1) + "\n")
 
 
 def _boot(cloud: Cloud) -> dict[str, Any]:
