@@ -12,6 +12,9 @@ class FilterPorts(Step):
     no_undo = "the rules follow the database; the next update sets what is right then"
 
     def do(self, work: Work) -> Play | None:
+        if work.operation.host_id is None:
+            # The host was removed from the cloud meanwhile.
+            return None
         return Play("port_update", work.host_id, whole_host=True)
 
     def finished(self, work: Work, outcome: Outcome) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from controller.core import hosts
 from controller.core.port_updates import submit_for_hosts
 from controller.db.models import PortSecurityGroup, SecurityGroup, SecurityGroupRule
 from controller.runner.requests import Run
@@ -116,6 +117,18 @@ def test_rules_that_changed_during_a_run_are_set_anew_after_it(cloud: Cloud, cha
     if changed:
         (entry,) = cloud.executor.runs[-1].arguments["servers"]
         assert entry["security_groups"][0]["rules"] == []
+
+
+def test_it_ends_when_its_host_was_removed(cloud: Cloud) -> None:
+    host_id = cloud.add_host("h1")
+    cloud.executor.unreachable = {"h1"}
+    submit(cloud, host_id)
+    cloud.work()
+    with cloud.db.write() as session:
+        hosts.remove(session, hosts.get(session, host_id))
+    cloud.clock.advance(3600)
+    cloud.work()
+    assert cloud.operations(kind="port_update")[0].state == "succeeded"
 
 
 def test_a_host_without_servers_is_told_so(cloud: Cloud) -> None:
