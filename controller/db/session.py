@@ -53,14 +53,13 @@ def wake_after(session: Session) -> None:
 
 
 def _engine(url: str) -> Engine:
+    # Parameters stay out of errors, and so out of logs: there are secrets among them. Connections
+    # are bounded by the threads, whose number is a setting; the pool's own bound of 15 would have
+    # the sixteenth wait half a minute and then fail.
+    common: dict[str, Any] = {"hide_parameters": True, "max_overflow": -1}
     if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(
-            url, pool_pre_ping=True, isolation_level="READ COMMITTED", hide_parameters=True
-        )
-    # Parameters stay out of errors, and so out of logs: there are secrets among them.
-    engine = create_engine(
-        url, connect_args={"timeout": 5, "check_same_thread": False}, hide_parameters=True
-    )
+        return create_engine(url, pool_pre_ping=True, isolation_level="READ COMMITTED", **common)
+    engine = create_engine(url, connect_args={"timeout": 5, "check_same_thread": False}, **common)
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
