@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from controller.runner.host_text import keepable
 from controller.ssh import HostAccess
 
 OK, FAILED, UNREACHABLE, TIMEOUT, CANCELLED = "ok", "failed", "unreachable", "timeout", "cancelled"
@@ -56,10 +57,14 @@ class RunResult:
     def of(self, host_id: str) -> HostResult:
         """Return the host's result; one that said nothing shares the fate of the run.
 
-        A run that ended well without a word from the host did not do the host's work.
+        A run that ended well without a word from the host did not do the host's work. All text in
+        it can be kept; whether it is true is for the reader to check.
         """
         status = FAILED if self.status == OK else self.status
-        return self.hosts.get(host_id) or HostResult(status, message=self.message)
+        said = self.hosts.get(host_id) or HostResult(status, message=self.message)
+        return HostResult(
+            said.status, keepable(said.items), keepable(said.facts), keepable(said.message)
+        )
 
 
 class Executor(Protocol):

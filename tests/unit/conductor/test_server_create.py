@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import pytest
+
 from controller.db.models import Allocation, Port, ServerAction, ServerEvent
 from controller.runner.requests import Run
 from tests.unit.conductor.conftest import Cloud
@@ -191,3 +193,13 @@ def _is_up(cloud: Cloud, host_id: str) -> bool:
     from controller.core import hosts
 
     return hosts.is_up(cloud.host(host_id), cloud.settings, cloud.clock())
+
+
+@pytest.mark.parametrize("said", ["half a pair \ud800", "\x00"])
+def test_a_host_that_says_what_cannot_be_kept_holds_up_nothing(cloud: Cloud, said: str) -> None:
+    cloud.add_host("h1")
+    cloud.executor.fails = lambda _run, _item: said
+    server_id = cloud.add_server()
+    cloud.work()
+    assert cloud.server(server_id).state == "error"
+    assert [each.state for each in cloud.operations(kind="server_create")] == ["failed"]
