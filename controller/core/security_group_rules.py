@@ -171,6 +171,9 @@ def _check_remote(rule: SecurityGroupRule) -> None:
             "Only remote_ip_prefix or remote_group_id may be provided. Make two rules."
         )
     try:
+        if "%" in rule.remote_ip_prefix:
+            # ipaddress takes any text as the zone of an IPv6 address, line ends too.
+            raise ValueError("it has a zone")
         prefix = ipaddress.ip_network(rule.remote_ip_prefix, strict=False)
     except ValueError as error:
         raise SecurityGroupRuleParameterConflict(

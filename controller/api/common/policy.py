@@ -76,16 +76,21 @@ def _from_file(path: str) -> dict[str, Any]:
         raise BadRequest(f"Cannot read the policy file {path}: {error}. Mend it.") from error
 
 
+# The project of a token that has none. oslo.policy compares as text, where None would be whoever
+# names a project "None".
+NO_PROJECT = ""
+
+
 def own(context: Context) -> dict[str, Any]:
     """Return the target that stands for whatever is the caller's own."""
-    return {"project_id": context.project_id, "user_id": context.user_id}
+    return {"project_id": context.project_id or NO_PROJECT, "user_id": context.user_id}
 
 
 def credentials(context: Context) -> dict[str, Any]:
     """Return the caller as oslo.policy's checks read it."""
     return {
         "user_id": context.user_id,
-        "project_id": context.project_id,
+        "project_id": context.project_id or NO_PROJECT,
         "roles": sorted(context.roles),
         "system_scope": "all" if context.system_scope else None,
         "is_admin": context.is_admin,

@@ -108,6 +108,10 @@ def test_rules(alice, web, refused):
         ({"remote_ip_prefix": "fd00::/8"}, "SecurityGroupRuleParameterConflict"),
         ({"remote_ip_prefix": "; reboot"}, "SecurityGroupRuleParameterConflict"),
         (
+            {"ethertype": "IPv6", "remote_ip_prefix": "fe80::1%\n-A INPUT -j ACCEPT"},
+            "SecurityGroupRuleParameterConflict",
+        ),
+        (
             {"ethertype": "IPv6", "remote_ip_prefix": "10.0.0.0/8"},
             "SecurityGroupRuleParameterConflict",
         ),
