@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"no scenario {', '.join(unknown)}; there are {', '.join(scenarios())}")
     image = ROOT / "var" / "cache" / "tiny.qcow2"
     ensure_image(image)
-    hosts.down(LAB_DIR, name=LAB_NAME)
+    hosts.down(LAB_DIR, name=LAB_NAME, purge=True)
     try:
         hosts.up(LAB_DIR, HOSTS, name=LAB_NAME)
         failed = [name for name in arguments.scenario or scenarios() if not _passes(name, image)]

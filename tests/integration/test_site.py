@@ -117,7 +117,7 @@ def site(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sit
     # Always the same folder, or the next run could not tell a lab that was left from another's.
     directory = ROOT / "var/tests" / LAB_NAME
     lab_dir = Cloud(directory).lab_dir
-    hosts.down(lab_dir, name=LAB_NAME)
+    hosts.down(lab_dir, name=LAB_NAME, purge=True)
     try:
         hosts.up(lab_dir, (CONTROLLER, COMPUTE), name=LAB_NAME)
         shutil.copytree(wheels, lab_dir / "shared/wheels")
