@@ -30,7 +30,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         options: dict[str, Any] = {
             "bind": f"{settings.listen_host}:{settings.listen_port}",
             "workers": settings.api_workers,
-            "worker_class": "gthread",
+            "worker_class": "controller.paced.PacedWorker",
             "threads": settings.api_threads,
             "preload_app": True,
             # Long enough for an upload's next chunk; gthread workers beat from their main thread.

@@ -27,6 +27,7 @@ from controller.api.common.validation import Schema, check
 from controller.core.context import Context
 from controller.db.session import Database
 from controller.errors import (
+    BadRequest,
     ConcurrentUpdate,
     NotBuilt,
     NovellaError,
@@ -289,7 +290,12 @@ def _body(route: Route, settings: Settings) -> Any:
     limit = route.max_body_bytes or settings.max_body_bytes
     if (request.content_length or 0) > limit:
         raise TooLarge(f"The request has {request.content_length} bytes; at most {limit} are read.")
-    raw = request.stream.read(limit + 1) if route.method not in ("GET", "HEAD") else b""
+    try:
+        raw = request.stream.read(limit + 1) if route.method not in ("GET", "HEAD") else b""
+    except (OSError, ClientDisconnected) as error:
+        raise BadRequest(
+            "The request's body broke off, or came too slowly. Send it again."
+        ) from error
     if len(raw) > limit:
         raise TooLarge(f"The request has more than {limit} bytes, which is all that is read.")
     if not raw:
