@@ -39,6 +39,8 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "keepalive": 30,
             "worker_tmp_dir": "/dev/shm",  # noqa: S108 -- gunicorn's heartbeat file, made by mkstemp
             "limit_request_line": 8190,
+            # A socket that takes orders from whoever opens it, which nobody here does.
+            "control_socket_disable": True,
             "accesslog": None,
             "errorlog": "-",
             "loglevel": "warning",

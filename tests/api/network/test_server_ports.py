@@ -109,7 +109,9 @@ def test_without_a_network_a_server_has_no_ports_unless_it_demands_one(services,
 def test_ports_come_in_the_order_asked_for(
     alice, services, boot, public, public_subnet, private, private_subnet
 ):
-    port = make(alice, "port", network_id=private["id"], security_groups=[])
+    # An address of its own: one drawn at random may be the one that is asked for below.
+    address = [{"ip_address": "192.168.7.41"}]
+    port = make(alice, "port", network_id=private["id"], security_groups=[], fixed_ips=address)
     server_id = boot(
         [
             {"uuid": public["id"]},
