@@ -34,8 +34,9 @@ class Child:
 
     def start(self) -> None:
         # setpriv: a supervisor that is killed takes its processes with it, so that the next one
-        # finds the port and the worker's lock free.
-        self.process = subprocess.Popen(["setpriv", "--pdeathsig", "TERM", *self.command])
+        # finds the port and the worker's lock free. At once: an API that ends its connections in
+        # peace would keep the port for half a minute.
+        self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *self.command])
         self.started_at = time.monotonic()
         log.info("%s started, pid %d", self.name, self.process.pid)
 

@@ -140,10 +140,20 @@ class Cloud:
             return
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL if kill else signal.SIGTERM)
-        wait_until(
-            lambda: self.controller_pid() is None, what="the controller has gone", timeout_s=90
-        )
+        wait_until(lambda: not self.processes(), what="the controller has gone", timeout_s=90)
         self.pid_file.unlink(missing_ok=True)
+
+    def processes(self) -> dict[int, str]:
+        """Return the controller's processes: pid to what it is (serve, api or worker)."""
+        config = str(self.config.absolute()).encode()
+        found = {}
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            # Processes end while we look.
+            with contextlib.suppress(OSError):
+                words = path.read_bytes().split(b"\0")
+                if config in words and b"controller.cli" in words:
+                    found[int(path.parent.name)] = words[-2].decode()
+        return found
 
     def _answers(self) -> bool:
         try:

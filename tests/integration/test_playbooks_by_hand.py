@@ -349,6 +349,8 @@ def test_tenant_text_stays_text_into_the_guests_metadata(by_hand: ByHand, tmp_pa
     jinja, awkward = "{{ 7*7 }}", "\"'<&>]]>\n%{# ${HOME} #}"
     text = EXAMPLE.read_text().replace("{{ network_prefix }}", by_hand.lab.external_prefix)
     one = yaml.safe_load(text.replace("{{ image_path }}", str(by_hand.lab.image)))["servers"][0]
+    one["networks"][0]["physical_network"] = "physnet1"
+    one["networks"][0]["subnets"][0]["gateway_served"] = False
     one["name"] = jinja + awkward
     one["config_drive"] = True
     one["guest"]["meta"] = {jinja: jinja, "x": awkward}

@@ -2,7 +2,6 @@
 
 import os
 import signal
-from pathlib import Path
 
 import pytest
 
@@ -45,17 +44,7 @@ def _task_state(cloud: CloudForTests, server: object) -> str | None:
 
 
 def _workers(cloud: CloudForTests) -> list[int]:
-    """Return the pids of this cloud's worker, which shows its configuration in its command line."""
-    config = str(cloud.cloud.config.absolute()).encode()
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if config in words and b"worker" in words:
-            found.append(int(path.parent.name))
-    return found
+    return [pid for pid, what in cloud.cloud.processes().items() if what == "worker"]
 
 
 def _domains(cloud: CloudForTests, server_id: str) -> int:
