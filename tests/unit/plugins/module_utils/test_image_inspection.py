@@ -36,15 +36,18 @@ def test_raw_declared_qcow2_is_refused(tmp_path: Path) -> None:
     assert "declared as qcow2 but its bytes show raw" in refusal(tmp_path / "image", "qcow2")
 
 
-@pytest.mark.parametrize("image_format", ["vmdk", "vdi", "vpc", "vhdx", "qed", "luks", "parallels"])
+@pytest.mark.parametrize("image_format", ["vmdk", "vdi", "vpc", "vhdx", "qed", "parallels"])
 def test_other_formats_declared_raw_are_refused(tmp_path: Path, image_format: str) -> None:
     path = tmp_path / "image"
-    options: list[object] = []
-    if image_format == "luks":
-        options = ["--object", "secret,id=s,data=x", "-o", "key-secret=s,iter-time=10"]
-    qemu_img("create", "-q", "-f", image_format, *options, path, "16M")
+    qemu_img("create", "-q", "-f", image_format, path, "16M")
     detected = "vhd" if image_format == "vpc" else image_format
     assert f"bytes show {detected}" in refusal(path, "raw")
+
+
+def test_luks_declared_raw_is_refused(tmp_path: Path) -> None:
+    """By its magic alone: to make one, qemu-img measures the CPU, and fails now and then."""
+    (tmp_path / "image").write_bytes(b"LUKS\xba\xbe\x00\x01" + bytes(MIB))
+    assert "bytes show luks" in refusal(tmp_path / "image", "raw")
 
 
 def test_vmdk_is_not_a_supported_format(tmp_path: Path) -> None:
@@ -79,9 +82,11 @@ def test_data_file_bit_without_a_name_is_refused(tmp_path: Path) -> None:
 
 
 def test_encrypted_qcow2_is_refused(tmp_path: Path) -> None:
-    secret = ["--object", "secret,id=s,data=x"]
-    options = "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10"
-    path = make_qcow2(tmp_path / "image", *secret, "-o", options)
+    path = make_qcow2(tmp_path / "image")
+    content = bytearray(path.read_bytes())
+    # crypt_method 2 is LUKS. Patched in, for the reason above.
+    struct.pack_into(">I", content, 32, 2)
+    path.write_bytes(content)
     assert "encrypted" in refusal(path, "qcow2")
 
 
