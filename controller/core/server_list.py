@@ -243,7 +243,7 @@ def _columns(keys: Sequence[tuple[str, bool]]) -> list[tuple[ColumnElement[Any],
         column, stand_in = SORT_KEYS[name]
         value = column if stand_in is None else func.coalesce(column, literal(stand_in))
         found.append((value, descending))
-    return found  # type: ignore[return-value]
+    return found  # type: ignore[return-value]  # SQLAlchemy types a Select loosely
 
 
 def _after(

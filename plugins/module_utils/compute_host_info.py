@@ -75,7 +75,7 @@ def _libvirt(uri: str | None, virt_type: str) -> dict[str, Any]:
             text = connection.getDomainCapabilities(None, arch, None, virt_type)
             versions = connection.getLibVersion(), connection.getVersion()
             domains = connection.numOfDomains()
-    capabilities = ET.fromstring(text)  # noqa: S314
+    capabilities = ET.fromstring(text)  # noqa: S314 - from the local libvirt
     return {
         "emulator": capabilities.findtext("path"),
         "machine": capabilities.findtext("machine"),
