@@ -85,6 +85,14 @@ class TooLarge(NovellaError):
     title = "Request Entity Too Large"
 
 
+class StorageFull(TooLarge):
+    """The image store has no room for it."""
+
+
+class ImageQuotaExceeded(TooLarge):
+    """A project would have more images than its quota leaves; Glance answers 413 to that."""
+
+
 class UnsupportedMediaType(NovellaError):
     status = 415
     title = "Unsupported Media Type"

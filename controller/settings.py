@@ -31,6 +31,8 @@ class Settings:
     api_threads: int = 8
     max_body_bytes: int = 1 << 20
     max_image_bytes: int = 1 << 40
+    # What an upload leaves free where images lie: the database may be on the same disk.
+    image_store_reserve_mb: int = 1024
 
     region: str = "RegionOne"
     availability_zone: str = "nova"

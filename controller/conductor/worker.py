@@ -16,6 +16,7 @@ from controller.conductor.reconcilers import (
     expired_leases,
     host_heartbeat,
     lost_task_states,
+    unneeded_images,
 )
 from controller.db.session import Database
 from controller.errors import BadRequest
@@ -153,6 +154,11 @@ def _reconcilers(
             "lost-task-states",
             60.0,
             lambda: _ignore(lost_task_states.run(db, clock)),
+        ),
+        Periodic(
+            "unneeded-images",
+            unneeded_images.INTERVAL_S,
+            lambda: _ignore(unneeded_images.run(settings, db)),
         ),
     ]
 

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from controller.errors import BadRequest, Conflict, TooLarge
+from controller.errors import BadRequest, Conflict, ImageQuotaExceeded, StorageFull, TooLarge
 from controller.settings import Settings
 
 CHUNK_BYTES = 1 << 20
+FULL = "Image storage media is full. Delete images that nobody needs, or tell your operator."
 
 
 class Readable(Protocol):
@@ -33,6 +34,40 @@ class Received:
     md5: str
     sha256: str
     sha512: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How many bytes an upload may have.
+
+    `quota_bytes` is what the project's quota leaves, None for any number; `reserve_bytes` of the
+    store's disk are left free.
+    """
+
+    max_bytes: int
+    quota_bytes: int | None
+    reserve_bytes: int
+
+    def check(self, size_bytes: int) -> None:
+        """Raise TooLarge or ImageQuotaExceeded when an image may not have so many bytes."""
+        if size_bytes > self.max_bytes:
+            raise TooLarge(
+                f"The image has more than {self.max_bytes} bytes, which is all that is taken. Make "
+                "it smaller."
+            )
+        if self.quota_bytes is not None and size_bytes > self.quota_bytes:
+            raise ImageQuotaExceeded(
+                "Quota exceeded for image_size_total: the image has more than the "
+                f"{self.quota_bytes} bytes that are left of it. Delete images, or ask for a larger "
+                "quota."
+            )
+
+    def check_room(self, file: BinaryIO, coming_bytes: int) -> None:
+        """Raise StorageFull when so many more bytes in `file` would eat into the reserve."""
+        disk = os.fstatvfs(file.fileno())
+        free_bytes = disk.f_bavail * disk.f_frsize
+        if free_bytes - coming_bytes < self.reserve_bytes:
+            raise StorageFull(FULL, free_bytes=free_bytes, reserve_bytes=self.reserve_bytes)
 
 
 def file_path(settings: Settings, image_id: str) -> Path:
@@ -77,23 +112,23 @@ def _lock(file: BinaryIO, path: Path, image_id: str) -> None:
         )
 
 
-def receive(file: BinaryIO, stream: Readable, expected_bytes: int | None, limit: int) -> Received:
+def receive(
+    file: BinaryIO, stream: Readable, expected_bytes: int | None, bounds: Bounds
+) -> Received:
     """Write `stream` into `file` chunk by chunk, safe on disk at the end.
 
-    `expected_bytes` is what the client announced. Raises TooLarge beyond `limit` or on a full
-    disk, BadRequest when the stream ends early.
+    `expected_bytes` is what the client announced, None when it didn't say. Raises what `bounds`
+    raise, before the disk is full; BadRequest when the stream ends early.
     """
-    if expected_bytes is not None and expected_bytes > limit:
-        raise TooLarge(f"The image has {expected_bytes} bytes; at most {limit} are taken.")
+    bounds.check(expected_bytes or 0)
+    bounds.check_room(file, expected_bytes or 0)
     sums = [hashlib.md5(usedforsecurity=False), hashlib.sha256(), hashlib.sha512()]
     size = 0
     try:
         while chunk := stream.read(CHUNK_BYTES):
             size += len(chunk)
-            if size > limit:
-                raise TooLarge(
-                    f"The image has more than {limit} bytes, which is all that is taken."
-                )
+            bounds.check(size)
+            bounds.check_room(file, len(chunk))
             for each in sums:
                 each.update(chunk)
             file.write(chunk)
@@ -101,7 +136,7 @@ def receive(file: BinaryIO, stream: Readable, expected_bytes: int | None, limit:
         os.fsync(file.fileno())
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise TooLarge("The image store is full. Tell your operator.", used=size) from error
+            raise StorageFull(FULL, used=size) from error
         raise BadRequest(f"The upload broke off after {size} bytes. Send it again.") from error
     if expected_bytes is not None and size != expected_bytes:
         raise BadRequest(
@@ -118,6 +153,14 @@ def keep(settings: Settings, image_id: str) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def stored(settings: Settings) -> list[str]:
+    """Return the ids of the images whose bytes are here; parts of uploads are left out."""
+    if not settings.images_dir.is_dir():
+        return []
+    names = (path.name for path in settings.images_dir.iterdir())
+    return sorted(name for name in names if not name.endswith(".part"))
 
 
 def remove(settings: Settings, image_id: str) -> None:

@@ -3,18 +3,18 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from sqlalchemy import ColumnElement, CursorResult, Select, and_, delete, or_, select, true, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from controller.core import image_store
+from controller.core import image_quotas, image_store
 from controller.core.context import Context
 from controller.core.image_inspection import FORMATS
 from controller.core.image_store import Received
 from controller.db.base import utcnow
-from controller.db.models import Image, ImageTag
+from controller.db.models import Image, ImageTag, Server
 from controller.errors import BadRequest, Conflict, Forbidden, Gone, NotFound
 from controller.settings import Settings
 
@@ -50,22 +50,28 @@ def file_path(settings: Settings, image_id: str) -> Path:
     return image_store.file_path(settings, image_id)
 
 
-def get(session: Session, context: Context, image_id: str) -> Image:
+Lock = Literal["change", "keep"]
+
+
+def get(session: Session, context: Context, image_id: str, lock: Lock | None = None) -> Image:
     """Return the image, of any status, when the caller may see it. Raises NotFound.
 
-    Everyone sees public and community images, a project its own, an admin all.
+    Everyone sees public and community images, a project its own, an admin all. Until the end of
+    the transaction, `lock` "keep" lets nobody delete the image, "change" lets nobody rely on it.
     """
     visible = or_(_visible(context), Image.visibility == "community")
     query = select(Image).where(Image.id == image_id, Image.deleted_at.is_(None), visible)
-    image = session.scalar(query)
+    image = session.scalar(query.with_for_update(read=lock == "keep") if lock else query)
     if image is None:
         raise NotFound.of("image", image_id)
     return image
 
 
-def get_to_change(session: Session, context: Context, image_id: str) -> Image:
+def get_to_change(
+    session: Session, context: Context, image_id: str, lock: Lock | None = None
+) -> Image:
     """Return the image when the caller may change it. Raises NotFound, Forbidden."""
-    image = get(session, context, image_id)
+    image = get(session, context, image_id, lock)
     if not context.may_see(image.project_id):
         raise Forbidden(f"Cannot change image {image_id}: it is another project's.")
     return image
@@ -176,9 +182,13 @@ def tags_of(session: Session, image_ids: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
-def create(session: Session, fields: Mapping[str, Any], tags: Iterable[str]) -> Image:
-    """Return a new image without bytes. Raises Conflict when its id is taken."""
+def create(
+    session: Session, settings: Settings, fields: Mapping[str, Any], tags: Iterable[str]
+) -> Image:
+    """Return a new image without bytes. Raises Conflict when its id is taken, what formats and
+    quota raise."""
     _check_formats(fields.get("disk_format"), fields.get("container_format"))
+    image_quotas.admit_image(session, settings, fields["project_id"])
     image = Image(**fields)
     session.add(image)
     try:
@@ -247,12 +257,17 @@ def begin_upload(session: Session, image: Image) -> None:
 
 
 def end_upload(
-    session: Session, image_id: str, received: Received, virtual_size_bytes: int
+    session: Session,
+    settings: Settings,
+    image: Image,
+    received: Received,
+    virtual_size_bytes: int,
 ) -> None:
-    """Make the image active. Raises Gone when it was deleted meanwhile."""
+    """Make the image active. Raises Gone when it was deleted meanwhile, ImageQuotaExceeded."""
+    image_quotas.admit_bytes(session, settings, image.project_id, received.size_bytes)
     done = session.execute(
         update(Image)
-        .where(Image.id == image_id, Image.status == "saving", Image.deleted_at.is_(None))
+        .where(Image.id == image.id, Image.status == "saving", Image.deleted_at.is_(None))
         .values(
             status="active",
             size_bytes=received.size_bytes,
@@ -264,7 +279,7 @@ def end_upload(
         )
     )
     if cast("CursorResult[Any]", done).rowcount == 0:
-        raise Gone(f"Image {image_id} was deleted during its upload. Create another image.")
+        raise Gone(f"Image {image.id} was deleted during its upload. Create another image.")
 
 
 def undo_upload(session: Session, image_id: str) -> None:
@@ -276,13 +291,28 @@ def undo_upload(session: Session, image_id: str) -> None:
     )
 
 
-def remove(session: Session, image: Image) -> None:
-    """Delete the image; its file is the caller's to remove after the commit. Raises Forbidden."""
+def remove(session: Session, image: Image) -> bool:
+    """Delete the image, and return whether its file may go after the commit. Raises Forbidden.
+
+    The caller has the image locked for change. While a server that was made from it lives, the
+    bytes stay, though nobody sees the image: a host that lost its base needs them for a hard
+    reboot. The reconciler `unneeded_images` removes them later.
+    """
     if image.protected:
         raise Forbidden(f"Image {image.id} is protected and cannot be deleted. Unprotect it first.")
     session.execute(delete(ImageTag).where(ImageTag.image_id == image.id))
     image.status = "deleted"
     image.deleted_at = utcnow()
+    session.flush()
+    return not needed_by_servers(session, [image.id])
+
+
+def needed_by_servers(session: Session, image_ids: Iterable[str]) -> set[str]:
+    """Return those of these images from which a server was made that is not deleted."""
+    query = select(Server.image_id).where(
+        Server.image_id.in_(list(image_ids)), Server.deleted_at.is_(None)
+    )
+    return {image_id for image_id in session.scalars(query.distinct()) if image_id}
 
 
 def mend_dead_uploads(session: Session, settings: Settings) -> int:

@@ -51,7 +51,11 @@ def defaults(settings: Settings) -> dict[str, int]:
 
 def limits(session: Session, settings: Settings, project_id: str | None) -> dict[str, int]:
     """Return the project's limit of every resource."""
-    rows = session.scalars(select(QuotaLimit).where(QuotaLimit.project_id == project_id))
+    rows = session.scalars(
+        select(QuotaLimit).where(
+            QuotaLimit.project_id == project_id, QuotaLimit.resource.in_(DEFAULTS)
+        )
+    )
     return defaults(settings) | {row.resource: row.limit for row in rows}
 
 
@@ -87,7 +91,16 @@ def set_limits(
 
 def reset_limits(session: Session, project_id: str) -> None:
     """Take a project's own limits away: the cloud's hold again."""
-    session.execute(delete(QuotaLimit).where(QuotaLimit.project_id == project_id))
+    session.execute(
+        delete(QuotaLimit).where(
+            QuotaLimit.project_id == project_id, QuotaLimit.resource.in_(DEFAULTS)
+        )
+    )
+
+
+def lock_project(session: Session, project_id: str) -> None:
+    """Have whoever else asks for this project's quota wait until the transaction ends."""
+    session.execute(select(Project.id).where(Project.id == project_id).with_for_update())
 
 
 def admit_servers(
@@ -105,7 +118,7 @@ def admit_servers(
     so two requests can't both take the last place. Raises QuotaExceeded, for too much `metadata` of
     a server too.
     """
-    session.execute(select(Project.id).where(Project.id == project_id).with_for_update())
+    lock_project(session, project_id)
     allowed = limits(session, settings, project_id)
     _check_metadata(allowed["metadata_items"], metadata)
     used = usage(session, project_id)

@@ -223,7 +223,8 @@ def _check_count_and_addresses(wanted: Wanted) -> None:
 
 def _image(session: Session, context: Context, wanted: Wanted) -> Image:
     try:
-        image = images.get(session, context, wanted.image_id)
+        # Whoever deletes it meanwhile waits, and then sees that there is a server to keep it for.
+        image = images.get(session, context, wanted.image_id, lock="keep")
     except NotFound as error:
         raise BadRequest(f"Can not find requested image {wanted.image_id}.") from error
     if image.status != "active":

@@ -1,12 +1,14 @@
 """The bytes of an image: /v2/images/{id}/file. They pass through in chunks, never as a whole."""
 
 from flask import Response
+from sqlalchemy.orm import Session
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.utils import send_file
 
 from controller.api.common.calls import Call, Reply
-from controller.core import image_store, images
+from controller.core import image_quotas, image_store, images
 from controller.core.image_inspection import inspect
+from controller.db.models import Image
 from controller.errors import BadRequest, NotFound, UnsupportedMediaType
 
 BYTES = "application/octet-stream"
@@ -29,19 +31,20 @@ def upload_file(call: Call, image_id: str) -> Reply:
         with db.write() as session:
             image = images.get_to_change(session, call.context, image_id)
             images.begin_upload(session, image)
+            bounds = _bounds(call, session, image)
         done = False
         try:
             received = image_store.receive(
                 part,
                 call.request.stream,
                 call.request.content_length,
-                call.settings.max_image_bytes,
+                bounds,
             )
             part_path = image_store.part_path(call.settings, image_id)
             virtual_size_bytes = inspect(part_path, image.disk_format or "")
             image_store.keep(call.settings, image_id)
             with db.write() as session:
-                images.end_upload(session, image_id, received, virtual_size_bytes)
+                images.end_upload(session, call.settings, image, received, virtual_size_bytes)
             done = True
         except ClientDisconnected as error:
             raise BadRequest("The upload broke off. Send it again.") from error
@@ -51,6 +54,14 @@ def upload_file(call: Call, image_id: str) -> Reply:
                 with db.write() as session:
                     images.undo_upload(session, image_id)
     return Reply(status=204)
+
+
+def _bounds(call: Call, session: Session, image: Image) -> image_store.Bounds:
+    return image_store.Bounds(
+        max_bytes=call.settings.max_image_bytes,
+        quota_bytes=image_quotas.bytes_left(session, call.settings, image.project_id),
+        reserve_bytes=call.settings.image_store_reserve_mb << 20,
+    )
 
 
 def download_file(call: Call, image_id: str) -> Reply:

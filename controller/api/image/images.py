@@ -48,7 +48,7 @@ def create_image(call: Call) -> Reply:
     columns = patches.columns_of(asked) | {"properties": patches.properties_of(asked)}
     if image_id is not None:
         columns["id"] = image_id.lower()
-    row = images.create(call.session, columns, asked.get("tags", ()))
+    row = images.create(call.session, call.settings, columns, asked.get("tags", ()))
     reply = _show(call, row)
     reply.status = 201
     reply.headers["Location"] = f"{call.root}/image/v2/images/{row.id}"
@@ -95,8 +95,10 @@ def update_image(call: Call, image_id: str) -> Reply:
 
 
 def delete_image(call: Call, image_id: str) -> Reply:
-    """Delete the image, and its bytes once that is committed."""
+    """Delete the image, and its bytes once that is committed, unless a server needs them."""
     with call.services.db.write() as session:
-        images.remove(session, images.get_to_change(session, call.context, image_id))
-    image_store.remove(call.settings, image_id)
+        image = images.get_to_change(session, call.context, image_id, lock="change")
+        unneeded = images.remove(session, image)
+    if unneeded:
+        image_store.remove(call.settings, image_id)
     return Reply(status=204)

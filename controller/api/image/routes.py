@@ -23,6 +23,7 @@ ROUTES = [
     Route("GET", "/v2/schemas/image", documents.show_image_schema, "image_schemas"),
     Route("GET", "/v2/schemas/images", documents.show_images_schema, "image_schemas"),
     Route("GET", "/v2/info/import", documents.show_import, "image_schemas"),
+    Route("GET", "/v2/info/usage", documents.show_usage, "get_images"),
 ]  # fmt: skip
 
 _METADEFS = "/v2/metadefs/namespaces"
