@@ -1,5 +1,6 @@
 """Settings: one file, one dataclass. `NOVELLA_CONFIG` names the file; every field has a default."""
 
+import ipaddress
 import os
 import tomllib
 from dataclasses import dataclass, field, fields
@@ -27,6 +28,8 @@ class Settings:
     listen_port: int = 8774
     # How clients reach us, as the catalog says it; empty means http://listen_host:listen_port.
     public_url: str = ""
+    # Networks (192.0.2.0/28) or addresses of proxies whose X-Forwarded-* are believed.
+    trusted_proxies: tuple[str, ...] = ()
     api_workers: int = 1
     api_threads: int = 8
     max_body_bytes: int = 1 << 20
@@ -39,8 +42,12 @@ class Settings:
 
     # Identity
     token_lifetime_s: int = 4 * 3600
-    # Password tries allowed per user and per address within the window, then 429.
+    # Wrong passwords within the window, then 429: for a user from one address, and for any users
+    # from one address. Beyond the third, which counts a user's from everywhere, nobody is shut
+    # out: each address that has failed once for that user waits.
     auth_attempts: int = 10
+    auth_attempts_per_address: int = 100
+    auth_attempts_per_user: int = 100
     auth_window_s: int = 60
 
     # Servers: none, project or global.
@@ -164,7 +171,8 @@ def _checked(name: str, value: Any, source: Path) -> Any:
     if isinstance(default, Path) and isinstance(value, str | Path):
         return Path(value).resolve()
     if isinstance(default, tuple) and isinstance(value, list | tuple):
-        return tuple(value)
+        is_network = name == "trusted_proxies"
+        return tuple(_network(name, entry, source) if is_network else entry for entry in value)
     if isinstance(default, float) and type(value) is int:
         return float(value)
     if type(value) is not type(default):
@@ -175,3 +183,14 @@ def _checked(name: str, value: Any, source: Path) -> Any:
             f"Setting '{name}' in {source} is {value!r}; it may be {' or '.join(_CHOICES[name])}."
         )
     return value
+
+
+def _network(name: str, value: Any, source: Path) -> str:
+    """Return an IP network as it is written in full, or refuse it."""
+    try:
+        return str(ipaddress.ip_network(value))
+    except (ValueError, TypeError) as error:
+        raise BadRequest(
+            f"Setting '{name}' in {source} has {value!r}; expected addresses or networks such as "
+            "192.0.2.10 or 192.0.2.0/28."
+        ) from error

@@ -40,15 +40,15 @@ SERVICES = (
 )
 
 
-def endpoints(settings: Settings) -> list[Endpoint]:
-    """Return every endpoint; all interfaces of a service have the same address."""
+def endpoints(settings: Settings, root: str) -> list[Endpoint]:
+    """Return every endpoint below the cloud's address `root`, the same for all interfaces."""
     return [
         Endpoint(
             id=_fixed_id(f"{settings.region}/{service.type}/{interface}"),
             service=service,
             interface=interface,
             region=settings.region,
-            url=settings.endpoint + service.path,
+            url=root + service.path,
         )
         for service in SERVICES
         for interface in INTERFACES

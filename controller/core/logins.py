@@ -3,7 +3,8 @@
 import hashlib
 import ipaddress
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import delete, select
@@ -29,10 +30,10 @@ def check_password(
     """Return `user` when `password` is theirs.
 
     `user` None means that nobody is called `named` (any text that tells users apart); it takes as
-    long. Raises Unauthorized, and TooManyRequests after `auth_attempts` failures of this user or
-    this address within `auth_window_s`.
+    long. Raises Unauthorized, and TooManyRequests after too many failures within `auth_window_s`;
+    see Subjects.
     """
-    subjects = (_subject("user", user.id if user else named), _subject("address", _source(address)))
+    subjects = Subjects.of(user.id if user else named, _source(address))
     with _places:
         _refuse_excess(db, settings, subjects)
         fits = verify(user.password_hash if user else None, password)
@@ -59,6 +60,41 @@ def find_user(
     return session.scalar(query.where(in_domain))
 
 
+@dataclass(frozen=True, slots=True)
+class Subjects:
+    """The keys of the counts that a log-in is held against.
+
+    The user from this address, the address whoever it tries, and the user from anywhere. The last
+    shuts nobody out, or anybody could keep the administrator out: it only leaves each address one
+    failure for this user.
+    """
+
+    pair: str
+    address: str
+    user: str
+
+    @classmethod
+    def of(cls, user: str, source: str) -> "Subjects":
+        return cls(
+            _subject("pair", f"{source} {user}"),
+            _subject("address", source),
+            _subject("user", user),
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((self.pair, self.address, self.user))
+
+    def exhausted(self, settings: Settings, failures: Mapping[str, int]) -> list[str]:
+        """Return those by whose count this log-in has to wait."""
+        pair, address, user = (failures.get(subject, 0) for subject in self)
+        besieged = user >= settings.auth_attempts_per_user
+        waits = {
+            self.pair: pair >= (1 if besieged else settings.auth_attempts),
+            self.address: address >= settings.auth_attempts_per_address,
+        }
+        return [subject for subject, must_wait in waits.items() if must_wait]
+
+
 def _subject(kind: str, name: str) -> str:
     """Return the key of a count: of one length whatever is sent as a name."""
     return f"{kind}:{hashlib.sha256(name.encode()).hexdigest()}"
@@ -75,22 +111,23 @@ def _source(address: str) -> str:
     return address
 
 
-def _refuse_excess(db: Database, settings: Settings, subjects: Iterable[str]) -> None:
+def _refuse_excess(db: Database, settings: Settings, subjects: Subjects) -> None:
     with db.read() as session:
-        rows = session.scalars(select(AuthAttempt).where(AuthAttempt.subject.in_(list(subjects))))
-        counts = list(rows)
-    window = timedelta(seconds=settings.auth_window_s)
+        query = select(AuthAttempt).where(AuthAttempt.subject.in_(list(subjects)))
+        rows = list(session.scalars(query))
     now = utcnow()
-    for row in counts:
-        ends = row.window_started_at + window
-        if row.failures >= settings.auth_attempts and ends > now:
-            wait_s = int((ends - now).total_seconds()) + 1
-            raise TooManyRequests(
-                f"Too many failed log-ins. Try again in {wait_s} seconds.", retry_after_s=wait_s
-            )
+    window = timedelta(seconds=settings.auth_window_s)
+    ends = {row.subject: row.window_started_at + window for row in rows}
+    failures = {row.subject: row.failures for row in rows if ends[row.subject] > now}
+    waits = [ends[subject] for subject in subjects.exhausted(settings, failures)]
+    if waits:
+        wait_s = int((max(waits) - now).total_seconds()) + 1
+        raise TooManyRequests(
+            f"Too many failed log-ins. Try again in {wait_s} seconds.", retry_after_s=wait_s
+        )
 
 
-def _count_failure(db: Database, settings: Settings, subjects: Iterable[str]) -> None:
+def _count_failure(db: Database, settings: Settings, subjects: Subjects) -> None:
     try:
         _add_failure(db, settings, subjects)
     except IntegrityError:
@@ -98,7 +135,7 @@ def _count_failure(db: Database, settings: Settings, subjects: Iterable[str]) ->
         _add_failure(db, settings, subjects)
 
 
-def _add_failure(db: Database, settings: Settings, subjects: Iterable[str]) -> None:
+def _add_failure(db: Database, settings: Settings, subjects: Subjects) -> None:
     now = utcnow()
     oldest = now - timedelta(seconds=settings.auth_window_s)
     with db.write() as session:

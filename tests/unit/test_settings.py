@@ -18,7 +18,8 @@ def test_a_file_overrides_defaults_and_leaves_the_rest(tmp_path: Path) -> None:
     path = written(
         tmp_path, 'state_dir = "/srv/n"\npoll_s = 2\nscheduler_weighers = ["Cpu"]\nlease_s = 9\n'
     )
-    settings = load(path, lease_s=7)
+    settings = load(path, lease_s=7, trusted_proxies=["192.0.2.1"])
+    assert settings.trusted_proxies == ("192.0.2.1/32",)
     assert (settings.state_dir, settings.poll_s) == (Path("/srv/n"), 2.0)
     assert (settings.scheduler_weighers, settings.lease_s) == (("Cpu",), 7)
     assert settings.worker_threads == Settings().worker_threads
@@ -33,6 +34,8 @@ def test_a_file_overrides_defaults_and_leaves_the_rest(tmp_path: Path) -> None:
         ("poll_s = true", "'poll_s' .* expected a float"),
         ("state_dir = 9", "'state_dir' .* expected a path"),
         ('scheduler_filters = "Enabled"', "'scheduler_filters' .* expected a list"),
+        ('trusted_proxies = "192.0.2.1"', "'trusted_proxies' .* expected a list"),
+        ('trusted_proxies = ["proxy1"]', "'trusted_proxies' .* 192.0.2.0/28"),
         ('unique_server_names = "projects"', "none or project or global"),
         ('executor = "Ansible"', "ansible or simulated"),
         ("lease_s = ", "Mend the file"),

@@ -21,6 +21,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import ClientDisconnected
 
+from controller.api.common import origin
 from controller.api.common.bodies import parse_json
 from controller.api.common.policy import Policy
 from controller.api.common.validation import Schema, check
@@ -83,7 +84,12 @@ class Call:
     @property
     def root(self) -> str:
         """The address that the client used to reach us, without a trailing slash."""
-        return self.services.settings.endpoint
+        return origin.root(self.request, self.settings)
+
+    @property
+    def address(self) -> str:
+        """The client's IP address."""
+        return origin.address(self.request, self.settings)
 
     def authorize(self, rule: str, target: Mapping[str, Any] | None = None) -> None:
         """Refuse with Forbidden unless the policy `rule` allows this caller."""

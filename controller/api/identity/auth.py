@@ -68,7 +68,7 @@ def _by_password(call: Call, named: Mapping[str, Any]) -> User:
         user,
         text,
         named["password"],
-        call.request.remote_addr or "",
+        call.address,
     )
 
 
@@ -84,7 +84,7 @@ def _by_token(call: Call, text: str) -> tuple[tokens.Token, User]:
 
 def _show(call: Call, session: Any, holder: tokens.Holder) -> Reply:
     known = roles.list_named(session, holder.roles) if holder.roles else []
-    listed = None if "nocatalog" in call.query else endpoints(call.settings)
+    listed = None if "nocatalog" in call.query else endpoints(call.settings, call.root)
     return Reply(views.token(holder, known, listed))
 
 
@@ -116,7 +116,7 @@ def revoke_token(call: Call) -> Reply:
 
 
 def show_catalog(call: Call) -> Reply:
-    return views.page(call, "catalog", views.catalog(endpoints(call.settings)))
+    return views.page(call, "catalog", views.catalog(endpoints(call.settings, call.root)))
 
 
 def list_projects(call: Call) -> Reply:

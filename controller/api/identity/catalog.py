@@ -28,7 +28,7 @@ def list_endpoints(call: Call) -> Reply:
     region = call.query.get("region_id")
     found = [
         entry
-        for entry in endpoints(call.settings)
+        for entry in endpoints(call.settings, call.root)
         if interface in (None, entry.interface)
         and service_id in (None, entry.service.id)
         and region in (None, entry.region)
@@ -37,7 +37,7 @@ def list_endpoints(call: Call) -> Reply:
 
 
 def show_endpoint(call: Call, endpoint_id: str) -> Reply:
-    for entry in endpoints(call.settings):
+    for entry in endpoints(call.settings, call.root):
         if entry.id == endpoint_id:
             return Reply({"endpoint": views.endpoint(call, entry)})
     raise NotFound.of("endpoint", endpoint_id)

@@ -1,18 +1,21 @@
 """What is Identity v3's own: how faults look, which versions there are."""
 
+from collections.abc import Callable
 from typing import Any
 
-from flask import Request
+from flask import Request, request
 
+from controller.api.common import origin
 from controller.api.common.calls import Reply
 from controller.errors import NovellaError, TooManyRequests, Unauthorized
+from controller.settings import Settings
 
 
 class IdentityDialect:
     name = "identity"
 
-    def __init__(self, root: str) -> None:
-        self.root = root
+    def __init__(self, settings: Callable[[], Settings]) -> None:
+        self._settings = settings
 
     def render_fault(self, error: NovellaError, _request_id: str) -> Reply:
         """Return Keystone's form: `{"error": {"code", "message", "title"}}`."""
@@ -21,7 +24,8 @@ class IdentityDialect:
             error.status,
         )
         if isinstance(error, Unauthorized):
-            reply.headers["WWW-Authenticate"] = f'Keystone uri="{self.root}"'
+            root = origin.root(request, self._settings())
+            reply.headers["WWW-Authenticate"] = f'Keystone uri="{root}/identity/v3"'
         if isinstance(error, TooManyRequests):
             reply.headers["Retry-After"] = str(error.retry_after_s)
         return reply

@@ -136,5 +136,5 @@ NOT_BUILT = [
 
 def blueprint(services: Services, prefix: str) -> Blueprint:
     """Return Identity v3 below `prefix`."""
-    dialect = IdentityDialect(f"{services.settings.endpoint}{prefix}/v3")
+    dialect = IdentityDialect(lambda: services.settings)
     return build_blueprint(dialect, ROUTES, services, prefix, NOT_BUILT)

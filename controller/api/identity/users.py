@@ -69,8 +69,8 @@ def change_password(call: Call, user_id: str) -> Reply:
     db = call.services.db
     with db.read() as session:
         user = logins.find_user(session, user_id, None, None, None)
-    address = call.request.remote_addr or ""
-    logins.check_password(db, call.settings, user, user_id, asked["original_password"], address)
+    old = asked["original_password"]
+    logins.check_password(db, call.settings, user, user_id, old, call.address)
     password_hash = hash_password(asked["password"])
     with db.write() as session:
         users.update(session, users.get(session, user_id), {"password_hash": password_hash})

@@ -1,24 +1,29 @@
 """What is Network v2.0's own: how faults look."""
 
-from flask import Request
+from collections.abc import Callable
 
+from flask import Request, request
+
+from controller.api.common import origin
 from controller.api.common.calls import Reply
 from controller.core import network_faults
 from controller.errors import Forbidden, NovellaError, Unauthorized
+from controller.settings import Settings
 
 
 class NetworkDialect:
     name = "network"
 
-    def __init__(self, identity_url: str) -> None:
-        self.identity_url = identity_url
+    def __init__(self, settings: Callable[[], Settings]) -> None:
+        self._settings = settings
 
     def render_fault(self, error: NovellaError, _request_id: str) -> Reply:
         """Return Neutron's form: `{"NeutronError": {"type", "message", "detail"}}`."""
         fault = {"type": fault_type(error), "message": error.message, "detail": ""}
         reply = Reply({"NeutronError": fault}, error.status)
         if isinstance(error, Unauthorized):
-            reply.headers["WWW-Authenticate"] = f'Keystone uri="{self.identity_url}"'
+            root = origin.root(request, self._settings())
+            reply.headers["WWW-Authenticate"] = f'Keystone uri="{root}/identity/v3"'
         return reply
 
     def negotiate(self, _incoming: Request) -> tuple[int, int]:

@@ -79,5 +79,5 @@ NOT_BUILT = [
 
 def blueprint(services: Services, prefix: str) -> Blueprint:
     """Return Network v2.0 below `prefix`."""
-    dialect = NetworkDialect(f"{services.settings.endpoint}/identity/v3")
+    dialect = NetworkDialect(lambda: services.settings)
     return build_blueprint(dialect, ROUTES, services, prefix, NOT_BUILT)

@@ -7,8 +7,7 @@ import pytest
 
 from controller.api.common.calls import Services
 from controller.core import tokens
-from controller.db.base import utcnow
-from controller.db.models import AuthAttempt, Project, User
+from controller.db.models import Project, User
 from controller.settings import Settings
 from tests.api.conftest import PASSWORD, Caller
 
@@ -154,61 +153,6 @@ def test_a_disabled_project_gives_no_token(anonymous: Caller, admin: Caller, ali
     assert admin.patch(path, json={"project": {"enabled": False}}).status_code == 200
     answer = anonymous.post(TOKENS, json=by_password("alice", scope=on_project("alpha")))
     assert answer.status_code == 401
-
-
-def test_tries_are_limited_per_user_and_the_right_password_has_to_wait_too(
-    anonymous: Caller, settings: Settings
-) -> None:
-    for number in range(settings.auth_attempts):
-        options: Any = {"environ_base": {"REMOTE_ADDR": f"10.0.0.{number}"}}
-        assert anonymous.post(TOKENS, json=by_password("alice", "no"), **options).status_code == 401
-    answer = anonymous.post(
-        TOKENS, json=by_password("alice"), environ_base={"REMOTE_ADDR": "10.0.1.1"}
-    )
-    assert answer.status_code == 429
-    assert 0 < int(answer.headers["Retry-After"]) <= settings.auth_window_s + 1
-    other = anonymous.post(
-        TOKENS, json=by_password("bob"), environ_base={"REMOTE_ADDR": "10.0.1.1"}
-    )
-    assert other.status_code == 201
-
-
-def test_tries_are_limited_per_address_whatever_names_are_tried(
-    anonymous: Caller, settings: Settings
-) -> None:
-    for number in range(settings.auth_attempts):
-        assert anonymous.post(TOKENS, json=by_password(f"user{number}")).status_code == 401
-    assert anonymous.post(TOKENS, json=by_password("alice")).status_code == 429
-    elsewhere = anonymous.post(
-        TOKENS, json=by_password("alice"), environ_base={"REMOTE_ADDR": "10.0.1.1"}
-    )
-    assert elsewhere.status_code == 201
-
-
-def test_addresses_of_one_ipv6_network_count_together(
-    anonymous: Caller, settings: Settings
-) -> None:
-    for number in range(settings.auth_attempts):
-        address = {"REMOTE_ADDR": f"2001:db8::{number + 1:x}"}
-        anonymous.post(TOKENS, json=by_password(f"user{number}"), environ_base=address)
-    address = {"REMOTE_ADDR": "2001:db8::ffff"}
-    assert (
-        anonymous.post(TOKENS, json=by_password("alice"), environ_base=address).status_code == 429
-    )
-
-
-def test_the_count_ends_with_its_window(
-    anonymous: Caller, settings: Settings, services: Services
-) -> None:
-    for _ in range(settings.auth_attempts):
-        anonymous.post(TOKENS, json=by_password("alice", "no"))
-    with services.db.write() as session:
-        for row in session.query(AuthAttempt):
-            row.window_started_at = utcnow().replace(year=2020)
-    assert anonymous.post(TOKENS, json=by_password("alice")).status_code == 201
-    anonymous.post(TOKENS, json=by_password("alice", "no"))
-    with services.db.read() as session:
-        assert {row.failures for row in session.query(AuthAttempt)} == {1}
 
 
 @pytest.mark.parametrize(
