@@ -244,10 +244,10 @@ class Engine:
     def _mend_rules(self, prepared: Prepared, host_id: str) -> None:
         """Have the host's rules set anew if they changed meanwhile; before the operations end."""
         with self.db.read() as session:
-            older = runs.told_older_rules(session, prepared)
-        if older:
+            due_in_s = runs.rules_due_in(session, prepared)
+        if due_in_s is not None:
             with self.db.write() as session:
-                port_updates.submit_for_hosts(session, {host_id})
+                port_updates.submit_for_hosts(session, {host_id}, after_s=due_in_s)
 
     def _is_given_up(self, ticket: Ticket) -> bool:
         """Whether the ticket's run need not go on. What undoes a cancelled operation must."""

@@ -1,7 +1,7 @@
 """Runs: tickets for one host and playbook as one run, and its results as outcomes of each."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ from controller.conductor.arguments import cloud_id, server_arguments, server_se
 from controller.conductor.claims import Held
 from controller.conductor.server_cleanup import KIND as CLEANUP
 from controller.conductor.steps import Outcome, Play
-from controller.core import host_access, hosts, network_arguments
+from controller.core import host_access, hosts, network_arguments, port_updates
 from controller.db.base import new_id
 from controller.db.models import Operation, Server
 from controller.runner.requests import FAILED, OK, HostResult, Run, RunResult
@@ -123,20 +123,36 @@ def _outcome(ticket: Ticket, host: HostResult, items: dict[str, dict[str, Any]])
     return Outcome(FAILED if failed else OK, str(item.get("msg") or ""), [item])
 
 
-def told_older_rules(session: Session, prepared: Prepared) -> bool:
-    """Return whether what filters the servers' ports has changed since the run was prepared.
+def rules_due_in(session: Session, prepared: Prepared) -> float | None:
+    """Return in how many seconds the host must be told of what filters the servers' ports, if that
+    has changed since the run was prepared; None if it hasn't.
 
-    Another run that was told the newer rules may have set them before this one set the older.
+    Another run that was told the newer rules may have set them before this one set the older. What
+    became more narrow is mended at once; new members of a group have time.
     """
     if prepared.run is None or prepared.run.playbook not in SET_RULES:
-        return False
+        return None
     host_id = prepared.tickets[0].play.host_id
     still_there = select(Server.id).where(
         Server.id.in_(prepared.server_ids), Server.host_id == host_id, Server.deleted_at.is_(None)
     )
     now = network_arguments.for_servers(session, list(session.scalars(still_there)))
     told = {entry["id"]: entry for entry in prepared.run.arguments["servers"]}
-    return any(told[each][name] != now[each][name] for each in now for name in RULES)
+    changed = [each for each in now if any(told[each][name] != now[each][name] for name in RULES)]
+    if not changed:
+        return None
+    grew = all(_only_gained(told[each], now[each]) for each in changed)
+    return port_updates.GATHER_S if grew else 0.0
+
+
+def _only_gained(told: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether all that differs is that groups have more members."""
+    before, after = told["remote_group_members"], now["remote_group_members"]
+    return (
+        all(told[name] == now[name] for name in RULES if name != "remote_group_members")
+        and before.keys() == after.keys()
+        and all(set(before[each]) <= set(after[each]) for each in before)
+    )
 
 
 def _of_servers(

@@ -12,11 +12,9 @@ from sqlalchemy.orm import Session
 from controller.conductor import backoff
 from controller.conductor.arguments import server_arguments
 from controller.conductor.steps import Again, Failure, Flow, Outcome, Play, Step, Work
-from controller.core import ports
-from controller.core.operations import FORMAT_VERSION, UNFINISHED
-from controller.db.base import new_id
+from controller.core import operations, ports
+from controller.core.operations import UNFINISHED
 from controller.db.models import Operation, Server
-from controller.db.session import wake_after
 from controller.placement import allocations
 from controller.settings import Settings
 
@@ -28,20 +26,15 @@ def submit(session: Session, settings: Settings, server: Server, host_id: str) -
 
     What the play needs is kept with it: networks may be gone by the time it gets through.
     """
-    operation = Operation(
-        id=new_id(),
-        kind=KIND,
-        format_version=FORMAT_VERSION,
-        server_id=server.id,
+    operation = operations.submit(
+        session,
+        KIND,
+        server=server,
         host_id=host_id,
-        project_id=server.project_id,
-        user_id=server.user_id,
         arguments={"server": server_arguments(session, settings, [server])[server.id]},
     )
-    session.add(operation)
     session.flush()
     allocations.hand_over(session, server.id, host_id, operation.id)
-    wake_after(session)
     return operation
 
 

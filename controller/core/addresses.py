@@ -116,18 +116,27 @@ def allocate_on(session: Session, subnets: Sequence[Subnet], port_id: str) -> IP
     raise failure
 
 
+def allocate_each(session: Session, subnets: Sequence[Subnet], port_ids: Sequence[str]) -> None:
+    """Give each port an address of a network's `subnets`, as `allocate_on` does for one.
+
+    As many statements for many ports as for one, unless the pools are nearly used up or others take
+    what was found free just before.
+    """
+    free = _some_free(session, subnets[0], len(port_ids))
+    some = list(zip(port_ids, free, strict=False))
+    given = len(some) if _insert_all(session, subnets[0], some) else 0
+    for port_id in port_ids[given:]:
+        allocate_on(session, subnets, port_id)
+
+
 def find_free(session: Session, subnet: Subnet) -> int | None:
     """Return the position of an address in the pools that nobody has, None when there is none."""
     ranges = _ranges(subnet)
-    size = sum(last - first + 1 for first, last in ranges)
-    if size == 0:
-        return None
-    if size <= SMALL_POOL:
-        whole = [position for first, last in ranges for position in range(first, last + 1)]
-        return _first_free(session, subnet.id, _random.sample(whole, len(whole)))
-    drawn = [_nth(ranges, index) for index in _random.sample(range(size), PROBES)]
-    found = _first_free(session, subnet.id, drawn)
-    return found if found is not None else _find_gap(session, subnet.id, ranges, drawn[0])
+    found = _some_free(session, subnet, 1)
+    if found or _size(ranges) <= SMALL_POOL:
+        return found[0] if found else None
+    start = _nth(ranges, _random.randrange(_size(ranges)))
+    return _find_gap(session, subnet.id, ranges, start)
 
 
 def release(session: Session, port_ids: Sequence[str]) -> None:
@@ -137,16 +146,27 @@ def release(session: Session, port_ids: Sequence[str]) -> None:
 
 def _insert(session: Session, subnet: Subnet, port_id: str, position: int) -> IPAllocation | None:
     """Return the allocation, or None when somebody has the address."""
+    taken = _insert_all(session, subnet, [(port_id, position)])
+    return taken[0] if taken else None
+
+
+def _insert_all(
+    session: Session, subnet: Subnet, wanted: Sequence[tuple[str, int]]
+) -> list[IPAllocation]:
+    """Return the allocations of (port id, position); none when somebody has one of them."""
     base = ipaddress.IPv4Network(subnet.cidr).network_address
-    allocation = IPAllocation(
-        subnet_id=subnet.id, ip_address=str(base + position), position=position, port_id=port_id
-    )
+    allocations = [
+        IPAllocation(
+            subnet_id=subnet.id, ip_address=str(base + position), position=position, port_id=port_id
+        )
+        for port_id, position in wanted
+    ]
     try:
         with session.begin_nested():
-            session.add(allocation)
+            session.add_all(allocations)
     except IntegrityError:
-        return None
-    return allocation
+        return []
+    return allocations
 
 
 def _position(subnet: Subnet, address: str) -> int:
@@ -162,6 +182,19 @@ def _ranges(subnet: Subnet) -> list[tuple[int, int]]:
     )
 
 
+def _size(ranges: Sequence[tuple[int, int]]) -> int:
+    return sum(last - first + 1 for first, last in ranges)
+
+
+def _some_free(session: Session, subnet: Subnet, count: int) -> list[int]:
+    """Return at most `count` positions in the pools that nobody has, by one look at some drawn."""
+    ranges = _ranges(subnet)
+    size = _size(ranges)
+    drawn_count = size if size <= SMALL_POOL else min(size, max(PROBES, 3 * count))
+    drawn = [_nth(ranges, index) for index in _random.sample(range(size), drawn_count)]
+    return _free_of(session, subnet.id, drawn)[:count] if drawn else []
+
+
 def _nth(ranges: Sequence[tuple[int, int]], index: int) -> int:
     """Return the position of the pools' `index`-th address."""
     for first, last in ranges:
@@ -171,7 +204,8 @@ def _nth(ranges: Sequence[tuple[int, int]], index: int) -> int:
     raise IndexError(index)
 
 
-def _first_free(session: Session, subnet_id: str, positions: Sequence[int]) -> int | None:
+def _free_of(session: Session, subnet_id: str, positions: Sequence[int]) -> list[int]:
+    """Return those of `positions` that nobody has, in their order."""
     taken = set(
         session.scalars(
             select(IPAllocation.position).where(
@@ -179,7 +213,7 @@ def _first_free(session: Session, subnet_id: str, positions: Sequence[int]) -> i
             )
         )
     )
-    return next((position for position in positions if position not in taken), None)
+    return [position for position in positions if position not in taken]
 
 
 def _find_gap(
@@ -189,9 +223,9 @@ def _find_gap(
     above = [(max(first, start), last) for first, last in ranges if last >= start]
     below = [(first, min(last, start - 1)) for first, last in ranges if first < start]
     for first, last in above + below:
-        free = _first_free(session, subnet_id, [first])
-        if free is None:
-            free = _end_of_run(session, subnet_id, first, last)
+        if _free_of(session, subnet_id, [first]):
+            return first
+        free = _end_of_run(session, subnet_id, first, last)
         if free is not None:
             return free
     return None

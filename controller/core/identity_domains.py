@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import func, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from controller.core import role_assignments
+from controller.core import role_assignments, unique_names
 from controller.core.bootstrap import DEFAULT_DOMAIN
 from controller.db.models import Domain, Project, User
-from controller.errors import Forbidden, InUse, NameTaken, NotFound
+from controller.errors import Forbidden, InUse, NotFound
 
 
 def get(session: Session, domain_id: str) -> Domain:
@@ -37,7 +36,7 @@ def create(session: Session, *, name: str, description: str, enabled: bool) -> D
     """Return a new domain. Raises NameTaken."""
     domain = Domain(name=name, description=description, enabled=enabled)
     session.add(domain)
-    _flush(session, name)
+    unique_names.flush(session, "domain", name)
     return domain
 
 
@@ -50,7 +49,7 @@ def update(session: Session, domain: Domain, changes: Mapping[str, Any]) -> None
         raise Forbidden("Cannot disable the default domain: the cloud's admin is in it.")
     for name, value in changes.items():
         setattr(domain, name, value)
-    _flush(session, domain.name)
+    unique_names.flush(session, "domain", domain.name)
 
 
 def delete(session: Session, domain: Domain) -> None:
@@ -67,12 +66,3 @@ def delete(session: Session, domain: Domain) -> None:
             )
     role_assignments.forget(session, target=role_assignments.Target("domain", domain.id))
     session.delete(domain)
-
-
-def _flush(session: Session, name: str) -> None:
-    try:
-        session.flush()
-    except IntegrityError as error:
-        raise NameTaken(
-            f"A domain named {name!r} is there already. Choose another name."
-        ) from error

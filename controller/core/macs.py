@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from collections.abc import Sequence
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -30,24 +31,26 @@ def parse(text: str) -> str:
     return mac
 
 
-def insert_with_mac(session: Session, port: Port) -> Port:
-    """Insert `port`, with a MAC address of our own choice where it has none.
+def insert_with_mac(session: Session, ports: Sequence[Port]) -> None:
+    """Insert `ports` of one network, with MAC addresses of our own choice where they have none.
 
-    Raises MacAddressInUse when the network has the one it came with.
+    Raises MacAddressInUse when the network has the one that a lone port came with. As many
+    statements for many ports as for one.
     """
-    chosen = port.mac_address
+    chosen = [port.mac_address for port in ports]
     for _ in range(TRIES):
-        port.mac_address = chosen or _generate()
+        for port, mac_address in zip(ports, chosen, strict=True):
+            port.mac_address = mac_address or _generate()
         try:
             with session.begin_nested():
-                session.add(port)
+                session.add_all(ports)
         except IntegrityError as error:
-            if chosen:
-                raise in_use(port.network_id, chosen) from error
+            if all(chosen):
+                raise in_use(ports[0].network_id, chosen[0]) from error
         else:
-            return port
+            return
     raise MacAddressGenerationFailure(
-        f"Unable to generate unique mac on network {port.network_id}. Try again, or name one."
+        f"Unable to generate unique mac on network {ports[0].network_id}. Try again, or name one."
     )
 
 

@@ -1,12 +1,15 @@
 """Operations as the API writes them: a row in the same transaction as the change it belongs to."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
+from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from controller.core.context import Context
 from controller.core.sealing import seal
+from controller.db.base import new_id, utcnow
 from controller.db.models import Operation, Server, ServerAction
 from controller.db.session import wake_after
 from controller.errors import InvalidState
@@ -21,34 +24,39 @@ UNFINISHED = (QUEUED, RUNNING)
 
 def submit(
     session: Session,
-    settings: Settings,
-    context: Context,
     kind: str,
     *,
+    context: Context | None = None,
     server: Server | None = None,
-    action: ServerAction | None = None,
+    action_id: int | None = None,
     host_id: str | None = None,
     arguments: Mapping[str, Any] | None = None,
-    secrets: Mapping[str, str] | None = None,
+    sealed: bytes | None = None,
+    not_before: datetime | None = None,
 ) -> Operation:
-    """Write an operation of `kind` and have a worker woken after the commit.
+    """Write an operation of `kind` and have a worker woken after the commit, unless it waits for a
+    time.
 
-    `secrets` are kept encrypted, and only until the operation ends.
+    `context` is the caller's; None where the controller itself asks, on behalf of the server's
+    owner if it is about one. `sealed` is kept only until the operation ends.
     """
     operation = Operation(
+        id=new_id(),
         kind=kind,
         format_version=FORMAT_VERSION,
         server_id=server.id if server else None,
         host_id=host_id,
-        action_id=action.id if action else None,
-        project_id=context.project_id,
-        user_id=context.user_id or None,
-        request_id=context.request_id,
+        action_id=action_id,
+        project_id=context.project_id if context else server and server.project_id,
+        user_id=(context.user_id or None) if context else server and server.user_id,
+        request_id=context.request_id if context else None,
         arguments=dict(arguments or {}),
-        sealed=seal(settings, dict(secrets)) if secrets else None,
+        sealed=sealed,
+        not_before=not_before or utcnow(),
     )
     session.add(operation)
-    wake_after(session)
+    if not_before is None:
+        wake_after(session)
     return operation
 
 
@@ -63,34 +71,68 @@ def begin_action(
     arguments: Mapping[str, Any] | None = None,
     secrets: Mapping[str, str] | None = None,
 ) -> Operation:
-    """Accept `action` on `server`: check the state table, record it, submit its operation.
-
-    `record_as` is the name in os-instance-actions where that differs from ours (a hard reboot is
-    a 'reboot' there). Raises InvalidState with the reason and the way out.
-    """
-    row = TABLE[action]
-    reason = refusal(action, server.state, server.task_state)
-    if reason:
-        raise InvalidState(f"Cannot {action.replace('_', ' ')} server {server.id}: {reason}.")
-    assert row.operation is not None  # noqa: S101 -- rename and the like have no operation
-    entry = ServerAction(
-        server_id=server.id,
-        request_id=context.request_id,
-        action=record_as or action,
-        user_id=context.user_id,
-        project_id=context.project_id or server.project_id,
-    )
-    session.add(entry)
-    session.flush()
-    server.task_state = row.task_state
-    return submit(
+    """Accept `action` on `server`, as `begin_actions` does, and return its operation."""
+    (operation,) = begin_actions(
         session,
         settings,
         context,
-        row.operation,
-        server=server,
-        action=entry,
-        host_id=server.host_id,
+        [server],
+        action,
+        record_as=record_as,
         arguments=arguments,
         secrets=secrets,
     )
+    return operation
+
+
+def begin_actions(
+    session: Session,
+    settings: Settings,
+    context: Context,
+    servers: Sequence[Server],
+    action: str,
+    *,
+    record_as: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    secrets: Mapping[str, str] | None = None,
+) -> list[Operation]:
+    """Accept `action` on `servers`: check the state table, record it, submit its operations.
+
+    `record_as` is the name in os-instance-actions where that differs from ours (a hard reboot is
+    a 'reboot' there). `secrets` are kept encrypted. Raises InvalidState with the reason and the
+    way out. As many statements for many servers as for one.
+    """
+    row = TABLE[action]
+    for server in servers:
+        reason = refusal(action, server.state, server.task_state)
+        if reason:
+            raise InvalidState(f"Cannot {action.replace('_', ' ')} server {server.id}: {reason}.")
+    assert row.operation is not None  # noqa: S101 -- rename and the like have no operation
+    entries = [
+        {
+            "server_id": server.id,
+            "request_id": context.request_id,
+            "action": record_as or action,
+            "user_id": context.user_id,
+            "project_id": context.project_id or server.project_id,
+        }
+        for server in servers
+    ]
+    # Not by the session, which would send each by itself to learn of its number.
+    statement = insert(ServerAction).returning(ServerAction.server_id, ServerAction.id)
+    action_ids = {row.server_id: row.id for row in session.execute(statement, entries)}
+    operations = []
+    for server in servers:
+        server.task_state = row.task_state
+        operation = submit(
+            session,
+            row.operation,
+            context=context,
+            server=server,
+            action_id=action_ids[server.id],
+            host_id=server.host_id,
+            arguments=arguments,
+            sealed=seal(settings, dict(secrets)) if secrets else None,
+        )
+        operations.append(operation)
+    return operations

@@ -70,35 +70,57 @@ def create(
     project_id: str,
     values: Mapping[str, Any],
 ) -> Port:
-    """Return a new port of `project_id` on `network`, with its addresses and groups.
+    """Return a new port of `project_id` on `network`, as `create_each` makes them."""
+    device_ids = [values.get("device_id", "")]
+    (port,) = create_each(session, settings, context, network, project_id, values, device_ids)
+    return port
+
+
+def create_each(
+    session: Session,
+    settings: Settings,
+    context: Context,
+    network: Network,
+    project_id: str,
+    values: Mapping[str, Any],
+    device_ids: Sequence[str],
+) -> list[Port]:
+    """Return new ports of `project_id`, one for each device, with their addresses and groups.
 
     `values` has columns of Port and, if wanted, `fixed_ips` ([{subnet_id, ip_address}], each with
     one or both; absent means one address) and `security_groups` (ids; absent means the default).
+    As many statements for many ports as for one, unless addresses are named.
     """
     if not networks.usable(context, network):
         raise NotAuthorized(
             f"Not authorized to put ports on network {network.id}: it is external and not shared. "
             "Use another network."
         )
-    network_quotas.check(session, settings, project_id, "port")
-    port = Port(
-        **{name: value for name, value in values.items() if name not in LINKS},
-        network_id=network.id,
-        project_id=project_id,
+    network_quotas.check(session, settings, project_id, "port", adding=len(device_ids))
+    ports = [_new_port(network, project_id, values, device_id) for device_id in device_ids]
+    group_ids = _groups_for(session, context, ports[0], values.get("security_groups"))
+    macs.insert_with_mac(session, ports)
+    if values.get("allowed_address_pairs"):
+        for port in ports:
+            port.allowed_address_pairs = _pairs(port, values["allowed_address_pairs"])
+    _give_addresses(session, network, ports, values.get("fixed_ips"))
+    session.add_all(
+        PortSecurityGroup(port_id=port.id, security_group_id=group_id)
+        for port in ports
+        for group_id in group_ids
     )
+    session.flush()
+    return ports
+
+
+def _new_port(network: Network, project_id: str, values: Mapping[str, Any], device_id: str) -> Port:
+    columns = {name: value for name, value in values.items() if name not in LINKS}
+    columns |= {"network_id": network.id, "project_id": project_id, "device_id": device_id}
+    port = Port(**columns)
     if port.port_security_enabled is None:
         port.port_security_enabled = network.port_security_enabled
     if port.mac_address:
         port.mac_address = macs.parse(port.mac_address)
-    group_ids = _groups_for(session, context, port, values.get("security_groups"))
-    macs.insert_with_mac(session, port)
-    if values.get("allowed_address_pairs"):
-        port.allowed_address_pairs = _pairs(port, values["allowed_address_pairs"])
-    _give_addresses(session, network, port, values.get("fixed_ips"))
-    session.add_all(
-        PortSecurityGroup(port_id=port.id, security_group_id=group_id) for group_id in group_ids
-    )
-    session.flush()
     return port
 
 
@@ -155,18 +177,19 @@ def _pairs(port: Port, wanted: Sequence[Mapping[str, str]]) -> list[dict[str, st
 def _give_addresses(
     session: Session,
     network: Network,
-    port: Port,
+    ports: Sequence[Port],
     wanted: Sequence[Mapping[str, str]] | None,
 ) -> None:
-    """Take the addresses asked for; with None, one of any subnet, if the network has one."""
+    """Give each port what is asked for; with None, one address, if the network has a subnet."""
     available = subnets.of_network(session, network.id)
     if wanted is None:
         if available:
-            addresses.allocate_on(session, available, port.id)
+            addresses.allocate_each(session, available, [port.id for port in ports])
         return
-    # Named ones first, so that they can't be given away by the others.
-    for fixed_ip in sorted(wanted, key=lambda fixed_ip: "ip_address" not in fixed_ip):
-        _give_address(session, network, available, port, fixed_ip)
+    for port in ports:
+        # Named ones first, so that they can't be given away by the others.
+        for fixed_ip in sorted(wanted, key=lambda fixed_ip: "ip_address" not in fixed_ip):
+            _give_address(session, network, available, port, fixed_ip)
 
 
 def _give_address(
@@ -303,7 +326,7 @@ def _change_addresses(
     for held in present:
         session.delete(held)
     session.flush()
-    _give_addresses(session, network, port, missing)
+    _give_addresses(session, network, [port], missing)
 
 
 def _fits(held: IPAllocation, fixed_ip: Mapping[str, str]) -> bool:

@@ -3,58 +3,63 @@
 One `port_update` operation for each affected host; while one still waits, it stands for whatever
 comes after it too, since its arguments are read when it starts. One that waits for its next try is
 tried at once: a rule that was just taken back must not stay open for the rest of an hour.
+
+What the controller's own creates and deletes change, members of groups, comes in streams. So it is
+gathered for a moment, and goes out once for all of them.
 """
 
 from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import Select, case, select, update
 from sqlalchemy.orm import Session
 
+from controller.core import operations
 from controller.core.context import Context
-from controller.core.operations import FORMAT_VERSION, QUEUED
+from controller.core.operations import QUEUED
 from controller.db.base import utcnow
 from controller.db.models import Operation, Port, PortSecurityGroup, SecurityGroupRule
 from controller.db.session import wake_after
 
 KIND = "port_update"
+# How long members gained or lost by servers that come and go are gathered.
+GATHER_S = 1.5
 
 
 def submit_for_hosts(
-    session: Session, host_ids: Collection[str], context: Context | None = None
+    session: Session,
+    host_ids: Collection[str],
+    context: Context | None = None,
+    *,
+    after_s: float = 0.0,
 ) -> None:
-    """Submit a port_update for each host that doesn't have one waiting.
+    """Submit a port_update for each host that doesn't have one waiting; it starts after `after_s`.
 
     `context` is None where the controller itself asks, not a caller.
     """
     if not host_ids:
         return
-    waiting = set(_hold_waiting(session, host_ids))
+    start = utcnow() + timedelta(seconds=after_s)
+    waiting = set(_hold_waiting(session, host_ids, start))
     for host_id in sorted(set(host_ids) - waiting):
-        session.add(
-            Operation(
-                kind=KIND,
-                format_version=FORMAT_VERSION,
-                host_id=host_id,
-                project_id=context.project_id if context else None,
-                user_id=(context.user_id or None) if context else None,
-                request_id=context.request_id if context else None,
-                arguments={},
-            )
-        )
-    wake_after(session)
+        operations.submit(session, KIND, context=context, host_id=host_id, not_before=start)
+    if not after_s:
+        wake_after(session)
 
 
-def _hold_waiting(session: Session, host_ids: Collection[str]) -> Iterable[str]:
+def _hold_waiting(session: Session, host_ids: Collection[str], start: datetime) -> Iterable[str]:
     """Return the hosts with an update waiting, which can't be claimed before we have committed.
 
-    The write holds the row: a worker that claimed it between our look and our commit would read the
-    arguments without our change, and nobody would send it again.
+    It starts at `start` at the latest. The write holds the row: a worker that claimed it between
+    our look and our commit would read the arguments without our change, and nobody would send it
+    again.
     """
     waits = (Operation.kind == KIND, Operation.state == QUEUED, Operation.host_id.in_(host_ids))
+    sooner = case((Operation.not_before > start, start), else_=Operation.not_before)
     session.execute(
         update(Operation)
         .where(*waits)
-        .values(not_before=utcnow())
+        .values(not_before=sooner)
         .execution_options(synchronize_session=False)
     )
     return session.scalars(select(Operation.host_id).where(*waits)).all()  # type: ignore[return-value]  # not null by the query
@@ -71,32 +76,43 @@ def ports_changed(session: Session, ports: Iterable[Port], context: Context | No
 
 
 def members_changed(
-    session: Session,
-    group_ids: Collection[str],
-    context: Context | None = None,
-    but_host: str | None = None,
+    session: Session, group_ids: Collection[str], context: Context | None = None
 ) -> None:
-    """These groups gained or lost addresses: tell the hosts whose rules name them as remote.
+    """A caller gave these groups addresses or took some: tell the hosts whose rules name them."""
+    submit_for_hosts(session, _hosts_naming(session, group_ids), context)
 
-    `but_host` learns of it in another way.
+
+def servers_came_or_went(
+    session: Session, group_ids: Collection[str], told_host: str | None = None
+) -> None:
+    """Servers in these groups came or went: tell the hosts whose rules name the groups, soon.
+
+    `told_host` learns of it by the play that brings the servers there, as far as their own groups
+    have rules that name groups of theirs. What only other servers' rules name, it must be told.
     """
+    hosts = _hosts_naming(session, group_ids)
+    if told_host in hosts:
+        query = select(SecurityGroupRule.remote_group_id).where(
+            SecurityGroupRule.security_group_id.in_(group_ids),
+            SecurityGroupRule.remote_group_id.in_(group_ids),
+        )
+        untold = set(group_ids) - set(session.scalars(query))
+        if told_host not in _hosts_naming(session, untold):
+            hosts.discard(told_host)
+    submit_for_hosts(session, hosts, after_s=GATHER_S)
+
+
+def _hosts_naming(session: Session, group_ids: Collection[str]) -> set[str]:
+    """Return the hosts with a port whose rules name one of these groups as remote."""
     if not group_ids:
-        return
+        return set()
     naming = select(SecurityGroupRule.security_group_id).where(
         SecurityGroupRule.remote_group_id.in_(group_ids)
     )
-    hosts = set(
-        session.scalars(
-            select(Port.host_id)
-            .join(PortSecurityGroup, PortSecurityGroup.port_id == Port.id)
-            .where(Port.host_id.is_not(None), PortSecurityGroup.security_group_id.in_(naming))
-            .distinct()
-        )
-    )
-    submit_for_hosts(session, {host for host in hosts if host and host != but_host}, context)
+    return _hosts_of_groups(session, naming)
 
 
-def _hosts_of_groups(session: Session, group_ids: Collection[str]) -> set[str]:
+def _hosts_of_groups(session: Session, group_ids: Collection[str] | Select[str]) -> set[str]:
     hosts = session.scalars(
         select(Port.host_id)
         .join(PortSecurityGroup, PortSecurityGroup.port_id == Port.id)

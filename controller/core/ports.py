@@ -26,42 +26,42 @@ from controller.settings import Settings
 Requested = Sequence[Mapping[str, Any]] | Literal["auto", "none"] | None
 
 
-def prepare_for_server(
+def prepare_for_servers(
     session: Session,
     settings: Settings,
     context: Context,
-    server: Server,
+    servers: Sequence[Server],
     requested: Requested,
     security_group_names: Sequence[str],
-) -> list[Port]:
-    """Return the ports of a new server in the order asked for, made or taken over for it.
+) -> list[list[Port]]:
+    """Return each new server's ports in the order asked for, made or taken over for it.
 
-    `requested` is as the Compute API has it: {"uuid": network}, {"uuid", "fixed_ip"} or
-    {"port": id} each; None, an empty list and "auto" mean the project's only usable network.
-    `security_group_names` are names or ids, for the ports made here; empty means the default.
-    Raises BadRequest for what isn't there (as Nova does), Conflict for what is taken or ambiguous.
+    The servers are of one project and zone. `requested` is as the Compute API has it: {"uuid":
+    network}, {"uuid", "fixed_ip"} or {"port": id} each, the latter two for a lone server; None, an
+    empty list and "auto" mean the project's only usable network. `security_group_names` are names
+    or ids, for the ports made here; empty means the default. As many statements for many servers as
+    for one. Raises BadRequest for what isn't there (as Nova does), Conflict for what is taken or
+    ambiguous.
     """
     if requested == "none":
-        return []
+        return [[] for _ in servers]
+    project_id = servers[0].project_id
     items = requested if requested and not isinstance(requested, str) else None
     if items is None:
-        network = _only_network(session, server.project_id, demanded=requested == "auto")
+        network = _only_network(session, project_id, demanded=requested == "auto")
         if network is None:
-            return []
+            return [[] for _ in servers]
         items = [{"uuid": network.id}]
-    group_ids = _resolve_groups(session, server.project_id, security_group_names)
-    ports = [_prepare(session, settings, context, server, item, group_ids) for item in items]
-    if len({port.id for port in ports}) < len(ports):
+    named = [item["port"] for item in items if item.get("port")]
+    if len(set(named)) < len(named):
         raise BadRequest("The same port was asked for twice. Name each port once.")
-    for position, port in enumerate(ports):
-        port.device_id = server.id
-        port.device_owner = (
-            f"{port_records.SERVER_OWNER}{server.availability_zone or settings.availability_zone}"
-        )
-        port.device_position = position
-        port.revision_number += 1
+    group_ids = _resolve_groups(session, project_id, security_group_names)
+    columns = [
+        _prepare(session, settings, context, servers, item, group_ids, position)
+        for position, item in enumerate(items)
+    ]
     session.flush()
-    return ports
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
 def _only_network(session: Session, project_id: str, *, demanded: bool) -> Network | None:
@@ -111,17 +111,25 @@ def _prepare(
     session: Session,
     settings: Settings,
     context: Context,
-    server: Server,
+    servers: Sequence[Server],
     item: Mapping[str, Any],
     group_ids: Sequence[str],
-) -> Port:
+    position: int,
+) -> list[Port]:
+    """Return the port at `position` of each server."""
+    zone = servers[0].availability_zone or settings.availability_zone
+    values: dict[str, Any] = {
+        "device_owner": f"{port_records.SERVER_OWNER}{zone}",
+        "device_position": position,
+    }
     if item.get("port"):
-        return _take_over(session, context, server, item["port"])
+        return [_take_over(session, context, each, item["port"], values) for each in servers]
+    project_id = servers[0].project_id
     try:
-        network = _network(session, context, server.project_id, item["uuid"])
+        network = _network(session, context, project_id, item["uuid"])
     except NetworkNotFound as error:
         raise BadRequest(error.message) from error
-    values: dict[str, Any] = {"made_by_server": True}
+    values |= {"made_by_server": True, "revision_number": 1}
     if item.get("fixed_ip"):
         if not context.may_see(network.project_id):
             raise Forbidden(
@@ -135,7 +143,8 @@ def _prepare(
                 f"Network {network.id} requires a subnet in order to boot instances on. Make one."
             )
         values["security_groups"] = group_ids
-    return port_records.create(session, settings, context, network, server.project_id, values)
+    ids = [server.id for server in servers]
+    return port_records.create_each(session, settings, context, network, project_id, values, ids)
 
 
 def _network(session: Session, context: Context, project_id: str, network_id: str) -> Network:
@@ -159,8 +168,14 @@ def _network(session: Session, context: Context, project_id: str, network_id: st
     return network
 
 
-def _take_over(session: Session, context: Context, server: Server, port_id: str) -> Port:
-    """Return a port that was there before, refused unless this server can have it."""
+def _take_over(
+    session: Session,
+    context: Context,
+    server: Server,
+    port_id: str,
+    values: Mapping[str, Any],
+) -> Port:
+    """Return a port that was there before, given `values`; refused to those who can't have it."""
     try:
         port = port_records.get(session, context, port_id)
     except PortNotFound as error:
@@ -178,6 +193,10 @@ def _take_over(session: Session, context: Context, server: Server, port_id: str)
         select(IPAllocation.ip_address).where(IPAllocation.port_id == port_id).limit(1)
     ):
         raise InvalidInput(f"Port {port_id} requires a FixedIP in order to be used. Give it one.")
+    port.device_id = server.id
+    for name, value in values.items():
+        setattr(port, name, value)
+    port.revision_number += 1
     return port
 
 
@@ -206,7 +225,7 @@ def bind(session: Session, server_id: str, host_id: str) -> None:
         port.host_id = host_id
     session.flush()
     port_updates.submit_for_hosts(session, left)
-    port_updates.members_changed(session, _groups_of(session, ports), but_host=host_id)
+    port_updates.servers_came_or_went(session, _groups_of(session, ports), told_host=host_id)
 
 
 def unbind(session: Session, server_id: str) -> None:
@@ -215,7 +234,7 @@ def unbind(session: Session, server_id: str) -> None:
     for port in ports:
         port.host_id, port.status = None, "DOWN"
     session.flush()
-    port_updates.members_changed(session, _groups_of(session, ports))
+    port_updates.servers_came_or_went(session, _groups_of(session, ports))
 
 
 def release(session: Session, server_id: str) -> None:
@@ -231,7 +250,7 @@ def release(session: Session, server_id: str) -> None:
         port.host_id, port.status = None, "DOWN"
         port.revision_number += 1
     session.flush()
-    port_updates.members_changed(session, bound_groups)
+    port_updates.servers_came_or_went(session, bound_groups)
 
 
 def set_status(session: Session, server_id: str, status: Literal["ACTIVE", "DOWN"]) -> None:

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import func, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from controller.core import identity_domains, role_assignments
+from controller.core import identity_domains, role_assignments, unique_names
 from controller.db.models import Domain, Image, Network, Port, Project, RoleAssignment, Server
-from controller.errors import BadRequest, InUse, NameTaken, NotFound
+from controller.errors import BadRequest, InUse, NotFound
 
 
 def get(session: Session, project_id: str) -> Project:
@@ -76,7 +75,7 @@ def create(
         enabled=enabled,
     )
     session.add(project)
-    _flush(session, name)
+    unique_names.flush(session, "project", name, "in this domain")
     return project
 
 
@@ -84,7 +83,7 @@ def update(session: Session, project: Project, changes: Mapping[str, Any]) -> No
     """Change name, description or enabled. Raises NameTaken."""
     for name, value in changes.items():
         setattr(project, name, value)
-    _flush(session, project.name)
+    unique_names.flush(session, "project", project.name, "in this domain")
 
 
 def delete(session: Session, project: Project) -> None:
@@ -110,12 +109,3 @@ def delete(session: Session, project: Project) -> None:
 
 def _count(model: type[Server | Image | Port | Network], project: Project) -> Any:
     return select(func.count()).where(model.project_id == project.id)
-
-
-def _flush(session: Session, name: str) -> None:
-    try:
-        session.flush()
-    except IntegrityError as error:
-        raise NameTaken(
-            f"A project named {name!r} is in this domain already. Choose another name."
-        ) from error

@@ -5,11 +5,11 @@ from typing import Any
 
 from sqlalchemy import delete as delete_rows
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from controller.core import unique_names
 from controller.db.models import Role, RoleAssignment
-from controller.errors import Forbidden, NameTaken, NotFound
+from controller.errors import Forbidden, NotFound
 
 # Each implies all to its right.
 CHAIN = ("admin", "member", "reader")
@@ -45,7 +45,7 @@ def create(session: Session, *, name: str, description: str) -> Role:
     """Return a new role, which gives no right until a policy names it. Raises NameTaken."""
     role = Role(name=name, description=description)
     session.add(role)
-    _flush(session, name)
+    unique_names.flush(session, "role", name)
     return role
 
 
@@ -55,7 +55,7 @@ def update(session: Session, role: Role, changes: Mapping[str, Any]) -> None:
         _refuse_built_in(role, "rename")
     for name, value in changes.items():
         setattr(role, name, value)
-    _flush(session, role.name)
+    unique_names.flush(session, "role", role.name)
 
 
 def delete(session: Session, role: Role) -> None:
@@ -68,10 +68,3 @@ def delete(session: Session, role: Role) -> None:
 def _refuse_built_in(role: Role, verb: str) -> None:
     if role.name in CHAIN:
         raise Forbidden(f"Cannot {verb} role {role.name}: the cloud's policies rest on it.")
-
-
-def _flush(session: Session, name: str) -> None:
-    try:
-        session.flush()
-    except IntegrityError as error:
-        raise NameTaken(f"A role named {name!r} is there already. Choose another name.") from error

@@ -1,6 +1,7 @@
 """Names of servers: a guest's hostname, and names that nobody else may have."""
 
 import re
+from collections.abc import Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -22,17 +23,37 @@ def claim(
 ) -> str | None:
     """Return what `Server.unique_name` is to be; None where names need not be unique.
 
+    Raises as `claim_each` does. `server_id` may have the name already.
+    """
+    return claim_each(session, settings, project_id, [name], server_id)[name]
+
+
+def claim_each(
+    session: Session,
+    settings: Settings,
+    project_id: str,
+    names: Sequence[str],
+    server_id: str = "",
+) -> dict[str, str | None]:
+    """Return `Server.unique_name` for each of `names`, which differ.
+
     Raises NameTaken when another server has the name. The column's constraint settles a race that
     this look can't see; see `taken`. Upper and lower case are the same, as upstream.
     """
     if settings.unique_server_names == "none":
-        return None
-    wanted = name.lower()
-    if settings.unique_server_names == "project":
-        wanted = f"{project_id}/{wanted}"
-    holder = session.scalar(select(Server.id).where(Server.unique_name == wanted))
-    if holder is not None and holder != server_id:
-        raise taken(settings, name)
+        return dict.fromkeys(names)
+    prefix = f"{project_id}/" if settings.unique_server_names == "project" else ""
+    wanted: dict[str, str | None] = {name: f"{prefix}{name.lower()}" for name in names}
+    holders = set(
+        session.scalars(
+            select(Server.unique_name).where(
+                Server.unique_name.in_(wanted.values()), Server.id != server_id
+            )
+        )
+    )
+    for name, unique_name in wanted.items():
+        if unique_name in holders:
+            raise taken(settings, name)
     return wanted
 
 

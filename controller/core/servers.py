@@ -5,7 +5,7 @@ Whatever a host must do becomes an operation, in the same transaction as the row
 
 import secrets
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -23,7 +23,7 @@ from controller.core import (
     server_names,
 )
 from controller.core.context import Context
-from controller.core.operations import begin_action
+from controller.core.operations import begin_action, begin_actions
 from controller.db.base import new_id
 from controller.db.models import Flavor, Host, Image, Server
 from controller.errors import BadRequest, Forbidden, InvalidState, NotFound
@@ -131,18 +131,17 @@ def create(session: Session, settings: Settings, context: Context, wanted: Wante
         "reservation_id": _reservation_id(),
     }
     admin_pass = wanted.admin_pass or new_password()
-    servers = [_insert(session, settings, context, wanted, index, common) for index in range(count)]
-    for server in servers:
-        _connect(session, settings, context, wanted, server)
-        begin_action(
-            session,
-            settings,
-            context,
-            server,
-            "create",
-            arguments={"forced_host": wanted.forced_host} if wanted.forced_host else None,
-            secrets={"admin_pass": admin_pass},
-        )
+    servers = _insert(session, settings, context, wanted, count, common)
+    _connect(session, settings, context, wanted, servers)
+    begin_actions(
+        session,
+        settings,
+        context,
+        servers,
+        "create",
+        arguments={"forced_host": wanted.forced_host} if wanted.forced_host else None,
+        secrets={"admin_pass": admin_pass},
+    )
     return Made(servers, admin_pass)
 
 
@@ -299,16 +298,32 @@ def _insert(
     settings: Settings,
     context: Context,
     wanted: Wanted,
-    index: int,
+    count: int,
     common: Mapping[str, Any],
+) -> list[Server]:
+    """Write the servers' rows; their names have a number when several were asked for."""
+    several = wanted.max_count > 1
+    names = [f"{wanted.name}-{number + 1}" if several else wanted.name for number in range(count)]
+    unique_names = server_names.claim_each(session, settings, context.project, names)
+    servers = [
+        _row(wanted, index, name, unique_names[name], common) for index, name in enumerate(names)
+    ]
+    session.add_all(servers)
+    try:
+        session.flush()
+    except IntegrityError as error:
+        raise server_names.taken(settings, wanted.name) from error
+    return servers
+
+
+def _row(
+    wanted: Wanted, index: int, name: str, unique_name: str | None, common: Mapping[str, Any]
 ) -> Server:
-    """Write the row of the server number `index`; its name has a number when there are several."""
-    name = wanted.name if wanted.max_count == 1 else f"{wanted.name}-{index + 1}"
     server_id = new_id()
-    server = Server(
+    return Server(
         id=server_id,
         name=name,
-        unique_name=server_names.claim(session, settings, context.project, name),
+        unique_name=unique_name,
         hostname=wanted.hostname or server_names.hostname(name, server_id),
         description=wanted.description,
         availability_zone=wanted.availability_zone,
@@ -324,21 +339,19 @@ def _insert(
         state="building",
         **common,
     )
-    session.add(server)
-    try:
-        session.flush()
-    except IntegrityError as error:
-        raise server_names.taken(settings, name) from error
-    return server
 
 
 def _connect(
-    session: Session, settings: Settings, context: Context, wanted: Wanted, server: Server
+    session: Session,
+    settings: Settings,
+    context: Context,
+    wanted: Wanted,
+    servers: Sequence[Server],
 ) -> None:
-    """Give the server its ports. What isn't there is a bad request here, not a missing page."""
+    """Give the servers their ports. What isn't there is a bad request here, not a missing page."""
     try:
-        ports.prepare_for_server(
-            session, settings, context, server, wanted.networks, wanted.security_groups
+        ports.prepare_for_servers(
+            session, settings, context, servers, wanted.networks, wanted.security_groups
         )
     except NotFound as error:
         raise BadRequest(error.message) from error

@@ -195,7 +195,7 @@ def _make_dhcp_port(session: Session, network: Network, subnet: Subnet) -> None:
         status="ACTIVE",
         port_security_enabled=False,
     )
-    macs.insert_with_mac(session, port)
+    macs.insert_with_mac(session, [port])
     subnet.dhcp_ip = addresses.allocate_first(session, subnet, port.id).ip_address
     session.flush()
 

@@ -5,13 +5,12 @@ from typing import Any
 
 from sqlalchemy import delete as delete_rows
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from controller.core import identity_domains, role_assignments
+from controller.core import identity_domains, role_assignments, unique_names
 from controller.db.base import utcnow
 from controller.db.models import Keypair, User
-from controller.errors import NameTaken, NotFound
+from controller.errors import NotFound
 
 
 def get(session: Session, user_id: str) -> User:
@@ -40,7 +39,7 @@ def create(session: Session, fields: Mapping[str, Any]) -> User:
     identity_domains.get(session, fields["domain_id"])
     user = User(**fields)
     session.add(user)
-    _flush(session, user.name)
+    unique_names.flush(session, "user", user.name, "in this domain")
     return user
 
 
@@ -53,7 +52,7 @@ def update(session: Session, user: User, changes: Mapping[str, Any]) -> None:
         setattr(user, name, value)
     if "password_hash" in changes or changes.get("enabled") is False:
         user.tokens_valid_from = utcnow()
-    _flush(session, user.name)
+    unique_names.flush(session, "user", user.name, "in this domain")
 
 
 def delete(session: Session, user: User) -> None:
@@ -61,12 +60,3 @@ def delete(session: Session, user: User) -> None:
     role_assignments.forget(session, user_id=user.id)
     session.execute(delete_rows(Keypair).where(Keypair.user_id == user.id))
     session.delete(user)
-
-
-def _flush(session: Session, name: str) -> None:
-    try:
-        session.flush()
-    except IntegrityError as error:
-        raise NameTaken(
-            f"A user named {name!r} is in this domain already. Choose another name."
-        ) from error

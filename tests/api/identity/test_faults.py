@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from controller.core import projects
+from controller.core import projects, unique_names
 from tests.api.conftest import Caller
 
 PROJECTS = "/identity/v3/projects"
@@ -40,7 +40,7 @@ def test_an_inner_error_shows_nothing_of_itself(
 def test_logs_of_a_database_error_have_no_parameters(
     admin: Caller, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(projects, "_flush", lambda session, _name: session.flush())
+    monkeypatch.setattr(unique_names, "flush", lambda session, *_names: session.flush())
     for _ in range(2):
         body = {"project": {"name": "canary-name", "description": "canary-text"}}
         answer = admin.post(PROJECTS, json=body)

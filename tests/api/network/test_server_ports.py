@@ -44,7 +44,7 @@ def boot(services, settings, alpha):
             )  # fmt: skip
             session.add(server)
             session.flush()
-            ports.prepare_for_server(session, settings, context, server, networks, groups)
+            ports.prepare_for_servers(session, settings, context, [server], networks, groups)
             if host_id:
                 ports.bind(session, server.id, host_id)
             return server.id
@@ -296,6 +296,28 @@ def test_other_hosts_learn_of_new_and_lost_members(
     with services.db.write() as session:
         ports.bind(session, first, hosts[1])
     assert waiting() == [hosts[0]]
+
+
+def test_a_host_learns_of_new_members_that_only_its_other_servers_rules_name(
+    alice, services, boot, hosts, waiting, private, private_subnet
+):
+    """The play that plugs a server in knows of the groups that its own rules name, no others."""
+    groups = {
+        name: alice.post(f"{V2}/security-groups", json={"security_group": {"name": name}}).json[
+            "security_group"
+        ]["id"]
+        for name in ("web", "db")
+    }
+    rule = {"security_group_id": groups["db"], "direction": "ingress"}
+    rule["remote_group_id"] = groups["web"]
+    answer = alice.post(f"{V2}/security-group-rules", json={"security_group_rule": rule})
+    assert answer.status_code == 201
+    boot(groups=["db"], host_id=hosts[0])
+    assert waiting() == []
+    boot(groups=["web"], host_id=hosts[0])
+    assert waiting() == [hosts[0]]
+    boot(groups=["db"], host_id=hosts[1])
+    assert waiting() == []
 
 
 def test_one_update_of_a_host_waits_at_a_time(

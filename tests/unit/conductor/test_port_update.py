@@ -6,16 +6,23 @@ from typing import Any
 import pytest
 
 from controller.core import hosts
-from controller.core.port_updates import submit_for_hosts
-from controller.db.models import PortSecurityGroup, SecurityGroup, SecurityGroupRule
+from controller.core.port_updates import GATHER_S, submit_for_hosts
+from controller.db.models import (
+    IPAllocation,
+    Port,
+    PortSecurityGroup,
+    SecurityGroup,
+    SecurityGroupRule,
+    Subnet,
+)
 from controller.runner.requests import Run
 from lab.waiting import wait_until
 from tests.unit.conductor.conftest import CONTEXT, Cloud
 
 
-def submit(cloud: Cloud, host_id: str) -> None:
+def submit(cloud: Cloud, host_id: str, after_s: float = 0.0) -> None:
     with cloud.db.write() as session:
-        submit_for_hosts(session, {host_id})
+        submit_for_hosts(session, {host_id}, after_s=after_s)
 
 
 def test_it_tells_the_host_of_all_its_servers_without_going_before_newer_runs(
@@ -119,6 +126,49 @@ def test_rules_that_changed_during_a_run_are_set_anew_after_it(cloud: Cloud, cha
         assert entry["security_groups"][0]["rules"] == []
 
 
+def test_members_that_came_during_a_run_have_time(cloud: Cloud) -> None:
+    """Fifty creates side by side must not have as many updates of the rules after them."""
+    cloud.add_host("h1")
+    first, second = cloud.add_server(), cloud.active_server()
+    with cloud.db.write() as session:
+        group = SecurityGroup(project_id=CONTEXT.project, name="web")
+        session.add(group)
+        session.flush()
+        rule = SecurityGroupRule(
+            security_group_id=group.id, project_id=CONTEXT.project, direction="ingress",
+            remote_group_id=group.id,
+        )  # fmt: skip
+        session.add(rule)
+    other = cloud.add_port(second)
+    cloud.act(first, "stop")
+    cloud.work()
+    for port_id in (cloud.add_port(first), other):
+        with cloud.db.write() as session:
+            session.add(PortSecurityGroup(port_id=port_id, security_group_id=group.id))
+
+    def come(run: Run, _item_id: str) -> None:
+        if run.playbook == "server_start":
+            with cloud.db.write() as session:
+                port = session.get_one(Port, other)
+                port.host_id = cloud.server(second).host_id
+                subnet = Subnet(
+                    network_id=port.network_id, project_id=CONTEXT.project, cidr="192.0.2.0/24"
+                )
+                session.add(subnet)
+                session.flush()
+                address = {"ip_address": "192.0.2.9", "position": 9}
+                session.add(IPAllocation(subnet_id=subnet.id, port_id=other, **address))
+
+    cloud.executor.fails = come
+    cloud.executor.runs.clear()
+    cloud.act(first, "start")
+    cloud.work()
+    assert cloud.playbooks() == ["server_start"]
+    cloud.clock.advance(GATHER_S)
+    cloud.work()
+    assert cloud.playbooks() == ["server_start", "port_update"]
+
+
 def test_it_ends_when_its_host_was_removed(cloud: Cloud) -> None:
     host_id = cloud.add_host("h1")
     cloud.executor.unreachable = {"h1"}
@@ -129,6 +179,28 @@ def test_it_ends_when_its_host_was_removed(cloud: Cloud) -> None:
     cloud.clock.advance(3600)
     cloud.work()
     assert cloud.operations(kind="port_update")[0].state == "succeeded"
+
+
+def test_what_servers_change_by_coming_and_going_is_gathered_for_a_moment(cloud: Cloud) -> None:
+    host_id = cloud.add_host("h1")
+    cloud.active_server()
+    for _ in range(3):
+        submit(cloud, host_id, after_s=GATHER_S)
+    cloud.work()
+    assert cloud.playbooks() == []
+    cloud.clock.advance(GATHER_S)
+    cloud.work()
+    assert cloud.playbooks() == ["port_update"]
+
+
+def test_what_a_caller_takes_back_does_not_wait_for_what_is_gathered(cloud: Cloud) -> None:
+    host_id = cloud.add_host("h1")
+    cloud.active_server()
+    submit(cloud, host_id, after_s=GATHER_S)
+    submit(cloud, host_id)
+    submit(cloud, host_id, after_s=GATHER_S)
+    cloud.work()
+    assert cloud.playbooks() == ["port_update"]
 
 
 def test_a_host_without_servers_is_told_so(cloud: Cloud) -> None:
