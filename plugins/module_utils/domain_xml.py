@@ -58,6 +58,13 @@ def marked_cloud(root: ET.Element) -> str | None:
     return None if mark is None else mark.get("cloud")
 
 
+def mark(root: ET.Element, cloud_id: str) -> None:
+    """Have the mark that the definition bears name the cloud `cloud_id`."""
+    element = root.find(f"metadata/{MARK}")
+    if element is not None:
+        element.set("cloud", cloud_id)
+
+
 def machine_of(root: ET.Element | None) -> str | None:
     """Return the machine type of a definition, or None without one."""
     element = None if root is None else root.find("os/type")

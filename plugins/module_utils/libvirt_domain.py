@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from . import (
     domain_power,
     domain_xml,
+    fence,
     host_virtualization,
     libvirt_connection,
     names,
@@ -23,11 +24,9 @@ from .instance_paths import STATE_PATH, InstancePaths, make_directory
 if TYPE_CHECKING:
     import xml.etree.ElementTree as ET
 
-NO_CLOUD = "00000000-0000-0000-0000-000000000000"
-
 ARGUMENT_SPEC: dict[str, Any] = {
     "server_id": {"type": "str", "required": True, "aliases": ["id"]},
-    "cloud_id": {"type": "str", "default": NO_CLOUD},
+    "cloud_id": {"type": "str", "default": fence.NO_CLOUD},
     "state": {
         "type": "str",
         "choices": ["defined", "running", "stopped", "restarted", "destroyed", "absent"],
@@ -180,10 +179,30 @@ def _fitted(job: Work) -> ET.Element:
     if job.params["virt_type"] != domain_xml.AUTO:
         root.set("type", job.params["virt_type"])
     copy = _copied_definition(job)
+    domain_xml.mark(root, _owner(job, copy))
     domain_xml.fit(
         root, _host_fit(job, root, copy), job.present if job.present is not None else copy
     )
     return root
+
+
+def _owner(job: Work, copy: ET.Element | None) -> str:
+    """The cloud whose mark the definition is to bear.
+
+    A run by hand over a controller's server must not take it from its owner, whose next operation
+    would find a foreign mark and be refused. Without a domain the fence still knows the owner.
+    """
+    given = str(job.params["cloud_id"])
+    if not job.params["override"]:
+        return given
+    record = fence.read(job.params["state_path"], job.server_id)
+    known = [
+        None if job.present is None else domain_xml.marked_cloud(job.present),
+        None if record is None else record.owner,
+        None if copy is None else domain_xml.marked_cloud(copy),
+    ]
+    # The mark of no cloud is what runs by hand leave: nobody loses the server with it.
+    return next((cloud for cloud in known if cloud and cloud != fence.NO_CLOUD), given)
 
 
 def _copied_definition(job: Work) -> ET.Element | None:

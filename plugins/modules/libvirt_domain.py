@@ -71,7 +71,10 @@ options:
     type: bool
     default: true
   override:
-    description: Whether to touch a domain that another cloud, or nobody, marked.
+    description:
+      - Whether to touch a domain that another cloud, or nobody, marked.
+      - A cloud that owns the server keeps it. The definition bears that cloud's mark, whatever
+        O(cloud_id) is.
     type: bool
     default: false
   state_path:

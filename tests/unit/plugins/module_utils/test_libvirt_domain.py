@@ -10,6 +10,7 @@ import pytest
 from ansible_collections.novella.cloud.plugins.module_utils import (
     domain_power,
     domain_xml,
+    fence,
     libvirt_domain,
     libvirt_domain_info,
     work,
@@ -212,6 +213,50 @@ def test_domain_without_a_mark_is_not_touched(params: dict[str, Any], connection
     assert run(params, state="absent", xml=None, override=True)["changed"]
 
 
+def test_an_override_by_hand_leaves_the_domain_its_owner(
+    params: dict[str, Any], connection: Any, state_path: Path
+) -> None:
+    """Else the controller's next operation would find a foreign mark and be refused."""
+    owned = {"cloud_id": OTHER_CLOUD, "xml": rendered(server(), cloud_id=OTHER_CLOUD)}
+    run(params, **owned)
+    assert not run(params, override=True)["changed"]
+    bigger = rendered(server(flavor=server()["flavor"] | {"memory_mb": 256}))
+    assert run(params, xml=bigger, override=True)["changed"]
+    assert marks(params, connection) == {OTHER_CLOUD}
+    # Removed by hand, it is still the controller's: by the copy, or by the fence.
+    connection.lookupByUUIDString(SERVER_ID).destroy()
+    connection.lookupByUUIDString(SERVER_ID).undefine()
+    run(params, override=True)
+    assert marks(params, connection) == {OTHER_CLOUD}
+    run(params, state="absent", xml=None, override=True)
+    (state_path / "fence").mkdir()
+    record = json.dumps({"generation": 7, "owner": OTHER_CLOUD})
+    (state_path / "fence" / f"{SERVER_ID}.json").write_text(record)
+    run(params, override=True)
+    assert marks(params, connection) == {OTHER_CLOUD}
+    assert not run(params, **owned)["changed"]
+
+
+def test_an_override_for_a_cloud_takes_over_what_no_cloud_owns(
+    params: dict[str, Any], connection: Any
+) -> None:
+    run(params)
+    taken = {"cloud_id": OTHER_CLOUD, "xml": rendered(server(), cloud_id=OTHER_CLOUD)}
+    assert run(params, override=True, **taken)["changed"]
+    assert marks(params, connection) == {OTHER_CLOUD}
+
+
+def marks(params: dict[str, Any], connection: Any) -> set[str | None]:
+    """The clouds that the definition and its copy name."""
+    import libvirt
+
+    texts = (
+        connection.lookupByUUIDString(SERVER_ID).XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE),
+        Path(params["xml_path"]).read_text(),
+    )
+    return {domain_xml.marked_cloud(domain_xml.parse(text, "definition")) for text in texts}
+
+
 def test_xml_of_another_server_or_cloud_is_refused(params: dict[str, Any]) -> None:
     other = rendered(server(id="11111111-0000-0000-0000-000000000000"))
     with pytest.raises(work.WorkError, match="its uuid is '11111111"):
@@ -281,7 +326,7 @@ def test_libvirt_that_is_away_is_explained() -> None:
 def test_info_lists_domains_with_marks_and_devices(params: dict[str, Any]) -> None:
     run(params)
     everything = libvirt_domain_info.run({"uri": URI}, False)["domains"]
-    assert {one["cloud_id"] for one in everything} == {None, libvirt_domain.NO_CLOUD}
+    assert {one["cloud_id"] for one in everything} == {None, fence.NO_CLOUD}
     found = libvirt_domain_info.run({"uri": URI, "server_id": SERVER_ID}, False)["domains"]
     assert [one["id"] for one in found] == [SERVER_ID]
     assert found[0]["memory_mb"] == 128
