@@ -134,12 +134,15 @@ def _rule(rule: SecurityGroupRule) -> dict[str, Any]:
 
 
 def _protocol(rule: SecurityGroupRule) -> str | None:
-    """Return tcp, udp, icmp, a number as text, or None; ICMP of an IPv6 rule is number 58."""
+    """Return tcp, udp, icmp, hopopt, a number as text, or None; ICMP of an IPv6 rule is 58."""
     number = protocol_number(rule.protocol)
     if number is None or rule.protocol is None:
         return None
     if number == ICMP and rule.ethertype == "IPv6":
         number = ICMPV6
+    if not number:
+        # As a number it stands for any protocol, in the API and on hosts; the name does not.
+        return rule.protocol
     by_number = {6: "tcp", 17: "udp", ICMP: "icmp"}
     return by_number.get(number, str(number))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import socket
 from collections.abc import Iterator
 
 from . import names, network_links, work
@@ -25,11 +26,12 @@ IP4, IP6, EB_NAT, EB_FILTER = "iptables", "ip6tables", "ebtables nat", "ebtables
 LOCK_WAIT_S = 60
 XTABLES_WAIT_S = "20"
 
-# iptables-save prints a protocol by name or number as the host's /etc/protocols has it.
-PROTOCOL_NUMBERS = {
-    "icmp": 1, "igmp": 2, "ipip": 4, "ipencap": 4, "tcp": 6, "egp": 8, "udp": 17, "dccp": 33,
-    "rsvp": 46, "gre": 47, "esp": 50, "ipv6-crypt": 50, "ah": 51, "ipv6-auth": 51, "ospf": 89,
-    "vrrp": 112, "pgm": 113, "sctp": 132, "udplite": 136,
+# The matches that a protocol brings along.
+PROTOCOL_MATCHES = frozenset({"tcp", "udp", "icmp", "sctp", "dccp"})
+# The names that iptables-save has of itself; the others are those of the host's /etc/protocols.
+OWN_PROTOCOL_NAMES = {
+    "icmp": 1, "tcp": 6, "udp": 17, "esp": 50, "ah": 51, "ipv6-icmp": 58, "icmpv6": 58,
+    "sctp": 132, "mh": 135, "ipv6-mh": 135, "udplite": 136,
 }  # fmt: skip
 ETHERTYPES = {"0x0800": "IPv4", "0x0806": "ARP", "0x8035": "RARP", "0x86dd": "IPv6"}
 
@@ -103,18 +105,27 @@ def normal(rule: str) -> tuple[str, ...]:
 
 
 def _is_implied(group: list[str]) -> bool:
-    return group[0] == "-m" and group[-1] in PROTOCOL_NUMBERS
+    return group[0] == "-m" and group[-1] in PROTOCOL_MATCHES
 
 
 def _normal_value(option: str, value: str) -> str:
     if option in ("-p", "--ip-proto"):
         value = ETHERTYPES.get(value.lower(), value)
-        return str(PROTOCOL_NUMBERS.get(value, value))
+        return str(_protocol_number(value))
     if value.endswith("/32"):
         return value[:-3]
     if value.count(":") == 5:
         return ":".join(part.zfill(2) for part in value.lower().split(":"))
     return value
+
+
+def _protocol_number(name: str) -> int | str:
+    if name in OWN_PROTOCOL_NAMES:
+        return OWN_PROTOCOL_NAMES[name]
+    try:
+        return socket.getprotobyname(name)
+    except OSError:
+        return name
 
 
 def hooks(jumps: dict[tuple[str, str], str], present: Tables) -> dict[str, Rules]:

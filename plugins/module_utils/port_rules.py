@@ -13,11 +13,25 @@ from typing import Any
 
 from . import names, work
 from .filter_base import Entries
-from .filter_tables import EB_FILTER, EB_NAT, IP4, IP6, PROTOCOL_NUMBERS, Wanted
+from .filter_tables import EB_FILTER, EB_NAT, IP4, IP6, Wanted
 
 MAC_RE = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
-PORT_PROTOCOLS = {6: "tcp", 17: "udp", 33: "dccp", 132: "sctp", 136: "udplite"}
-ICMP = 1
+# Neutron's names.
+PROTOCOLS = {
+    "ah": 51, "dccp": 33, "egp": 8, "esp": 50, "gre": 47, "hopopt": 0, "icmp": 1, "icmpv6": 58,
+    "igmp": 2, "ipip": 4, "ipv6-encap": 41, "ipv6-frag": 44, "ipv6-icmp": 58, "ipv6-nonxt": 59,
+    "ipv6-opts": 60, "ipv6-route": 43, "ospf": 89, "pgm": 113, "rsvp": 46, "sctp": 132, "tcp": 6,
+    "udp": 17, "udplite": 136, "vrrp": 112,
+}  # fmt: skip
+# By protocol, what matches its destination ports; udplite has no match of its own.
+PORT_MATCHES = {
+    6: "tcp -m tcp --dport",
+    17: "udp -m udp --dport",
+    33: "dccp -m dccp --dport",
+    132: "sctp -m sctp --dport",
+    136: "udplite -m multiport --dports",
+}
+HOPOPT, ICMP, ICMPV6 = PROTOCOLS["hopopt"], PROTOCOLS["icmp"], PROTOCOLS["icmpv6"]
 METADATA = "-d 169.254.169.254/32 -p tcp -m tcp --dport 80"
 
 Port = dict[str, Any]
@@ -205,7 +219,7 @@ def _allowed(rules: list[dict[str, Any]], direction: str) -> list[str]:
 
 
 def _rule(rule: dict[str, Any]) -> str | None:
-    """Return the iptables rule of one security group rule; None for IPv6, which is closed."""
+    """Return the iptables rule of one security group rule; None for what IPv4 does not have."""
     where = f"security group rule {rule.get('id', rule)}"
     if rule.get("ethertype", "IPv4") != "IPv4":
         return None
@@ -221,53 +235,67 @@ def _rule(rule: dict[str, Any]) -> str | None:
         work.check_uuid(rule["remote_group_id"], "Security group id")
         set_name = names.group_set(rule["remote_group_id"])
         group = f"-m set --match-set {set_name} {'src' if side == '-s' else 'dst'} "
-    return f"{address}{_protocol(rule, where)}{group}-j RETURN"
+    protocol = _protocol(rule, where)
+    return None if protocol is None else f"{address}{protocol}{group}-j RETURN"
 
 
 def _match(side: str, network: str) -> str:
     return "" if network == "0.0.0.0/0" else f"{side} {network} "
 
 
-def _protocol(rule: dict[str, Any], where: str) -> str:
+def _protocol(rule: dict[str, Any], where: str) -> str | None:
+    """Return what matches the rule's protocol and ports; None for what IPv4 does not have."""
     protocol, low, high = (rule.get(k) for k in ("protocol", "port_range_min", "port_range_max"))
     number = protocol_number(protocol, where)
+    has_range = low is not None or high is not None
+    if number == ICMP or (number == ICMPV6 and has_range):
+        matched = _icmp(low, high, where)
+        # The types of ICMPv6 are told apart in IPv6 alone.
+        return matched if number == ICMP else None
+    if has_range:
+        return _ports(number, low, high, f"{where}: protocol {protocol!r}")
     if number is None:
         return ""
-    if number == ICMP:
-        return _icmp(low, high, where)
-    if low is None and high is None:
-        return f"-p {number} "
-    name = PORT_PROTOCOLS.get(number)
+    # `-p 0` would match every packet. The number is that of IPv6's hop-by-hop options.
+    return None if number == HOPOPT else f"-p {number} "
+
+
+def _ports(number: int | None, low: Any, high: Any, where: str) -> str:
+    match = PORT_MATCHES.get(number) if number is not None else None
     low, high = low if low is not None else high, high if high is not None else low
-    if name is None or not 0 <= int(low) <= int(high) <= 65535:
+    if match is None or not 0 <= int(low) <= int(high) <= 65535:
         raise work.WorkError(
-            f"Refused the {where}: protocol {protocol!r} with the ports {low!r} to {high!r}. "
+            f"Refused the {where} with the ports {low!r} to {high!r}. "
             "Ports go with tcp, udp, sctp, dccp and udplite, from 0 to 65535."
         )
     ports = str(int(low)) if int(low) == int(high) else f"{int(low)}:{int(high)}"
-    return f"-p {name} -m {name} --dport {ports} "
+    return f"-p {match} {ports} "
 
 
 def _icmp(kind: Any, code: Any, where: str) -> str:
-    if kind is None:
+    if kind is None and code is None:
         return "-p icmp "
-    if not (0 <= int(kind) <= 255 and (code is None or 0 <= int(code) <= 255)):
+    if kind is None or not (0 <= int(kind) <= 255 and (code is None or 0 <= int(code) <= 255)):
         raise work.WorkError(
-            f"Refused the {where}: ICMP type {kind!r} and code {code!r} go from 0 to 255."
+            f"Refused the {where}: ICMP type {kind!r} and code {code!r} go from 0 to 255, and a "
+            "code goes with a type (port_range_min)."
         )
     return f"-p icmp -m icmp --icmp-type {int(kind)}{'' if code is None else f'/{int(code)}'} "
 
 
 def protocol_number(protocol: Any, where: str) -> int | None:
-    """Return the number of a rule's protocol, None for any. Raises WorkError for an unknown one."""
-    if protocol in (None, "", "any", "0", 0):
+    """Return the number of a rule's protocol, None for any. Raises WorkError for an unknown one.
+
+    The number 0 stands for any protocol, as in Neutron's API; the name hopopt does not.
+    """
+    text = "" if protocol is None else str(protocol).lower()
+    number = int(text) if text.isascii() and text.isdecimal() else PROTOCOLS.get(text)
+    if text in ("", "any", "ip") or (number == 0 and text not in PROTOCOLS):
         return None
-    text = str(protocol).lower()
-    number = int(text) if text.isdecimal() else PROTOCOL_NUMBERS.get(text)
     if number is None or number > 255:
         raise work.WorkError(
-            f"Refused the {where}: its protocol {protocol!r} is unknown. Use tcp, udp, icmp or a "
-            "number from 0 to 255."
+            f"Refused the {where}: its protocol {protocol!r} is unknown. Use a number from 0 (any) "
+            f"to 255, or one of {', '.join(sorted(PROTOCOLS))}."
         )
     return number
 

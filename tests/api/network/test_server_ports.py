@@ -244,6 +244,21 @@ def test_hosts_are_told_all_of_a_servers_networks(
     assert arguments["remote_group_members"] == {default["id"]: ["192.168.7.42"]}
 
 
+def test_the_number_zero_is_any_protocol_to_hosts_and_hopopt_is_not(
+    alice, services, boot, hosts, private, private_subnet
+):
+    group = make(alice, "security_group", name="odd")
+    for protocol in ("hopopt", "0", "vrrp"):
+        make(
+            alice, "security_group_rule",
+            security_group_id=group["id"], direction="ingress", protocol=protocol,
+        )  # fmt: skip
+    server_id = boot(groups=["odd"], host_id=hosts[0])
+    (told_group,) = told(services, server_id)["security_groups"]
+    ingress = [rule for rule in told_group["rules"] if rule["direction"] == "ingress"]
+    assert {rule["protocol"] for rule in ingress} == {"hopopt", "0", "112"}
+
+
 def test_members_are_ports_on_hosts_with_what_they_may_use(
     alice, services, boot, hosts, private, private_subnet
 ):

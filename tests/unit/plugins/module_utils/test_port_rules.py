@@ -68,6 +68,35 @@ def test_a_rule_becomes_one_match(rule: dict[str, Any], expected: str) -> None:
     assert allowed({"direction": "ingress", **rule}) == [f"{expected} -j RETURN"]
 
 
+@pytest.mark.parametrize(("name", "number"), port_rules.PROTOCOLS.items())
+def test_each_of_neutrons_names_means_its_number(name: str, number: int) -> None:
+    # That of IPv6's hop-by-hop options is none of IPv4's, and `-p 0` would be every packet.
+    matched = "-p icmp" if name == "icmp" else f"-p {number}"
+    expected = [] if name == "hopopt" else [f"{matched} -j RETURN"]
+    assert allowed({"direction": "ingress", "protocol": name}) == expected
+    assert allowed({"direction": "ingress", "protocol": name.upper()}) == expected
+
+
+@pytest.mark.parametrize("number", range(256))
+def test_a_number_means_that_protocol_and_zero_any(number: int) -> None:
+    matched = {0: "-j RETURN", 1: "-p icmp -j RETURN"}.get(number, f"-p {number} -j RETURN")
+    for written in (number, str(number)):
+        assert allowed({"direction": "ingress", "protocol": written}) == [matched]
+
+
+@pytest.mark.parametrize("name", ["tcp", "udp", "dccp", "sctp", "udplite"])
+def test_ports_go_with_the_match_that_iptables_has(name: str) -> None:
+    """A match that iptables does not have fails the restore, and with it the whole server."""
+    match = "multiport --dports" if name == "udplite" else f"{name} --dport"
+    rule = {"direction": "ingress", "port_range_min": 7, "port_range_max": 9}
+    for protocol in (name, port_rules.PROTOCOLS[name]):
+        assert allowed({**rule, "protocol": protocol}) == [f"-p {name} -m {match} 7:9 -j RETURN"]
+
+
+def test_types_of_icmpv6_open_nothing_in_ipv4() -> None:
+    assert allowed({"direction": "ingress", "protocol": "58", "port_range_min": 128}) == []
+
+
 def test_an_egress_rule_looks_at_the_destination() -> None:
     rule = {"direction": "egress", "remote_ip_prefix": "10.0.0.0/8"}
     found = allowed(rule, chain=names.port_egress_chain(PORT_ID))
@@ -98,6 +127,10 @@ def test_the_order_of_groups_rules_does_not_matter() -> None:
         {"protocol": "tcp", "port_range_min": 9, "port_range_max": 1},
         {"protocol": "vrrp", "port_range_min": 1},
         {"protocol": "icmp", "port_range_min": 256},
+        {"protocol": "icmp", "port_range_max": 0},
+        {"protocol": "hopopt", "port_range_min": 1},
+        {"protocol": "any", "port_range_min": 1},
+        {"protocol": "²"},
         {"protocol": "256"},
         {"remote_ip_prefix": "10.0.0.0/8 -j ACCEPT"},
         {"remote_group_id": "all"},
