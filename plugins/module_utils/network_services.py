@@ -5,7 +5,15 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from . import names, network_files, service_s6, service_units, subnets, work
+from . import (
+    names,
+    network_files,
+    service_readiness,
+    service_s6,
+    service_units,
+    subnets,
+    work,
+)
 
 METADATA_SERVER = "/usr/local/lib/novella/metadata_server.py"
 
@@ -49,7 +57,23 @@ def have(
         if result["changed"]:
             changed = True
             diffs += [diff for diff in result["diff"] if diff["before"] != diff["after"]]
+    if not check_mode:
+        _wait_for_both(params, dhcp if conf is not None else None, metadata)
     return changed, diffs
+
+
+def _wait_for_both(
+    params: dict[str, Any],
+    dhcp: service_units.Service | None,
+    metadata: service_units.Service,
+) -> None:
+    """Wait until guests are served: one that boots meanwhile would go without an address."""
+    where, backend = f"network {params['network_id']}", params["service_backend"]
+    if dhcp is not None:
+        listener = service_readiness.Listener(dhcp, "udp", 67, params["dhcp_user"])
+        service_readiness.wait(listener, backend, where)
+    listener = service_readiness.Listener(metadata, "tcp", 80, params["metadata_user"])
+    service_readiness.wait(listener, backend, where)
 
 
 def _have_folders(files: network_files.NetworkFiles, metadata_user: str) -> bool:

@@ -127,8 +127,8 @@ def _entry(name: str) -> str:
     return f"novella-{name}"
 
 
-def run_script(service: Service) -> str:
-    """Return the `run` file of `service`: it becomes the process, with no shell left behind."""
+def command(service: Service) -> list[str]:
+    """Return the command line that becomes `service`, in its namespace and as its user."""
     argv = list(service.argv)
     if service.user != "root":
         # Without capabilities, and without a way to get any back.
@@ -146,13 +146,18 @@ def run_script(service: Service) -> str:
     if service.netns:
         path = os.path.join(NETNS_FOLDER, service.netns)
         argv = ["/usr/bin/nsenter", f"--net={path}", "--", *argv]
+    return argv
+
+
+def run_script(service: Service) -> str:
+    """Return the `run` file of `service`: it becomes the process, with no shell left behind."""
     lines = ["#!/bin/sh", "# Written by Novella; a run of its playbooks writes it again."]
     lines.append("exec 2>&1")
     if service.working_directory:
         lines.append(f"cd {shlex.quote(service.working_directory)} || exit 1")
     for name, value in sorted(service.environment.items()):
         lines.append(f"export {name}={shlex.quote(value)}")
-    lines.append("exec " + shlex.join(argv))
+    lines.append("exec " + shlex.join(command(service)))
     return "\n".join(lines) + "\n"
 
 

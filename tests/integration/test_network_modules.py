@@ -5,6 +5,7 @@ Guests are played by namespaces; see tests/fixtures/emulated_network.py.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import uuid
 from collections.abc import Iterator
@@ -307,6 +308,25 @@ def test_check_mode_says_what_would_change_and_changes_nothing(host: Host) -> No
         network.lan.unplug()
 
 
+def test_every_protocol_becomes_rules_that_iptables_takes_and_shows_alike(host: Host) -> None:
+    """iptables prints many by name; read as a difference, each run would write them again."""
+    numbers = [{"direction": "ingress", "protocol": str(number)} for number in range(256)]
+    with_ports = [
+        {"direction": "egress", "protocol": name, "port_range_min": 7, "port_range_max": 9}
+        for name in ("tcp", "udp", "dccp", "sctp", "udplite", "icmp", "icmpv6")
+    ]
+    some = group(*numbers, *with_ports, {"direction": "egress", "protocol": "hopopt"})
+    network = Network(host)
+    rules = {"ports": [network.port(100, [some["id"]])], "security_groups": [some]}
+    try:
+        assert host.module("port_filter", rules)["changed"]
+        again = host.module("port_filter", rules, check=True)
+        assert not again["changed"], again["diff"]
+    finally:
+        host.module("port_filter", {**rules, "state": "absent"})
+        network.lan.unplug()
+
+
 def test_a_network_that_a_port_was_recorded_for_is_kept(host: Host) -> None:
     network = Network(host)
     port_id = str(uuid.uuid4())
@@ -362,6 +382,47 @@ def test_a_network_that_cannot_be_made_whole_leaves_no_part(world: World) -> Non
     finally:
         network.lan.unplug()
     assert host.everything() == before
+
+
+def test_a_service_that_cannot_start_fails_in_its_own_words_and_is_undone(host: Host) -> None:
+    before = host.everything()
+    network = Network(host)
+    port_ids = [str(uuid.uuid4())]
+    bridge, (module, args) = network.steps()
+    try:
+        # Supervised, it is started again each second, which alone would look like running.
+        nobody = {"port_ids": port_ids, "dhcp_user": "nobody-has-this-name"}
+        result = host.try_steps([bridge, (module, {**args, **nobody})])
+        assert "unknown user or group: nobody-has-this-name" in result["msg"]
+        assert names.namespace_name(network.id) not in host.everything()
+        # One that died since is found out by the next run, though that has nothing to change.
+        host.steps([bridge, (module, {**args, "port_ids": port_ids})])
+        with port_80_taken(host, network):
+            result = host.try_steps([bridge, (module, args)])
+            assert "Address already in use" in result["msg"]
+        assert not host.steps([bridge, (module, args)])[1]["changed"]
+        host.steps([(name, {**a, "port_ids": port_ids}) for name, a in network.removal()])
+    finally:
+        network.lan.unplug()
+    assert host.everything() == before
+
+
+@contextlib.contextmanager
+def port_80_taken(host: Host, network: Network) -> Iterator[None]:
+    """Have another program in the network's namespace where its metadata server would be."""
+    service = f"/run/service/novella-{names.metadata_service(network.id)}"
+    holder = "import socket, time; s = socket.create_server(('', 80)); time.sleep(600)"
+    enter = f"ip netns exec {names.namespace_name(network.id)}"
+    host.run("s6-svc", "-wD", "-d", service)
+    pid = host.run(
+        "sh", "-c", f'{enter} python3 -c "{holder}" >/dev/null 2>&1 </dev/null & echo $!'
+    ).strip()
+    wait_until(lambda: ":80 " in host.run("sh", "-c", f"{enter} ss -Htln"), what="port 80 is taken")
+    host.run("s6-svc", "-u", service)
+    try:
+        yield
+    finally:
+        host.run("kill", pid)
 
 
 def test_a_removed_network_leaves_nothing(host: Host) -> None:
