@@ -31,7 +31,8 @@ def build_services(settings: Settings) -> Services:
 
 def build_app(settings: Settings, services: Services | None = None) -> Flask:
     """Return the WSGI application."""
-    from controller.api import health, placement
+    from controller.api import health, metrics, placement
+    from controller.api.common import access
     from controller.api.compute import routes as compute
     from controller.api.identity import routes as identity
     from controller.api.image import routes as image
@@ -40,6 +41,7 @@ def build_app(settings: Settings, services: Services | None = None) -> Flask:
     services = services or build_services(settings)
     app = Flask("novella", static_folder=None)
     app.extensions["novella"] = services
+    access.install(app)
     app.register_blueprint(health.blueprint(services))
     for module, prefix in (
         (identity, "/identity"),
@@ -50,6 +52,7 @@ def build_app(settings: Settings, services: Services | None = None) -> Flask:
     ):
         app.register_blueprint(module.blueprint(services, prefix))
     app.register_error_handler(HTTPException, partial(_unknown_path, app))
+    app.wsgi_app = metrics.MetricsPort(app.wsgi_app, services)  # type: ignore[method-assign]
     return app
 
 

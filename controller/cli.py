@@ -5,7 +5,6 @@ Each imports what it needs when it runs, so that none is slow to start.
 
 import argparse
 import getpass
-import logging
 import os
 import secrets
 import sys
@@ -21,12 +20,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status. Refusals are one line on standard error."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
-    logging.basicConfig(
-        level=logging.DEBUG if arguments.verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-        stream=sys.stderr,
-    )
     try:
+        _set_up_logs(arguments)
         status: int | None = arguments.run(arguments)
     except (NovellaError, LabError) as error:
         print(f"novella: {error}", file=sys.stderr)
@@ -53,6 +48,17 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _set_up_logs(arguments: argparse.Namespace) -> None:
+    """Have processes log as the settings say; commands, whose reader is a person, in text."""
+    from controller import logs
+
+    if not getattr(arguments, "is_process", False):
+        logs.set_up("text", "debug" if arguments.verbose else "info")
+        return
+    settings = _settings(arguments)
+    logs.set_up(settings.log_format, "debug" if arguments.verbose else settings.log_level)
+
+
 def _settings(arguments: argparse.Namespace) -> Settings:
     return load(arguments.config)
 
@@ -67,11 +73,11 @@ def _add_processes(commands: "argparse._SubParsersAction[argparse.ArgumentParser
         description="Start the API and a worker as processes of their own, and start either again "
         "when it ends. SIGTERM stops both after what they have in hand.",
     )
-    serve.set_defaults(run=_serve)
+    serve.set_defaults(run=_serve, is_process=True)
     api = commands.add_parser(
         "api", help="run the API alone", description="Run the API (gunicorn)."
     )
-    api.set_defaults(run=_api)
+    api.set_defaults(run=_api, is_process=True)
     worker = commands.add_parser(
         "worker",
         help="run a worker alone",
@@ -80,14 +86,15 @@ def _add_processes(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     worker.add_argument(
         "--name", default="worker", help="of this worker, unique on this machine (worker)"
     )
-    worker.set_defaults(run=_worker)
+    worker.set_defaults(run=_worker, is_process=True)
 
 
 def _serve(arguments: argparse.Namespace) -> int:
     from controller.supervision import supervise
 
     config = ["--config", str(arguments.config)] if arguments.config else []
-    command = [sys.executable, "-m", "controller.cli", *config]
+    verbose = ["--verbose"] if arguments.verbose else []
+    command = [sys.executable, "-m", "controller.cli", *config, *verbose]
     settings = _settings(arguments)
     return supervise({"api": [*command, "api"], "worker": [*command, "worker"]}, settings.run_dir)
 

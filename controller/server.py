@@ -1,14 +1,21 @@
 """The API's process: gunicorn around the application, loaded before it forks."""
 
 import gc
+import logging
+import socket
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
 
+from controller import metrics
+from controller.api.metrics import listen_address
 from controller.app import build_app, build_services
 from controller.core.images import mend_dead_uploads
 from controller.db.session import Database
 from controller.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 def serve_api(settings: Settings) -> None:
@@ -28,7 +35,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def load_config(self) -> None:
         settings = self.settings
         options: dict[str, Any] = {
-            "bind": f"{settings.listen_host}:{settings.listen_port}",
+            "bind": [f"{settings.listen_host}:{settings.listen_port}", *_metrics_bind(settings)],
             "workers": settings.api_workers,
             "worker_class": "controller.paced.PacedWorker",
             "threads": settings.api_threads,
@@ -42,7 +49,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             # A socket that takes orders from whoever opens it, which nobody here does.
             "control_socket_disable": True,
             "accesslog": None,
-            "errorlog": "-",
+            "logger_class": _Logger,
             "loglevel": "warning",
             "pre_fork": _before_fork,
             "post_fork": _after_fork,
@@ -54,6 +61,35 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         return build_app(self.settings, build_services(self.settings))
 
 
+class _Logger(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's own messages go where all others go, in their form."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+
+
+def _metrics_bind(settings: Settings) -> list[str]:
+    """Return the metrics' address as gunicorn has it; none when it can't be had.
+
+    A port that somebody else listens on must not keep the API from its work.
+    """
+    address = listen_address(settings)
+    if address is None:
+        return []
+    host, port = address
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server(address, family=family).close()
+    except OSError as error:
+        log.error(
+            "nobody can read metrics: cannot listen on %s: %s", settings.metrics_listen, error
+        )
+        return []
+    return [f"[{host}]:{port}" if family == socket.AF_INET6 else f"{host}:{port}"]
+
+
 def _before_fork(_server: Any, _worker: Any) -> None:
     # What was made before the fork is never collected: its pages stay shared.
     gc.freeze()
@@ -61,4 +97,6 @@ def _before_fork(_server: Any, _worker: Any) -> None:
 
 def _after_fork(_server: Any, worker: Any) -> None:
     # Connections opened while loading belong to the parent.
-    worker.app.callable.extensions["novella"].db.dispose()
+    services = worker.app.callable.extensions["novella"]
+    services.db.dispose()
+    metrics.start(services.settings.metrics_dir, "api", several=True)

@@ -99,6 +99,14 @@ class Settings:
 
     policy_file: str = ""
 
+    # Logs: text for people, or json, a dictionary a line.
+    log_format: str = "text"
+    log_level: str = "info"
+    # Where Prometheus reads, as address:port; empty for nowhere. Never on the API's own port.
+    metrics_listen: str = "127.0.0.1:9774"
+    # What it must send (Authorization: Bearer ...); needed on any address but loopback.
+    metrics_token: str = ""
+
     @property
     def db_url(self) -> str:
         return self.database_url or f"sqlite:///{self.state_dir / 'novella.db'}"
@@ -127,6 +135,11 @@ class Settings:
         return self.state_dir / "artifacts"
 
     @property
+    def metrics_dir(self) -> Path:
+        """Where each process keeps its figures, for all of them to be read in one place."""
+        return self.run_dir / "metrics"
+
+    @property
     def run_dir(self) -> Path:
         """Sockets and lock files."""
         return self.state_dir / "run"
@@ -135,6 +148,8 @@ class Settings:
 _CHOICES = {
     "unique_server_names": ("none", "project", "global"),
     "executor": ("ansible", "simulated"),
+    "log_format": ("text", "json"),
+    "log_level": ("debug", "info", "warning", "error"),
 }
 # Kinds as the file has them, where the name of our type is no help.
 _KINDS: dict[type, str] = {type(Path()): "path", tuple: "list"}

@@ -25,6 +25,7 @@ from lab.record import load_existing
 from lab.waiting import wait_until
 
 FIRST_PORT = 8774
+FIRST_METRICS_PORT = 9774
 START_TIMEOUT_S = 60
 
 
@@ -73,6 +74,7 @@ class Cloud:
             "listen_host": "127.0.0.1",
             "listen_port": port,
             "public_url": f"http://127.0.0.1:{port}",
+            "metrics_listen": f"127.0.0.1:{free_port(FIRST_METRICS_PORT)}",
             **settings,
         }
         # JSON's strings and numbers are TOML's too.

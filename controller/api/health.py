@@ -1,14 +1,14 @@
-"""`/healthz`: the process answers. `/readyz`: and it can do its work."""
+"""`/healthz`: the process answers. `/readyz`: and the cloud can do its work."""
 
 from flask import Blueprint, Response
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
 from controller.api.common.calls import Services
+from controller.core import readiness
+from controller.db.base import utcnow
 
 
 def blueprint(services: Services) -> Blueprint:
-    """Return both paths; they need no token and say nothing but whether all is well."""
+    """Return both paths; they need no token and say nothing but what is wrong, a line each."""
     health = Blueprint("health", __name__)
 
     @health.get("/healthz")
@@ -17,11 +17,8 @@ def blueprint(services: Services) -> Blueprint:
 
     @health.get("/readyz")
     def readyz() -> Response:
-        try:
-            with services.db.read() as session:
-                session.execute(text("SELECT 1"))
-        except SQLAlchemyError:
-            return Response("the database does not answer\n", status=503, mimetype="text/plain")
-        return Response("ok\n", mimetype="text/plain")
+        found = readiness.problems(services.settings, services.db, utcnow())
+        text = "".join(f"{each}\n" for each in found) or "ok\n"
+        return Response(text, status=503 if found else 200, mimetype="text/plain")
 
     return health

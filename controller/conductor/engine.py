@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from controller import logs
 from controller.conductor import backoff, claims, runs
 from controller.conductor.claims import Held, Lost
 from controller.conductor.lanes import Lanes
@@ -156,6 +157,10 @@ class Engine:
 
     def _advance(self, held: Held, ended: Ended | None = None) -> None:
         """Move the operation as far as it goes without a run."""
+        with logs.about(operation_id=held.operation_id):
+            self._advance_noted(held, ended)
+
+    def _advance_noted(self, held: Held, ended: Ended | None) -> None:
         try:
             ticket = self._mover.move(self.db, held, ended)
         except Lost:
@@ -227,7 +232,8 @@ class Engine:
         return True
 
     def _launch(self, prepared: Prepared, run: Run) -> bool:
-        result = self.executor.run(run)
+        with logs.about(operation_id=",".join(run.keep_as), host=run.hosts[0].name):
+            result = self.executor.run(run)
         host_id = prepared.tickets[0].play.host_id
         answered = result.of(host_id).status != UNREACHABLE
         if not answered:

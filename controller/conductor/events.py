@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
 
+from controller import metrics
 from controller.conductor.steps import Work
 from controller.db.models import ServerAction, ServerEvent
 
@@ -55,13 +58,29 @@ def end_all(work: Work, failed: bool, message: str) -> None:
 
 def record_items(work: Work, items: Sequence[dict[str, Any]]) -> None:
     """Write the steps that a play ran on the host. What the host says is cut to size."""
-    if work.operation.action_id is None:
-        return
     for item in items:
         steps = item.get("steps")
         for step in (steps if isinstance(steps, list) else [])[:STEPS_MAX]:
             if isinstance(step, dict) and not step.get("skipped"):
-                work.session.add(_of_step(work, work.operation.action_id, step))
+                _observe(work, step)
+                if work.operation.action_id is not None:
+                    work.session.add(_of_step(work, work.operation.action_id, step))
+
+
+def _observe(work: Work, step: dict[str, Any]) -> None:
+    """Count the step's time; by name only if it is a module of ours, for the host says so."""
+    began, ended = _time(step.get("started_at")), _time(step.get("finished_at"))
+    if began is None or ended is None:
+        return
+    module = str(step.get("module") or "").rpartition(".")[2]
+    known = module if module in _modules(work.settings.project_dir) else "other"
+    took_s = min(max(0.0, (ended - began).total_seconds()), float(work.settings.run_timeout_s))
+    metrics.HOST_STEPS.labels(known, "error" if step.get("failed") else "success").observe(took_s)
+
+
+@cache
+def _modules(project_dir: Path) -> frozenset[str]:
+    return frozenset(path.stem for path in (project_dir / "plugins" / "modules").glob("*.py"))
 
 
 def _of_step(work: Work, action_id: int, step: dict[str, Any]) -> ServerEvent:

@@ -5,6 +5,7 @@ rolled back, noted in a transaction of its own, and undone from that step backwa
 """
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from controller import logs, metrics
 from controller.conductor import claims, events
 from controller.conductor.claims import Held, Lost
 from controller.conductor.flows import FLOWS
@@ -51,6 +53,8 @@ class Mover:
         self._settings = settings
         self._owner = owner
         self._clock = clock
+        # When the step of an operation began, by the clock of this worker.
+        self._began: dict[str, float] = {}
 
     def move(self, db: Database, held: Held, ended: Ended | None = None) -> Ticket | None:
         """Move the operation on, and return the play that it waits for; None when it has ended,
@@ -62,9 +66,11 @@ class Mover:
             try:
                 with db.write() as session:
                     work, flow = self._load(session, held)
-                    if ended is not None:
-                        self._take_in(work, flow, ended)
-                    ticket = self._proceed(work, flow, held)
+                    operation = work.operation
+                    with logs.about(request_id=operation.request_id, server_id=operation.server_id):
+                        if ended is not None:
+                            self._take_in(work, flow, ended)
+                        ticket = self._proceed(work, flow, held)
             except (Lost, SQLAlchemyError):
                 raise
             except Exception as error:
@@ -91,7 +97,7 @@ class Mover:
             work.operation.step -= 1
         else:
             step.finished(work, ended.outcome)
-            events.end(work, step.name, events.SUCCESS)
+            self._end_step(work, step.name, events.SUCCESS)
             work.operation.step += 1
 
     def _proceed(self, work: Work, flow: Flow, held: Held) -> "Ticket | _Onward | None":
@@ -99,7 +105,7 @@ class Mover:
         while True:
             if operation.undoing is None:
                 if operation.cancel_requested and flow.cancellable:
-                    _begin_undoing(work, flow, Failure("Cancelled.", cancelled=True))
+                    self._begin_undoing(work, flow, Failure("Cancelled.", cancelled=True))
                     continue
                 if operation.step >= len(flow.steps):
                     flow.succeeded(work)
@@ -118,11 +124,31 @@ class Mover:
     def _do_step(self, work: Work, flow: Flow) -> Play | None:
         step = flow.steps[work.operation.step]
         events.begin(work, step.name)
+        self._began[work.operation.id] = time.monotonic()
         play = step.do(work)
         if play is None:
-            events.end(work, step.name, events.SUCCESS)
+            self._end_step(work, step.name, events.SUCCESS)
             work.operation.step += 1
         return play
+
+    def _end_step(self, work: Work, name: str, result: str, details: str = "") -> None:
+        events.end(work, name, result, details)
+        began = self._began.pop(work.operation.id, None)
+        # A step that another life of this worker began has no beginning here.
+        if began is not None:
+            steps = metrics.STEPS.labels(work.operation.kind, name, result.lower())
+            steps.observe(time.monotonic() - began)
+
+    def _begin_undoing(self, work: Work, flow: Flow, failure: Failure) -> None:
+        operation = work.operation
+        if operation.step < len(flow.steps):
+            result = failure.details or failure.message
+            self._end_step(work, flow.steps[operation.step].name, events.ERROR, result)
+        operation.undoing = (failure.details or failure.message)[:REASON_MAX]
+        operation.error = failure.as_json()
+        flow.failing(work, failure)
+        if not failure.cancelled:
+            log.warning("operation %s %s failed: %s", operation.kind, operation.id, failure.details)
 
     def _undo_step(self, work: Work, flow: Flow) -> Play | None:
         operation = work.operation
@@ -163,6 +189,8 @@ class Mover:
         if failure is None:
             operation.error = None
         events.end_all(work, failure is not None, "Error")
+        self._began.pop(operation.id, None)
+        _observe(operation, work.now)
         if operation.server_id and _others_wait(work):
             wake_after(work.session)
 
@@ -176,7 +204,7 @@ class Mover:
                 events.record_items(work, ended.outcome.items)
             if work.operation.undoing is None:
                 cancelled = work.operation.cancel_requested and flow.cancellable
-                _begin_undoing(work, flow, _failure(error, cancelled))
+                self._begin_undoing(work, flow, _failure(error, cancelled))
                 return
             tries = work.noted("undo_tries", 0) + 1
             work.note(undo_tries=tries)
@@ -186,18 +214,6 @@ class Mover:
                 work.operation.step -= 1
                 return
         raise error
-
-
-def _begin_undoing(work: Work, flow: Flow, failure: Failure) -> None:
-    operation = work.operation
-    if operation.step < len(flow.steps):
-        result = failure.details or failure.message
-        events.end(work, flow.steps[operation.step].name, events.ERROR, result)
-    operation.undoing = (failure.details or failure.message)[:REASON_MAX]
-    operation.error = failure.as_json()
-    flow.failing(work, failure)
-    if not failure.cancelled:
-        log.warning("operation %s %s failed: %s", operation.kind, operation.id, failure.details)
 
 
 def _failure(error: Exception, cancelled: bool) -> Failure:
@@ -211,6 +227,13 @@ def _failure(error: Exception, cancelled: bool) -> Failure:
         unreachable=isinstance(error, HostFailed) and error.unreachable,
         cancelled=cancelled,
     )
+
+
+def _observe(operation: Operation, now: datetime) -> None:
+    waited = (operation.started_at or now) - operation.created_at
+    metrics.WAITS.labels(operation.kind).observe(max(0.0, waited.total_seconds()))
+    took = metrics.OPERATIONS.labels(operation.kind, operation.state)
+    took.observe(max(0.0, (now - operation.created_at).total_seconds()))
 
 
 def _others_wait(work: Work) -> bool:

@@ -10,6 +10,7 @@ from types import FrameType
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from controller import metrics
 from controller.conductor.engine import Engine
 from controller.conductor.incarnation import Incarnation
 from controller.conductor.reconcilers import (
@@ -18,6 +19,7 @@ from controller.conductor.reconcilers import (
     lost_task_states,
     unneeded_images,
 )
+from controller.core import workers
 from controller.db.session import Database
 from controller.errors import BadRequest
 from controller.queue.local import Wakeups, wake_workers
@@ -63,6 +65,7 @@ class Periodic:
 def main(settings: Settings, name: str = "worker") -> None:
     """Run a worker until SIGTERM or SIGINT. Raises Conflict when one of that name runs already."""
     incarnation = Incarnation(settings.run_dir, name)
+    metrics.start(settings.metrics_dir, name if name == "worker" else f"worker-{name}")
     executor = make_executor(settings)
     executor.clean_up()
     db = Database(settings.db_url, on_wake=partial(wake_workers, settings.run_dir))
@@ -83,13 +86,14 @@ def main(settings: Settings, name: str = "worker") -> None:
         reconciler.start()
     log.info("worker %s works", incarnation.owner)
     try:
-        _work(engine, wakeups, stopping, settings.poll_s)
+        _work(engine, wakeups, stopping, settings.poll_s, Sign(db, engine))
     finally:
         for reconciler in reconcilers:
             reconciler.stop()
         engine.stop(settings.stop_timeout_s)
         for reconciler in reconcilers:
             reconciler.join()
+        _try(partial(_forget, db, engine.owner))
         wakeups.close()
         executor.close()
         db.dispose()
@@ -113,8 +117,35 @@ def make_executor(settings: Settings) -> Executor:
     )
 
 
-def _work(engine: Engine, wakeups: Wakeups, stopping: threading.Event, poll_s: float) -> None:
+class Sign:
+    """The worker's sign of life in the database. Given by its main loop, so that a worker that
+    hangs gives none.
+    """
+
+    def __init__(self, db: Database, engine: Engine) -> None:
+        self._db, self._engine = db, engine
+        self._next = 0.0
+
+    def give_when_due(self) -> int:
+        if time.monotonic() < self._next:
+            return 0
+        with self._db.write() as session:
+            workers.note_seen(session, self._engine.owner, self._engine.clock())
+        self._next = time.monotonic() + workers.SAY_EVERY_S
+        return 1
+
+
+def _forget(db: Database, owner: str) -> int:
+    with db.write() as session:
+        workers.forget(session, owner)
+    return 1
+
+
+def _work(
+    engine: Engine, wakeups: Wakeups, stopping: threading.Event, poll_s: float, sign: Sign
+) -> None:
     while not stopping.is_set():
+        _try(sign.give_when_due)
         claimed = _try(engine.tick)
         # After a full claim there may be more; else somebody wakes us, or the poll does.
         if not claimed:

@@ -6,6 +6,7 @@ import threading
 import time
 from pathlib import Path
 
+from controller import metrics
 from controller.runner import artifacts, leftovers
 from controller.runner.play_events import MESSAGE_MAX, PlayEvents, storable
 from controller.runner.requests import CANCELLED, FAILED, OK, TIMEOUT, UNREACHABLE, Run, RunResult
@@ -46,6 +47,7 @@ class AnsibleExecutor:
             "run %s: %s on %s ended %s in %.2f s", run.id, run.playbook,
             ",".join(host.name for host in run.hosts), result.status, result.duration_s,
         )  # fmt: skip
+        metrics.RUNS.labels(run.playbook, result.status).observe(result.duration_s)
         return result
 
     def clean_up(self) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from controller import metrics
 from controller.runner.requests import (
     CANCELLED,
     FAILED,
@@ -61,7 +62,9 @@ class SimulatedExecutor:
         hosts = {} if ended else {host.id: self._host(run, host) for host in run.hosts}
         status = ended or _summary({result.status for result in hosts.values()})
         message = "; ".join(result.message for result in hosts.values() if result.message)
-        return RunResult(status, hosts, message, duration_s=time.monotonic() - started)
+        took_s = time.monotonic() - started
+        metrics.RUNS.labels(run.playbook, status).observe(took_s)
+        return RunResult(status, hosts, message, duration_s=took_s)
 
     def clean_up(self) -> None:
         """Nothing is left behind by what never ran."""

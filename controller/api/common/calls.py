@@ -9,7 +9,6 @@ import contextlib
 import json
 import logging
 import time
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,7 +20,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import ClientDisconnected
 
-from controller.api.common import origin
+from controller.api.common import access, origin
 from controller.api.common.bodies import parse_json
 from controller.api.common.policy import Policy
 from controller.api.common.validation import Schema, check
@@ -192,7 +191,7 @@ def render_routing_error(app: Flask, error: NovellaError) -> Response | None:
     dialects: dict[str, Dialect] = app.extensions.get("novella_dialects", {})
     for prefix, dialect in dialects.items():
         if request.path == prefix or request.path.startswith(prefix + "/"):
-            request_id = f"req-{uuid.uuid4()}"
+            request_id = access.request_id()
             reply = dialect.render_fault(error, request_id)
             return _response(reply, request_id, dialect.version_headers((0, 0)))
     return None
@@ -207,18 +206,16 @@ def _refuse_not_built(call: Call, **_path: str) -> Reply:
 
 def _view(dialect: Dialect, route: Route, services: Services) -> Callable[..., Response]:
     def view(**path: str) -> Response:
-        request_id = f"req-{uuid.uuid4()}"
+        request_id = access.request_id()
         version = (0, 0)
         try:
             version = dialect.negotiate(request)
             reply = _answer(route, services, request_id, version, path)
         except NovellaError as error:
-            _log_refusal(error, request_id)
+            _log_refusal(error)
             reply = dialect.render_fault(error, request_id)
         except Exception as error:
-            log.exception(
-                "%s %s failed", request.method, request.path, extra={"request": request_id}
-            )
+            log.exception("%s %s failed", request.method, request.path)
             reply = dialect.render_fault(_shown(error, request_id), request_id)
         if reply.status >= 400:
             _discard_body()
@@ -257,11 +254,11 @@ def _shown(error: Exception, request_id: str) -> NovellaError:
     )
 
 
-def _log_refusal(error: NovellaError, request_id: str) -> None:
+def _log_refusal(error: NovellaError) -> None:
     level = logging.WARNING if error.status >= 500 else logging.INFO
     log.log(
         level, "%s %s: %d %s", request.method, request.path, error.status, error.message,
-        extra={"request": request_id, "details": error.details},
+        extra={"details": error.details},
     )  # fmt: skip
 
 
@@ -288,7 +285,9 @@ def _context(route: Route, services: Services, request_id: str) -> Context:
     if route.policy is None:
         return Context(request_id)
     with services.db.read() as session:
-        return services.authenticate(session, request.headers.get("X-Auth-Token"), request_id)
+        context = services.authenticate(session, request.headers.get("X-Auth-Token"), request_id)
+    access.note_caller(context)
+    return context
 
 
 def _body(route: Route, settings: Settings) -> Any:

@@ -26,6 +26,7 @@ from controller.db.models.placement import Allocation, Inventory, ResourceProvid
 from controller.db.models.quotas import QuotaLimit
 from controller.db.models.servers import Server, ServerAction, ServerEvent
 from controller.db.models.setting import CloudSetting
+from controller.db.models.workers import Worker
 
 __all__ = [
     "Allocation",
@@ -57,4 +58,5 @@ __all__ = [
     "ServerEvent",
     "Subnet",
     "User",
+    "Worker",
 ]

@@ -129,6 +129,13 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_networks_project_id"), ["project_id"], unique=False)
 
     op.create_table(
+        "workers",
+        sa.Column("id", sa.String(length=128), nullable=False),
+        sa.Column("started_at", sa.DateTime(), nullable=False),
+        sa.Column("seen_at", sa.DateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_workers")),
+    )
+    op.create_table(
         "quota_limits",
         sa.Column("project_id", sa.String(length=36), nullable=False),
         sa.Column("resource", sa.String(length=64), nullable=False),
@@ -617,6 +624,7 @@ def downgrade() -> None:
     op.drop_table("revoked_tokens")
     op.drop_table("resource_providers")
     op.drop_table("quota_limits")
+    op.drop_table("workers")
     with op.batch_alter_table("networks", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_networks_project_id"))
 

@@ -1,0 +1,59 @@
+"""Readiness: whether the cloud can do what it is asked, and if not, why."""
+
+import logging
+import shutil
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from controller.core import workers
+from controller.db import revisions
+from controller.db.session import Database
+from controller.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# Below this the database may fail to write.
+FREE_MIN_BYTES = 64 << 20
+
+
+def problems(settings: Settings, db: Database, now: datetime) -> list[str]:
+    """Return what is wrong, in words that anybody may read; empty when all is well."""
+    found = _of_disk(settings)
+    try:
+        with db.read() as session:
+            found += _of_schema(session) or _of_work(session, now)
+    except SQLAlchemyError as error:
+        log.warning("the database does not answer: %s", error)
+        found.append("the database does not answer")
+    return found
+
+
+def _of_disk(settings: Settings) -> list[str]:
+    try:
+        free = shutil.disk_usage(settings.state_dir).free
+    except OSError:
+        return ["the controller's folder can't be read"]
+    return ["the controller's disk is full"] if free < FREE_MIN_BYTES else []
+
+
+def _of_schema(session: Session) -> list[str]:
+    """A newer schema is well: in a rolling upgrade the database goes first."""
+    session.execute(select(1))
+    try:
+        at = revisions.current(session)
+    except SQLAlchemyError:
+        # It does answer: what is missing is the table.
+        session.rollback()
+        at = None
+    if at is None or at < revisions.newest():
+        return ["the database's schema is older than this release: run `novella db upgrade`"]
+    return []
+
+
+def _of_work(session: Session, now: datetime) -> list[str]:
+    if workers.count(session, now) == 0:
+        return [f"no worker has been at work in the last {workers.SILENT_S:.0f} s"]
+    return []
