@@ -37,10 +37,7 @@ def server_arguments(
 
 def server_secrets(settings: Settings, server: Server, sealed: bytes | None) -> dict[str, str]:
     """Return the server's entry of `server_secrets`: user data, and the operation's own secrets."""
-    known = unseal(settings, sealed)
-    if server.user_data:
-        known["user_data"] = server.user_data
-    return known
+    return unseal(settings, sealed) | unseal(settings, server.sealed_user_data)
 
 
 def _server(settings: Settings, server: Server) -> dict[str, Any]:

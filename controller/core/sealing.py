@@ -1,4 +1,4 @@
-"""Secrets that must outlive a request (an admin password on its way to a guest), kept encrypted.
+"""Secrets that must outlive a request (an admin password, a server's user data), kept encrypted.
 
 The key is a file beside the token keys, readable by the controller alone; the database by itself
 gives nothing away.
@@ -25,6 +25,11 @@ def unseal(settings: Settings, sealed: bytes | None) -> dict[str, str]:
         return {}
     secrets: dict[str, str] = json.loads(_fernet(settings.keys_dir / "sealing").decrypt(sealed))
     return secrets
+
+
+def seal_user_data(settings: Settings, user_data: str | None) -> bytes | None:
+    """Return a server's user data (base64, as the API has it) encrypted; None for none."""
+    return seal(settings, {"user_data": user_data}) if user_data else None
 
 
 @lru_cache(maxsize=4)

@@ -151,7 +151,7 @@ def list_servers(
     keys = [*sort] or [("created_at", True)]
     if "uuid" not in [name for name, _ in keys]:
         keys.append(("uuid", keys[-1][1]))
-    user_data = Server.user_data if with_user_data else null().label("user_data")
+    user_data = Server.sealed_user_data if with_user_data else null().label("sealed_user_data")
     query = _filtered(select(*SHOWN, user_data), filters)
     if marker is not None:
         query = query.where(_after(session, filters, marker, keys))

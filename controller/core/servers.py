@@ -20,6 +20,7 @@ from controller.core import (
     keypairs,
     ports,
     quotas,
+    sealing,
     server_names,
 )
 from controller.core.context import Context
@@ -122,6 +123,7 @@ def create(session: Session, settings: Settings, context: Context, wanted: Wante
         wanted.metadata,
     )
     common = {
+        "sealed_user_data": sealing.seal_user_data(settings, wanted.user_data),
         "project_id": context.project,
         "user_id": context.user_id,
         "flavor": size,
@@ -328,7 +330,6 @@ def _row(
         description=wanted.description,
         availability_zone=wanted.availability_zone,
         key_name=wanted.key_name,
-        user_data=wanted.user_data,
         config_drive=wanted.config_drive,
         meta=dict(wanted.metadata),
         scheduler_hints=dict(wanted.scheduler_hints),

@@ -17,6 +17,7 @@ from controller.api.common.calls import Call
 from controller.api.compute.links import base
 from controller.api.compute.microversions import has
 from controller.api.compute.times import zulu
+from controller.core.sealing import unseal
 from controller.core.server_connections import Connections
 from controller.core.services import status_of_host
 from controller.db.base import utcnow
@@ -135,7 +136,7 @@ def detail(
     if connections.security_groups:
         view["security_groups"] = [{"name": name} for name in connections.security_groups]
     if look.for_operators:
-        view |= _for_operators(look, server, host)
+        view |= _for_operators(call, look, server, host)
     elif look.hostname:
         view["OS-EXT-SRV-ATTR:hostname"] = server.hostname
     view |= _of_newer_versions(call, look, server, host)
@@ -163,7 +164,7 @@ def _of_newer_versions(
     return view
 
 
-def _for_operators(look: Look, server: ServerLike, host: Host | None) -> dict[str, Any]:
+def _for_operators(call: Call, look: Look, server: ServerLike, host: Host | None) -> dict[str, Any]:
     name = host.name if host else None
     view: dict[str, Any] = {
         "OS-EXT-SRV-ATTR:host": name,
@@ -178,7 +179,9 @@ def _for_operators(look: Look, server: ServerLike, host: Host | None) -> dict[st
             "OS-EXT-SRV-ATTR:ramdisk_id": "",
             "OS-EXT-SRV-ATTR:reservation_id": server.reservation_id,
             "OS-EXT-SRV-ATTR:root_device_name": "/dev/vda",
-            "OS-EXT-SRV-ATTR:user_data": server.user_data,
+            "OS-EXT-SRV-ATTR:user_data": unseal(call.settings, server.sealed_user_data).get(
+                "user_data"
+            ),
         }
     return view
 

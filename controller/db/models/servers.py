@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, Text
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from controller.db.base import Base, Id, Name, new_id, utcnow
@@ -37,8 +37,8 @@ class Server(Base):
     image: Mapped[dict[str, Any]] = mapped_column(default=dict)
     key_name: Mapped[str | None] = mapped_column(Name)
     public_key: Mapped[str | None] = mapped_column(Text)
-    # Base64, as the API has it.
-    user_data: Mapped[str | None] = mapped_column(Text(1 << 20))
+    # User data, which often has passwords in it: see core.sealing.
+    sealed_user_data: Mapped[bytes | None] = mapped_column(LargeBinary(1 << 20))
     config_drive: Mapped[bool] = mapped_column(default=False)
     meta: Mapped[dict[str, Any]] = mapped_column(default=dict)
     scheduler_hints: Mapped[dict[str, Any]] = mapped_column(default=dict)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from controller.conductor.engine import Engine
-from controller.core import hosts, operations
+from controller.core import hosts, operations, sealing
 from controller.core.context import Context
 from controller.db.base import Base, utcnow
 from controller.db.models import CloudSetting, Host, Network, Operation, Port, Server
@@ -63,7 +63,9 @@ class Cloud:
     def add_server(self, name: str = "web", **values: Any) -> str:
         """Accept the create of a server, as the API does."""
         with self.db.write() as session:
+            user_data = sealing.seal_user_data(self.settings, values.pop("user_data", None))
             server = Server(
+                sealed_user_data=user_data,
                 project_id=CONTEXT.project, user_id=CONTEXT.user_id, name=name, hostname=name,
                 flavor={**FLAVOR, **values.pop("flavor", {})}, reservation_id="r-1",
                 image_id="5f2c4c9e-1111-4222-8333-444455556666",
