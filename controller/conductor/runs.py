@@ -80,7 +80,7 @@ def prepare(
     play = going[0].play
     secrets: dict[str, dict[str, str]] = {}
     if play.whole_host:
-        entries = _of_whole_host(session, settings, play.host_id)
+        entries = of_whole_host(session, settings, play.host_id)
     else:
         entries, secrets = _of_servers(session, settings, operations)
     run = Run(
@@ -187,7 +187,7 @@ def _of_servers(
     return entries, secrets
 
 
-def _of_whole_host(session: Session, settings: Settings, host_id: str) -> list[dict[str, Any]]:
+def of_whole_host(session: Session, settings: Settings, host_id: str) -> list[dict[str, Any]]:
     """Return the host's servers, with the generation that they have: a newer run goes before."""
     query = select(Server).where(Server.host_id == host_id, Server.deleted_at.is_(None))
     servers = list(session.scalars(query.order_by(Server.id)))

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
-from controller.core import port_records, port_updates, security_groups, subnets
+from controller.core import port_departures, port_records, port_updates, security_groups, subnets
 from controller.core.context import Context
 from controller.core.network_faults import InvalidInput, NetworkNotFound, PortInUse, PortNotFound
 from controller.db.models import (
@@ -241,6 +241,7 @@ def release(session: Session, server_id: str) -> None:
     """The server is gone: delete the ports that its create made, and free the others."""
     ports = _of_server(session, server_id)
     bound_groups = _groups_of(session, [port for port in ports if port.host_id])
+    port_departures.record(session, server_id, ports)
     port_records.erase(session, [port.id for port in ports if port.made_by_server])
     for port in ports:
         if port.made_by_server:

@@ -12,6 +12,9 @@ from controller.runner.requests import FAILED, OK, UNREACHABLE, HostResult
 # What a host says in words is cut here: a message goes into a database column.
 MESSAGE_MAX = 4000
 
+# The modules that say something of the host itself, and where in their results.
+FACTS = {"compute_host_info": "host", "host_audit_info": "audit"}
+
 
 class PlayEvents:
     """Takes ansible-runner's events one by one; `results` tells of the hosts by their ids."""
@@ -62,8 +65,9 @@ class PlayEvents:
         if module == "apply" and isinstance(result.get("results"), list):
             items = [item for item in result["results"] if isinstance(item, dict)]
             self._items.setdefault(host_id, []).extend(items)
-        if module == "compute_host_info" and isinstance(result.get("host"), dict):
-            self._facts[host_id] = result["host"]
+        said = result.get(FACTS.get(module, ""))
+        if isinstance(said, dict):
+            self._facts[host_id] = said
         self._note(host_id, kind, data, result)
 
     def _note(self, host_id: str, kind: str, data: dict[str, Any], result: dict[str, Any]) -> None:

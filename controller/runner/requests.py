@@ -33,7 +33,8 @@ class Run:
 @dataclass(frozen=True, slots=True)
 class HostResult:
     """What one host did. `items` are the results of its `apply` tasks, one for each server:
-    {"id", "changed", "failed", "msg", "steps", ...}. `facts` is what compute_host_info said.
+    {"id", "changed", "failed", "msg", "steps", ...}. `facts` is what compute_host_info or
+    host_audit_info said.
 
     All of it comes from the host, so the reader checks it.
     """

@@ -99,7 +99,7 @@ def ensure_image(
     with the detail `missing_base` when its bytes are not on the host: stream them into
     `missing_base["part"]` from `missing_base["offset"]` on, and call this again.
     """
-    path = os.path.join(paths.base, names.base_image_name(image.image_id))
+    path = path_of(image.image_id, paths)
     _check_fits(image, image.known_virtual_size_bytes, disk_bytes)
     found = _present_base(path, image, disk_bytes, check_mode)
     if found:
@@ -258,6 +258,49 @@ def _sync_file(path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def path_of(image_id: str, paths: InstancePaths) -> str:
+    """Return where the base of an image lies, there or not."""
+    return os.path.join(paths.base, names.base_image_name(image_id))
+
+
+@contextlib.contextmanager
+def in_use(path: str | None, paths: InstancePaths, check_mode: bool) -> Iterator[None]:
+    """Keep the base `path` from being aged out while a disk is made on it; None is no base.
+
+    Many may hold it at once. It is another lock than that of the making, which is held alone.
+    """
+    # Where nothing is yet, nothing is aged, and what is refused has made nothing.
+    if path is None or check_mode or not os.path.isdir(paths.instances):
+        yield
+        return
+    paths.make_base_directories()
+    descriptor = os.open(_use_lock(path, paths), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked_if_free(path: str, paths: InstancePaths) -> Iterator[bool]:
+    """Yield whether nobody is making the base `path`, or a disk on it; none begins within."""
+    paths.make_base_directories()
+    descriptor = os.open(_use_lock(path, paths), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        yield False
+    else:
+        yield True
+    finally:
+        os.close(descriptor)
+
+
+def _use_lock(path: str, paths: InstancePaths) -> str:
+    return os.path.join(paths.locks, f"{os.path.basename(path)}.use")
 
 
 @contextlib.contextmanager

@@ -6,12 +6,12 @@ import os
 import shutil
 from typing import Any
 
-from . import work
+from . import instance_quarantine, work
 from .instance_paths import STATE_PATH, InstancePaths, make_directory, sync_directory
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "id": {"type": "str", "required": True},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "state": {"type": "str", "choices": ["present", "quarantined", "absent"], "default": "present"},
     "state_path": {"type": "path", "default": STATE_PATH},
 }
 
@@ -21,15 +21,17 @@ DELETED_SUFFIX = "_del"
 
 
 def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    """Make or remove the folder of the server `id`; see the module instance_directory.
+    """Make, set aside or remove the folder of the server `id`; see the module instance_directory.
 
-    Returns `changed`, `diff` and `path`. Removing takes every disk in it along, and is refused
-    while the server's QEMU runs.
+    Returns `changed`, `diff` and `path`. Removing takes every disk in it along; that and setting
+    aside are refused while the server's QEMU runs.
     """
     paths = InstancePaths(params.get("state_path") or STATE_PATH)
     path = paths.instance(params["id"])
     if params.get("state") == "absent":
         return _remove(params["id"], path, check_mode)
+    if params.get("state") == "quarantined":
+        return _set_aside(params["id"], path, paths.state_path, check_mode)
     changed = not os.path.isdir(path)
     result = {
         "changed": changed,
@@ -65,6 +67,21 @@ def _remove(server_id: str, path: str, check_mode: bool) -> dict[str, Any]:
         sync_directory(os.path.dirname(path))
         _remove_tree(path + DELETED_SUFFIX)
     return result
+
+
+def _set_aside(server_id: str, path: str, state_path: str, check_mode: bool) -> dict[str, Any]:
+    # What an earlier removal has begun to remove is no disk that anybody could want back.
+    if os.path.lexists(path + DELETED_SUFFIX):
+        _check_not_running(server_id)
+        if not check_mode:
+            _remove_tree(path + DELETED_SUFFIX)
+    if not os.path.lexists(path):
+        return {"changed": False, "path": path, "diff": [_diff(path, "", "")]}
+    _check_not_running(server_id)
+    before, after = _listing(path), f"{instance_quarantine.folder(state_path)}/{server_id}\n"
+    if not check_mode:
+        after = _listing(instance_quarantine.put_aside(server_id, path, state_path))
+    return {"changed": True, "path": path, "diff": [_diff(path, before, after)]}
 
 
 def _remove_tree(path: str) -> None:

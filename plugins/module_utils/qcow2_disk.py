@@ -68,11 +68,12 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     if params.get("state") == "absent":
         return _remove(params["path"], check_mode)
     disk = _wanted(params)
-    base = _ensure_base(disk, paths, params, check_mode)
-    if os.path.lexists(disk.path):
-        result = _keep_or_grow(disk, base, check_mode)
-    else:
-        result = _create(disk, base, params, check_mode)
+    with base_image.in_use(_base_path(disk, paths), paths, check_mode):
+        base = _ensure_base(disk, paths, params, check_mode)
+        if os.path.lexists(disk.path):
+            result = _keep_or_grow(disk, base, check_mode)
+        else:
+            result = _create(disk, base, params, check_mode)
     if base is None:
         return result
     if base.made:
@@ -107,12 +108,28 @@ def _ensure_base(
     slots = params.get("disk_work_slots") or base_image.DISK_WORK_SLOTS
     if disk.image:
         return base_image.ensure_image(disk.image, paths, disk.size_bytes, check_mode, slots)
-    if disk.content in formatted_base.FORMATTERS and disk.size_bytes:
-        # A disk that has grown still stands on the base of its first size.
-        backing = _backing_file(disk.path) or ""
-        size_bytes = formatted_base.size_of(backing, disk.content, paths) or disk.size_bytes
+    size_bytes = _formatted_bytes(disk, paths)
+    if size_bytes:
         return formatted_base.ensure_formatted(disk.content, size_bytes, paths, check_mode, slots)
     return None
+
+
+def _base_path(disk: Disk, paths: InstancePaths) -> str | None:
+    if disk.image:
+        return base_image.path_of(disk.image.image_id, paths)
+    size_bytes = _formatted_bytes(disk, paths)
+    if size_bytes:
+        return formatted_base.formatted_base_path(disk.content, size_bytes, paths)
+    return None
+
+
+def _formatted_bytes(disk: Disk, paths: InstancePaths) -> int | None:
+    """Return the size of the formatted base that the disk stands on, None for other disks."""
+    if disk.content not in formatted_base.FORMATTERS or not disk.size_bytes:
+        return None
+    # A disk that has grown still stands on the base of its first size.
+    backing = _backing_file(disk.path) or ""
+    return formatted_base.size_of(backing, disk.content, paths) or disk.size_bytes
 
 
 def _backing_file(path: str) -> str | None:

@@ -18,6 +18,7 @@ SCAN_DIRECTORY = "/run/service"
 # there or gone, work on links. It lies in /run, so that it goes at a boot as the namespaces do.
 SERVICES = "/run/novella/services"
 NETNS_FOLDER = "/run/netns"
+PREFIX = "novella-"
 STOP_TIMEOUT_MS = 5000
 WAIT_MS = 10000
 
@@ -110,6 +111,11 @@ class S6:
         pid = int(said[1]) if is_up and len(said) > 1 else -1
         return {"state": "up" if is_up else "down", "pid": pid if pid > 0 else None}
 
+    def listed(self) -> list[str]:
+        folders = [each for each in (self.services, self.scan_directory) if os.path.isdir(each)]
+        found = {name for each in folders for name in os.listdir(each)}
+        return [name[len(PREFIX) :] for name in found if name.startswith(PREFIX)]
+
     def _is_supervised(self, name: str) -> bool:
         said = work.run_command(
             ["s6-svstat", "-o", "up", self._folder(name)], ok_codes=range(256)
@@ -124,7 +130,7 @@ class S6:
 
 
 def _entry(name: str) -> str:
-    return f"novella-{name}"
+    return f"{PREFIX}{name}"
 
 
 def command(service: Service) -> list[str]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 UNITS = "/etc/systemd/system"
 NETNS_FOLDER = "/run/netns"
+PREFIX, SUFFIX = "novella-", ".service"
 
 
 class Systemd:
@@ -82,6 +83,11 @@ class Systemd:
         is_up = values.get("ActiveState") in ("active", "activating", "reloading")
         return {"state": "up" if is_up else "down", "pid": int(values.get("MainPID") or 0) or None}
 
+    def listed(self) -> list[str]:
+        found = os.listdir(self.units) if os.path.isdir(self.units) else []
+        ours = [each for each in found if each.startswith(PREFIX) and each.endswith(SUFFIX)]
+        return [each[len(PREFIX) : -len(SUFFIX)] for each in ours]
+
     def _is_enabled(self, unit: str) -> bool:
         said = self.run_command(["systemctl", "is-enabled", unit], ok_codes=range(256))
         return bool(said.strip() == "enabled")
@@ -91,7 +97,7 @@ class Systemd:
 
 
 def unit_name(name: str) -> str:
-    return f"novella-{name}.service"
+    return f"{PREFIX}{name}{SUFFIX}"
 
 
 def unit_text(service: Service) -> str:

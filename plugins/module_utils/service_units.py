@@ -117,6 +117,11 @@ def status(name: str, backend: str = "auto") -> dict[str, Any]:
     return dict(select_backend(backend).status(_checked_name(name)))
 
 
+def listed(backend: str = "auto") -> list[str]:
+    """Return the names of all services that are ours, up or not."""
+    return sorted(select_backend(backend).listed())
+
+
 def _result(changed: bool, diff: Any, chosen: Any, name: str) -> dict[str, Any]:
     return {
         "changed": changed,

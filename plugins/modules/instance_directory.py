@@ -17,9 +17,12 @@ options:
     type: str
     required: true
   state:
-    description: Whether the folder is there.
+    description:
+      - Whether the folder is there.
+      - V(quarantined) moves it to C(instances/_quarantine), from where
+        M(novella.cloud.instance_quarantine) removes it later.
     type: str
-    choices: [present, absent]
+    choices: [present, quarantined, absent]
     default: present
   state_path:
     description: Where Novella keeps its files on the host.

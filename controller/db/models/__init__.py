@@ -24,6 +24,7 @@ from controller.db.models.networks import (
 from controller.db.models.operations import Operation
 from controller.db.models.placement import Allocation, Inventory, ResourceProvider
 from controller.db.models.quotas import QuotaLimit
+from controller.db.models.reconciling import PortDeparture, ReconcilerRound
 from controller.db.models.servers import Server, ServerAction, ServerEvent
 from controller.db.models.setting import CloudSetting
 from controller.db.models.workers import Worker
@@ -44,9 +45,11 @@ __all__ = [
     "Network",
     "Operation",
     "Port",
+    "PortDeparture",
     "PortSecurityGroup",
     "Project",
     "QuotaLimit",
+    "ReconcilerRound",
     "ResourceProvider",
     "RevokedToken",
     "Role",
