@@ -44,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_db(commands)
     _add_host(commands)
     _add_operation(commands)
+    _add_audit(commands)
     _add_lab(commands)
     return parser
 
@@ -319,6 +320,42 @@ def _operation_list(arguments: argparse.Namespace) -> None:
             print(row.format(found.id, found.kind, found.state, found.server_id or "-", created))
             if found.error:
                 print(f"    {found.error.get('message', '')}")
+
+
+# --- audit -------------------------------------------------------------------------------------
+
+
+def _add_audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    audit = commands.add_parser(
+        "audit",
+        help="compare database, placement, image store and hosts",
+        description="Say where database, placement, image store, artifacts and hosts disagree, why "
+        "it matters and the way out. Changes nothing; safe on a live cloud. Exit status 0 when all "
+        "agree, 1 when not.",
+    )
+    audit.add_argument("--json", action="store_true", help="print JSON")
+    audit.add_argument("--host", metavar="NAME", help="only what is on this host")
+    audit.set_defaults(run=_audit)
+
+
+def _audit(arguments: argparse.Namespace) -> int:
+    import json
+
+    from controller.conductor.audit.looks import Auditor
+    from controller.conductor.audit.text import as_text
+    from controller.conductor.worker import make_executor
+    from controller.db.base import utcnow
+    from controller.db.session import Database
+
+    settings = _settings(arguments)
+    executor = make_executor(settings)
+    try:
+        auditor = Auditor(settings, Database(settings.db_url), executor, utcnow)
+        audit = auditor.audit(arguments.host)
+    finally:
+        executor.close()
+    print(json.dumps(audit.as_json(), indent=1) if arguments.json else as_text(audit))
+    return 0 if audit.agrees else 1
 
 
 # --- lab ---------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from controller.runner.requests import (
     Run,
     RunResult,
 )
+from controller.runner.simulated_hosts import SimulatedHosts
 from controller.ssh import HostAccess
 
 # What a simulated host says of itself, unless its variables have `simulated_facts`.
@@ -51,6 +52,7 @@ class SimulatedExecutor:
         self.fails = fails
         self.unreachable: set[str] = set()
         self.runs: list[Run] = []
+        self.hosts = SimulatedHosts()
         self._lock = threading.Lock()
 
     def run(self, run: Run) -> RunResult:
@@ -88,12 +90,15 @@ class SimulatedExecutor:
             return HostResult(UNREACHABLE, message="Simulated: no route to host")
         items = [self._item(run, server["id"]) for server in run.arguments.get("servers", [])]
         failed = [item["msg"] for item in items if item["failed"]]
+        self.hosts.take(run, host, items)
         return HostResult(
-            FAILED if failed else OK,
-            items,
-            host.variables.get("simulated_facts", FACTS),
-            "; ".join(failed),
+            FAILED if failed else OK, items, self._facts(run, host), "; ".join(failed)
         )
+
+    def _facts(self, run: Run, host: HostAccess) -> dict[str, Any]:
+        if run.playbook == "host_audit":
+            return self.hosts.audit(host)
+        return dict(host.variables.get("simulated_facts", FACTS))
 
     def _item(self, run: Run, server_id: str) -> dict[str, Any]:
         message = self.fails(run, server_id) if self.fails else None
@@ -102,7 +107,8 @@ class SimulatedExecutor:
         step = {"name": "Pretend", "changed": True, "failed": bool(message), "msg": message or ""}
         return {
             "id": server_id,
-            "changed": True,
+            # A check finds what was pretended to be as it was told.
+            "changed": not run.check,
             "failed": bool(message),
             "msg": message or "",
             "steps": [step],

@@ -6,7 +6,7 @@ from typing import Any
 HARD_REBOOT = (
     "Hard reboot the server (openstack server reboot --hard): it makes all but disks anew."
 )
-REAPED = "The controller removes it by itself while reaping is on (see `novella reaping`)."
+REAPED = "The controller removes it by itself within the hour, disks by way of quarantine."
 LOOK = "Look at it on the host. Nothing is removed without a record that it was deleted."
 
 # kind -> (why it matters, the way out)

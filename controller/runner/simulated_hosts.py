@@ -1,0 +1,187 @@
+"""What simulated hosts would have: told by the plays that were pretended, said when asked.
+
+Kept in memory, so it is only as true as this process saw every run. Named as the executor is, so
+that nobody takes it for the real thing.
+"""
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from controller import host_names
+from controller.runner.requests import Run
+from controller.ssh import HostAccess
+
+# What a playbook leaves a server's domain in.
+_STATE_AFTER = {
+    "server_create": "running",
+    "server_start": "running",
+    "server_reboot": "running",
+    "server_hard_reboot": "running",
+    "server_stop": "stopped",
+}
+BASE_CHAINS = ("nv-forward", "nv-input", "nv-output", "nv-egress", "nv-ingress")
+
+
+@dataclass
+class SimulatedServer:
+    """A server on a simulated host, with the arguments that it was last told."""
+
+    cloud_id: str
+    entry: Mapping[str, Any]
+    state: str
+
+
+@dataclass
+class SimulatedHost:
+    """`servers` by id; `fences` server -> (owner, generation); `quarantine` ids of servers."""
+
+    servers: dict[str, SimulatedServer] = field(default_factory=dict)
+    fences: dict[str, tuple[str, int]] = field(default_factory=dict)
+    quarantine: list[str] = field(default_factory=list)
+
+
+class SimulatedHosts:
+    """All hosts, by their ids. Threads may share it."""
+
+    def __init__(self) -> None:
+        self.hosts: dict[str, SimulatedHost] = {}
+        self._lock = threading.Lock()
+
+    def take(self, run: Run, host: HostAccess, items: Iterable[Mapping[str, Any]]) -> None:
+        """Note what the run did on the host: items that did not fail."""
+        if run.check:
+            return
+        done = {item["id"] for item in items if not item["failed"]}
+        cloud_id = str(run.arguments.get("cloud_id"))
+        with self._lock:
+            there = self.hosts.setdefault(host.id, SimulatedHost())
+            for entry in run.arguments.get("servers", []):
+                there.fences[entry["id"]] = (cloud_id, int(entry.get("generation") or 0))
+                if entry["id"] in done:
+                    _apply(there, run.playbook, cloud_id, entry)
+
+    def audit(self, host: HostAccess) -> dict[str, Any]:
+        """Return what host_audit_info would say."""
+        with self._lock:
+            there = self.hosts.setdefault(host.id, SimulatedHost())
+            return _audit(there)
+
+    def domains(self, host: HostAccess) -> dict[str, str]:
+        """Return the states of the host's domains, by server."""
+        with self._lock:
+            there = self.hosts.setdefault(host.id, SimulatedHost())
+            return {server_id: server.state for server_id, server in there.servers.items()}
+
+
+def _apply(there: SimulatedHost, playbook: str, cloud_id: str, entry: Mapping[str, Any]) -> None:
+    server_id = entry["id"]
+    if playbook == "server_delete":
+        if there.servers.pop(server_id, None) and entry.get("quarantine"):
+            there.quarantine.append(server_id)
+    elif playbook in _STATE_AFTER:
+        there.servers[server_id] = SimulatedServer(cloud_id, entry, _STATE_AFTER[playbook])
+
+
+def _audit(there: SimulatedHost) -> dict[str, Any]:
+    servers = there.servers
+    ports = [
+        (server_id, port)
+        for server_id, server in servers.items()
+        for port in server.entry.get("ports") or []
+    ]
+    networks = {
+        network["id"]: network
+        for server in servers.values()
+        for network in server.entry.get("networks") or []
+    }
+    return {
+        "unread": {},
+        "truncated": [],
+        "domains": [_domain(server_id, server) for server_id, server in servers.items()],
+        "folders": [_folder(server_id, server.entry) for server_id, server in servers.items()],
+        "quarantine": [{"server_id": each, "since": 0} for each in there.quarantine],
+        "bases": [],
+        "networks": sorted(networks),
+        "dhcp_hosts": [
+            {
+                "network_id": port["network_id"],
+                "port_id": port["id"],
+                "lines": [f"{port['mac_address']},{each['ip_address']}" for each in _ips(port)],
+            }
+            for _, port in ports
+        ],
+        "metadata": [
+            {"network_id": port["network_id"], "address": each["ip_address"]}
+            for _, port in ports
+            for each in _ips(port)
+        ],
+        "fences": [
+            {"server_id": server_id, "owner": owner, "generation": generation}
+            for server_id, (owner, generation) in there.fences.items()
+        ],
+        "journal": [],
+        "links": _links(servers, ports, networks),
+        "namespaces": sorted(networks),
+        "claims": [],
+        "chains": _chains(ports),
+        "sets": [],
+        "services": [
+            {"name": name(network_id), "state": "up"}
+            for network_id in networks
+            for name in (host_names.metadata_service, host_names.dhcp_service)
+        ],
+    }
+
+
+def _domain(server_id: str, server: SimulatedServer) -> dict[str, Any]:
+    taps = [host_names.tap(port["id"]) for port in server.entry.get("ports") or []]
+    return {
+        "id": server_id,
+        "name": host_names.domain(server_id),
+        "cloud_id": server.cloud_id,
+        "state": server.state,
+        "persistent": True,
+        "disks": [],
+        "taps": taps,
+        "autostart": False,
+    }
+
+
+def _folder(server_id: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    flavor = entry.get("flavor") or {}
+    names = ["disk", "libvirt.xml"]
+    names += ["disk.local"] if flavor.get("ephemeral_gb") else []
+    names += ["disk.swap"] if flavor.get("swap_mb") else []
+    names += ["disk.config"] if entry.get("config_drive") else []
+    files = [{"name": name, "size_bytes": 0, "allocated_bytes": 0} for name in names]
+    return {"name": server_id, "server_id": server_id, "files": files}
+
+
+def _links(
+    servers: Mapping[str, SimulatedServer],
+    ports: list[tuple[str, Any]],
+    networks: Mapping[str, Any],
+) -> list[dict[str, Any]]:
+    links: list[dict[str, Any]] = []
+    for network_id in networks:
+        bridge = host_names.bridge(network_id)
+        links.append({"name": bridge, "kind": "bridge", "bridge": None})
+        links.append({"name": host_names.veth(network_id), "kind": "veth", "bridge": bridge})
+    for server_id, port in ports:
+        if servers[server_id].state == "running":
+            bridge = host_names.bridge(port["network_id"])
+            links.append({"name": host_names.tap(port["id"]), "kind": "tap", "bridge": bridge})
+    return links
+
+
+def _chains(ports: list[tuple[str, Any]]) -> list[dict[str, Any]]:
+    taps = sorted(host_names.tap(port["id"]) for _, port in ports)
+    chains: list[dict[str, Any]] = [{"table": "iptables", "name": name} for name in BASE_CHAINS]
+    chains[-1]["taps"] = taps
+    return chains
+
+
+def _ips(port: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return list(port.get("fixed_ips") or [])
