@@ -2,7 +2,7 @@
 
 Tenant text is data. Ansible templates every string of `-e @file`, unless it is tagged `!unsafe`;
 `{{ 7*7 }}` as a server's name would become 49, and `{{ lookup('pipe', ...) }}` a command on the
-controller. So every string value is tagged here, whoever it came from.
+controller. So everything is tagged here, whoever it came from.
 """
 
 import json
@@ -16,7 +16,7 @@ _ESCAPED = re.compile(r"[^ !#-\[\]-~]")
 
 
 def write_variables(path: Path, variables: Mapping[str, Any]) -> None:
-    """Write `variables` to a new file of mode 0600, every string in it marked unsafe.
+    """Write `variables` to a new file of mode 0600, marked unsafe as a whole.
 
     Takes what JSON takes: None, bool, int, float, str, lists and mappings of these. Mapping keys
     are not templated by Ansible, and so not tagged. Raises TypeError for anything else.
@@ -25,18 +25,24 @@ def write_variables(path: Path, variables: Mapping[str, Any]) -> None:
     path.write_text(unsafe_yaml(variables) + "\n", encoding="ascii")
 
 
-def unsafe_yaml(value: Any) -> str:
-    """Return `value` as one line of flow YAML."""
+def unsafe_yaml(variables: Mapping[str, Any]) -> str:
+    """Return `variables` as one line of flow YAML, a document that Ansible trusts no string of."""
+    # The mark goes on the whole. On a string Ansible resolves the type anew, quoted or not: a
+    # server named 123 or yes would come to its host as a number or a truth value.
+    return f"!unsafe {_flow(variables)}"
+
+
+def _flow(value: Any) -> str:
     if value is None or isinstance(value, bool | int | float):
         return json.dumps(value, allow_nan=False)
     if isinstance(value, str):
-        return f"!unsafe {_quoted(value)}"
+        return _quoted(value)
     if isinstance(value, Mapping):
         # `? key` because YAML bounds keys without the mark to 1024 characters, escapes included.
-        pairs = (f"? {_quoted(_text(key))} : {unsafe_yaml(each)}" for key, each in value.items())
+        pairs = (f"? {_quoted(_text(key))} : {_flow(each)}" for key, each in value.items())
         return f"{{{', '.join(pairs)}}}"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(unsafe_yaml(each) for each in value)}]"
+        return f"[{', '.join(_flow(each) for each in value)}]"
     raise TypeError(f"Cannot pass a {type(value).__name__} to a playbook: {value!r}.")
 
 
