@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from controller.errors import NovellaError
+from controller.operation_commands import add_commands as add_operation_commands
 from controller.settings import Settings, load
 from lab.errors import LabError
 
@@ -43,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_processes(commands)
     _add_db(commands)
     _add_host(commands)
-    _add_operation(commands)
+    add_operation_commands(commands)
     _add_audit(commands)
     _add_lab(commands)
     return parser
@@ -292,34 +293,6 @@ def _host_toggle(arguments: argparse.Namespace) -> None:
         host.enabled = arguments.enabled
         host.disabled_reason = None if arguments.enabled else (arguments.reason or None)
     print(f"host {arguments.name} is {'enabled' if arguments.enabled else 'disabled'}")
-
-
-# --- operations --------------------------------------------------------------------------------
-
-
-def _add_operation(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    operation = commands.add_parser("operation", help="what the cloud is doing and has done")
-    actions = operation.add_subparsers(metavar="ACTION", required=True)
-    listing = actions.add_parser("list", help="list the newest operations")
-    listing.add_argument("--limit", type=int, default=20, help="how many (20)")
-    listing.set_defaults(run=_operation_list)
-
-
-def _operation_list(arguments: argparse.Namespace) -> None:
-    from sqlalchemy import select
-
-    from controller.db.models import Operation
-    from controller.db.session import Database
-
-    row = "{:<36} {:<20} {:<10} {:<36} {}"
-    print(row.format("ID", "KIND", "STATE", "SERVER", "CREATED"))
-    newest = select(Operation).order_by(Operation.created_at.desc()).limit(arguments.limit)
-    with Database(_settings(arguments).db_url).read() as session:
-        for found in session.scalars(newest):
-            created = found.created_at.strftime("%Y-%m-%d %H:%M:%S")
-            print(row.format(found.id, found.kind, found.state, found.server_id or "-", created))
-            if found.error:
-                print(f"    {found.error.get('message', '')}")
 
 
 # --- audit -------------------------------------------------------------------------------------

@@ -67,11 +67,11 @@ class TextLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         known = _known(record)
-        marks = " ".join(f"{KEYS.get(key, key)}={_one_line(each)}" for key, each in known.items())
+        marks = " ".join(f"{KEYS.get(key, key)}={one_line(each)}" for key, each in known.items())
         head = f"{_time(record)} {record.levelname} {record.name}"
-        line = f"{head} {f'[{marks}] ' if marks else ''}{_one_line(record.getMessage())}"
+        line = f"{head} {f'[{marks}] ' if marks else ''}{one_line(record.getMessage())}"
         # A traceback has lines of its own, which no line of the log begins like.
-        return "\n    ".join([line, *(_one_line(each) for each in _trace(record))])
+        return "\n    ".join([line, *(one_line(each) for each in _trace(record))])
 
 
 class JsonLines(logging.Formatter):
@@ -106,5 +106,6 @@ def _trace(record: logging.LogRecord) -> list[str]:
     return "".join(traceback.format_exception(record.exc_info[1])).rstrip().split("\n")
 
 
-def _one_line(value: object) -> str:
+def one_line(value: object) -> str:
+    """Return `value` as text that ends no line and moves no cursor."""
     return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], str(value))

@@ -67,6 +67,7 @@ class Settings:
     heartbeat_s: int = 60
     shutdown_timeout_s: int = 60
     artifacts_kept: int = 200
+    artifacts_days: int = 30
     # How long a worker that was told to stop waits for its runs before it hands them on.
     stop_timeout_s: int = 45
     # A clean-up that failed is tried again after this long, then twice as long, up to an hour.

@@ -91,6 +91,10 @@ def prepare(
         secrets=secrets,
         timeout_s=settings.run_timeout_s,
         keep_as=tuple(operation.id for operation in operations),
+        about={
+            operation.id: {"request_id": operation.request_id, "server_id": operation.server_id}
+            for operation in operations
+        },
         cancelled=cancelled,
     )
     return Prepared(run, going, frozenset(entry["id"] for entry in entries), given_up)

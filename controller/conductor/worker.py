@@ -14,6 +14,7 @@ from controller import metrics
 from controller.conductor.engine import Engine
 from controller.conductor.incarnation import Incarnation
 from controller.conductor.reconcilers import (
+    artifact_ageing,
     expired_leases,
     host_heartbeat,
     lost_task_states,
@@ -180,6 +181,11 @@ def _reconcilers(
             "host-heartbeat",
             host_heartbeat.look_every_s(settings),
             lambda: _ignore(host_heartbeat.run(settings, db, engine.executor, clock, stopping)),
+        ),
+        Periodic(
+            "artifact-ageing",
+            artifact_ageing.EVERY_S,
+            lambda: _ignore(artifact_ageing.run(settings)),
         ),
         Periodic(
             "lost-task-states",

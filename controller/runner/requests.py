@@ -16,7 +16,8 @@ class Run:
 
     `id` names the run's folders; `keep_as` those of its artifacts, one for each operation that it
     is for. `arguments` are the playbook's variables without secrets; `secrets` is the content of
-    the one no_log dictionary `server_secrets`. `cancelled` is asked while it runs.
+    the one no_log dictionary `server_secrets`. `cancelled` is asked while it runs. `about` has, for
+    each of `keep_as`, what is to stand beside its results: request and server.
     """
 
     id: str
@@ -27,6 +28,7 @@ class Run:
     check: bool = False
     timeout_s: int = 900
     keep_as: tuple[str, ...] = ()
+    about: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
     cancelled: Callable[[], bool] = lambda: False
 
 

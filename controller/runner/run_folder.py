@@ -77,9 +77,7 @@ def run_folder(own: Path, run: Run) -> Iterator[RunFolder]:
         known_hosts = path / "known_hosts"
         known_hosts.write_text(ssh.known_hosts(list(run.hosts)))
         # JSON is YAML; `.yml` because that is what people look for.
-        folder.inventory.write_text(
-            json.dumps(_inventory(run.hosts, known_hosts, connections), indent=1)
-        )
+        folder.inventory.write_text(inventory_text(run.hosts, known_hosts, connections))
         write_variables(folder.arguments, run.arguments)
         write_variables(folder.secrets, {"server_secrets": run.secrets} if run.secrets else {})
         yield folder
@@ -87,18 +85,24 @@ def run_folder(own: Path, run: Run) -> Iterator[RunFolder]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _inventory(
-    hosts: tuple[HostAccess, ...], known_hosts: Path, connections: Path
-) -> dict[str, Any]:
+def inventory_text(
+    hosts: tuple[HostAccess, ...], known_hosts: Path, connections: Path | None
+) -> str:
+    """Return an inventory of `hosts`. `connections` None leaves it to Ansible where its
+    connections lie: for who runs a playbook by hand.
+    """
     entries = {host.name: _host_variables(host, known_hosts, connections) for host in hosts}
-    return {"all": {"children": {"compute_hosts": {"hosts": entries}}}}
+    return json.dumps({"all": {"children": {"compute_hosts": {"hosts": entries}}}}, indent=1)
 
 
-def _host_variables(host: HostAccess, known_hosts: Path, connections: Path) -> dict[str, Any]:
+def _host_variables(
+    host: HostAccess, known_hosts: Path, connections: Path | None
+) -> dict[str, Any]:
     # The socket's name covers all that the connection depends on: a host enrolled anew, with other
     # keys, must not be reached over a connection that was opened to the old one.
     identity = [host.id, host.address, host.port, host.user, str(host.private_key), *host.host_keys]
     digest = hashlib.sha256("\n".join(map(str, identity)).encode()).hexdigest()[:16]
+    own = {"ansible_control_path": str(connections / digest)} if connections else {}
     return {
         "ansible_become": host.user != "root",
         **host.variables,
@@ -107,6 +111,6 @@ def _host_variables(host: HostAccess, known_hosts: Path, connections: Path) -> d
         "ansible_user": host.user,
         "ansible_ssh_private_key_file": str(host.private_key),
         "ansible_ssh_common_args": shlex.join(ssh.options(host, known_hosts)),
-        "ansible_control_path": str(connections / digest),
         "ansible_python_interpreter": "/usr/bin/python3",
+        **own,
     }

@@ -87,7 +87,7 @@ def test_tenant_text_stays_text_and_secrets_stay_secret(project: Project, tmp_pa
     assert json.loads(out.read_text()) == [text, secret]
     kept = [path for path in project.settings.artifacts_dir.rglob("*") if path.is_file()]
     assert {path.name for path in kept} == {
-        "inventory.yml", "arguments.yml", "result.json", "diff.txt", "stdout.txt"
+        "inventory.yml", "known_hosts", "arguments.yml", "result.json", "diff.txt", "stdout.txt"
     }  # fmt: skip
     assert all(secret not in path.read_text() for path in kept)
     assert "7*7" in project.artifact("arguments.yml")

@@ -1,0 +1,170 @@
+"""Rerun: the play of an operation once more, from what the database says now.
+
+With `check` nothing changes, neither here nor on the host; the diff says what would. Without it the
+play runs for real, for operations whose play describes what the database says anyway. A rerun is no
+operation and changes no state; like every run it takes the server's fence on the host, with a new
+generation, so that an older run is kept out and a later operation goes before it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import Session
+
+from controller.conductor.arguments import cloud_id, server_arguments, server_secrets
+from controller.core import host_access, hosts
+from controller.core.operations import RUNNING, UNFINISHED
+from controller.db.base import new_id
+from controller.db.models import Host, Operation, Server
+from controller.errors import Conflict, NotFound
+from controller.runner.requests import Run
+from controller.settings import Settings
+from controller.states import ACTIVE, BY_OPERATION, STOPPED
+
+PORT_UPDATE = "port_update"
+# What a server must be for the play to bring about nothing but what the database says.
+SAFE_IN = {"server_create": ACTIVE, "server_start": ACTIVE, "server_stop": STOPPED}
+
+
+@dataclass(frozen=True, slots=True)
+class Rerun:
+    """What is to be run, and on which host."""
+
+    run: Run
+    host: str
+
+
+def prepare(
+    session: Session,
+    settings: Settings,
+    operation: Operation,
+    *,
+    check: bool,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Rerun:
+    """Return the operation's play as a run with fresh arguments; within a write transaction.
+
+    Raises Conflict when something is at work on its server, or when the play would change what the
+    database knows nothing of; NotFound when server or host are gone.
+    """
+    if operation.kind == PORT_UPDATE:
+        return _of_host(session, settings, operation, check, cancelled)
+    server = _server(session, operation)
+    _refuse_while_busy(session, operation, Operation.server_id == server.id, UNFINISHED)
+    if not check:
+        _refuse_unless_safe(operation, server)
+        server.generation += 1
+        session.flush()
+    entries, secrets = _entry(session, settings, server)
+    host = hosts.get(session, str(server.host_id))
+    playbook = BY_OPERATION[operation.kind].playbooks[0]
+    run = _run(session, settings, operation, host, playbook, [entries], check, cancelled, secrets)
+    return Rerun(run, host.name)
+
+
+def _of_host(
+    session: Session,
+    settings: Settings,
+    operation: Operation,
+    check: bool,
+    cancelled: Callable[[], bool],
+) -> Rerun:
+    """A whole host's rules. Servers keep their generation: what is at work on one goes first."""
+    if operation.host_id is None:
+        raise NotFound(f"Cannot run {_named(operation)} again: its host was removed.")
+    same_kind = (Operation.host_id == operation.host_id) & (Operation.kind == PORT_UPDATE)
+    _refuse_while_busy(session, operation, same_kind, (RUNNING,))
+    host = hosts.get(session, operation.host_id)
+    query = select(Server).where(Server.host_id == host.id, Server.deleted_at.is_(None))
+    servers = list(session.scalars(query.order_by(Server.id)))
+    known = server_arguments(session, settings, servers)
+    entries = [known[server.id] | {"generation": server.generation} for server in servers]
+    run = _run(session, settings, operation, host, PORT_UPDATE, entries, check, cancelled, {})
+    return Rerun(run, host.name)
+
+
+def _run(
+    session: Session,
+    settings: Settings,
+    operation: Operation,
+    host: Host,
+    playbook: str,
+    entries: list[dict[str, Any]],
+    check: bool,
+    cancelled: Callable[[], bool],
+    secrets: dict[str, dict[str, str]],
+) -> Run:
+    return Run(
+        id=new_id(),
+        playbook=playbook,
+        hosts=(host_access.of_host(settings, host),),
+        arguments={"cloud_id": cloud_id(session), "servers": entries},
+        secrets=secrets,
+        check=check,
+        timeout_s=settings.run_timeout_s,
+        keep_as=(operation.id,),
+        about={operation.id: {"server_id": operation.server_id, "by": "novella operation rerun"}},
+        cancelled=cancelled,
+    )
+
+
+def _entry(
+    session: Session, settings: Settings, server: Server
+) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
+    known = server_arguments(session, settings, [server])[server.id]
+    # An id of its own in the host's journal: what is found there under the operation's is its.
+    entry = known | {"generation": server.generation, "operation_id": new_id()}
+    own = server_secrets(settings, server, None)
+    return entry, {server.id: own} if own else {}
+
+
+def _server(session: Session, operation: Operation) -> Server:
+    """Return the operation's server, its row locked. Raises what keeps a play from being run."""
+    if operation.kind not in BY_OPERATION or not BY_OPERATION[operation.kind].playbooks:
+        raise Conflict(
+            f"Cannot run {_named(operation)} again: its arguments are its own, not the database's. "
+            "It is tried again by itself until it succeeds."
+        )
+    server = session.scalar(
+        select(Server).where(Server.id == operation.server_id).with_for_update()
+    )
+    if server is None or server.deleted_at is not None:
+        raise NotFound(f"Cannot run {_named(operation)} again: its server is deleted.")
+    if server.host_id is None:
+        raise NotFound(
+            f"Cannot run {_named(operation)} again: server {server.id} is on no host. Delete it, "
+            "and create it again."
+        )
+    return server
+
+
+def _refuse_while_busy(
+    session: Session, operation: Operation, about: ColumnElement[bool], states: tuple[str, ...]
+) -> None:
+    busy = session.scalar(select(Operation).where(about, Operation.state.in_(states)).limit(1))
+    if busy is not None:
+        raise Conflict(
+            f"Cannot run {_named(operation)} again: {_named(busy)} is {busy.state}. Wait until it "
+            f"has ended; `novella operation show {busy.id[:8]}` says how far it is."
+        )
+
+
+def _refuse_unless_safe(operation: Operation, server: Server) -> None:
+    needed = SAFE_IN.get(operation.kind)
+    if needed is None:
+        raise Conflict(
+            f"Cannot run {_named(operation)} again for real: it would stop or remove the server. "
+            "See with --check what it would do, and do it through the API."
+        )
+    if server.state != needed or server.task_state is not None:
+        raise Conflict(
+            f"Cannot run {_named(operation)} again for real: server {server.id} is {server.state}, "
+            f"and this play makes it {needed} without the database's knowledge. See with --check "
+            "what it would do, and do it through the API."
+        )
+
+
+def _named(operation: Operation) -> str:
+    return f"{operation.kind} {operation.id}"
