@@ -9,7 +9,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -199,8 +201,13 @@ class Engine:
             return True
 
     def _prepare_and_run(self, tickets: Sequence[Ticket]) -> bool:
+        ended: set[Held] = set()
+
         def cancelled() -> bool:
-            return self._abandoned or all(self._is_given_up(ticket) for ticket in tickets)
+            left = [ticket for ticket in tickets if ticket.held not in ended]
+            # With none left the run is about to end, and has more to say for operators.
+            given_up = bool(left) and all(self._is_given_up(ticket) for ticket in left)
+            return self._abandoned or given_up
 
         try:
             with self.db.write() as session:
@@ -219,7 +226,7 @@ class Engine:
             self._advance(ticket.held, Ended(Outcome(CANCELLED, "cancelled"), ticket.undo))
         if prepared.run is None:
             return True
-        return self._launch(prepared, prepared.run)
+        return self._launch(prepared, prepared.run, ended)
 
     def _run_apart(self, tickets: Sequence[Ticket], error: Exception) -> bool:
         """One of the tickets can't be run: the others go alone, and it fails."""
@@ -231,26 +238,50 @@ class Engine:
         self._advance(tickets[0].held, Ended(outcome, tickets[0].undo))
         return True
 
-    def _launch(self, prepared: Prepared, run: Run) -> bool:
+    def _launch(self, prepared: Prepared, run: Run, ended: set[Held]) -> bool:
+        """Run it; operations whose item ends before the others are moved on at once (`ended`)."""
+
+        def on_item(host_id: str, item: dict[str, Any]) -> None:
+            found = runs.early_outcome(prepared, host_id, item)
+            if found is not None:
+                self._end_early(prepared, *found, ended)
+
         with logs.about(operation_id=",".join(run.keep_as), host=run.hosts[0].name):
-            result = self.executor.run(run)
+            result = self.executor.run(replace(run, on_item=on_item))
         host_id = prepared.tickets[0].play.host_id
         answered = result.of(host_id).status != UNREACHABLE
         if not answered:
             self._note_unreachable(host_id)
-        self._mend_rules(prepared, host_id)
+        self._mend_rules(prepared, host_id, prepared.server_ids)
         with self._lanes.gathering():
             for ticket, outcome in runs.outcomes(prepared, result):
+                if ticket.held in ended:
+                    continue
                 if self.stopping and outcome.status == CANCELLED:
                     self._give_back(ticket.held, 0.0)
                 else:
                     self._advance(ticket.held, Ended(outcome, ticket.undo))
         return answered
 
-    def _mend_rules(self, prepared: Prepared, host_id: str) -> None:
+    def _end_early(
+        self, prepared: Prepared, ticket: Ticket, outcome: Outcome, ended: set[Held]
+    ) -> None:
+        """Take in the result of one of a batch, once; what fails here is left to the run's end."""
+        if ticket.held in ended:
+            return
+        try:
+            server_ids = prepared.server_ids & {ticket.server_id}
+            self._mend_rules(prepared, ticket.play.host_id, server_ids)
+        except SQLAlchemyError as error:
+            log.warning("an early result is left to the end of its run: %s", error)
+            return
+        ended.add(ticket.held)
+        self._advance(ticket.held, Ended(outcome, ticket.undo))
+
+    def _mend_rules(self, prepared: Prepared, host_id: str, server_ids: frozenset[str]) -> None:
         """Have the host's rules set anew if they changed meanwhile; before the operations end."""
         with self.db.read() as session:
-            due_in_s = runs.rules_due_in(session, prepared)
+            due_in_s = runs.rules_due_in(session, prepared, server_ids)
         if due_in_s is not None:
             with self.db.write() as session:
                 port_updates.submit_for_hosts(session, {host_id}, after_s=due_in_s)

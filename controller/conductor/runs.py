@@ -116,6 +116,20 @@ def outcomes(prepared: Prepared, result: RunResult) -> list[tuple[Ticket, Outcom
     return [(ticket, _outcome(ticket, host, items)) for ticket in prepared.tickets]
 
 
+def early_outcome(
+    prepared: Prepared, host_id: str, item: dict[str, Any]
+) -> tuple[Ticket, Outcome] | None:
+    """Return what an item's result means that came while the run goes on; None if it isn't of us.
+
+    As in `outcomes`, a host speaks for its own: for servers that the run is about there.
+    """
+    for ticket in prepared.tickets:
+        mine = ticket.play.host_id == host_id and not ticket.play.whole_host
+        if mine and ticket.server_id and ticket.server_id == item.get("id"):
+            return ticket, _of_item(item)
+    return None
+
+
 def _outcome(ticket: Ticket, host: HostResult, items: dict[str, dict[str, Any]]) -> Outcome:
     if ticket.play.whole_host:
         return Outcome(host.status, host.message, list(items.values()))
@@ -123,13 +137,17 @@ def _outcome(ticket: Ticket, host: HostResult, items: dict[str, dict[str, Any]])
     if item is None:
         status = FAILED if host.status == OK else host.status
         return Outcome(status, host.message or "the run brought no result for this server")
+    return _of_item(item)
+
+
+def _of_item(item: dict[str, Any]) -> Outcome:
     failed = bool(item.get("failed"))
     return Outcome(FAILED if failed else OK, str(item.get("msg") or ""), [item])
 
 
-def rules_due_in(session: Session, prepared: Prepared) -> float | None:
-    """Return in how many seconds the host must be told of what filters the servers' ports, if that
-    has changed since the run was prepared; None if it hasn't.
+def rules_due_in(session: Session, prepared: Prepared, server_ids: frozenset[str]) -> float | None:
+    """Return in how many seconds the host must be told of what filters these servers' ports, if
+    that has changed since the run was prepared; None if it hasn't.
 
     Another run that was told the newer rules may have set them before this one set the older. What
     became more narrow is mended at once; new members of a group have time.
@@ -138,7 +156,7 @@ def rules_due_in(session: Session, prepared: Prepared) -> float | None:
         return None
     host_id = prepared.tickets[0].play.host_id
     still_there = select(Server.id).where(
-        Server.id.in_(prepared.server_ids), Server.host_id == host_id, Server.deleted_at.is_(None)
+        Server.id.in_(server_ids), Server.host_id == host_id, Server.deleted_at.is_(None)
     )
     now = network_arguments.for_servers(session, list(session.scalars(still_there)))
     told = {entry["id"]: entry for entry in prepared.run.arguments["servers"]}

@@ -4,10 +4,11 @@ import logging
 import sys
 import threading
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from controller import metrics
-from controller.runner import artifacts, leftovers
+from controller.runner import artifacts, item_results, leftovers
 from controller.runner.play_events import MESSAGE_MAX, PlayEvents, storable
 from controller.runner.requests import CANCELLED, FAILED, OK, TIMEOUT, UNREACHABLE, Run, RunResult
 from controller.runner.run_folder import RunFolder, private_folder, run_folder
@@ -89,7 +90,8 @@ class AnsibleExecutor:
         config.env = self._environment(folder, Path(config.artifact_dir))
         events = PlayEvents({host.name: host.id for host in run.hosts})
         runner = Runner(config, cancel_callback=run.cancelled, event_handler=events.take)
-        runner.run()
+        with self._following(run, folder):
+            runner.run()
         if runner.status in ("timeout", "canceled"):
             leftovers.end_processes(folder.path)
         stdout = Path(config.artifact_dir) / "stdout"
@@ -102,6 +104,12 @@ class AnsibleExecutor:
         )
         self._keep(run, folder, stdout, result)
         return result
+
+    def _following(self, run: Run, folder: RunFolder) -> AbstractContextManager[None]:
+        if not run.is_batch:
+            return nullcontext()
+        ids = {host.name: host.id for host in run.hosts}
+        return item_results.following(folder.item_results, ids, run.on_item)
 
     def _command_line(self, run: Run, folder: RunFolder) -> str:
         words = ["-e", f"@{folder.arguments}", "-e", f"@{folder.secrets}", "--forks", str(FORKS)]
@@ -130,6 +138,7 @@ class AnsibleExecutor:
             "AWX_ISOLATED_DATA_DIR": str(artifact_dir),
             "RUNNER_OMIT_EVENTS": "False",
             "RUNNER_ONLY_FAILED_EVENTS": "False",
+            item_results.VARIABLE: str(folder.item_results),
             leftovers.MARK: str(folder.path),
         }
 

@@ -17,7 +17,9 @@ class Run:
     `id` names the run's folders; `keep_as` those of its artifacts, one for each operation that it
     is for. `arguments` are the playbook's variables without secrets; `secrets` is the content of
     the one no_log dictionary `server_secrets`. `cancelled` is asked while it runs. `about` has, for
-    each of `keep_as`, what is to stand beside its results: request and server.
+    each of `keep_as`, what is to stand beside its results: request and server. `on_item` gets a
+    host's id and an item's result as it ends, for a run of several; the run's own results have them
+    all again. It raises nothing.
     """
 
     id: str
@@ -30,6 +32,12 @@ class Run:
     keep_as: tuple[str, ...] = ()
     about: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
     cancelled: Callable[[], bool] = lambda: False
+    on_item: Callable[[str, dict[str, Any]], None] = lambda _host_id, _item: None
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether it is about several servers."""
+        return len(self.arguments.get("servers", ())) > 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@
     known_hosts                   their pinned keys
     arguments.yml                 without secrets
     secrets.yml                   the no_log dictionary
+    items.jsonl                   results of a batch's items, as they end
     home/ artifacts/              Ansible's own
 """
 
@@ -37,6 +38,7 @@ class RunFolder:
     arguments: Path
     secrets: Path
     home: Path
+    item_results: Path
 
 
 def private_folder(path: Path) -> Path:
@@ -71,6 +73,7 @@ def run_folder(own: Path, run: Run) -> Iterator[RunFolder]:
             arguments=path / "arguments.yml",
             secrets=path / "secrets.yml",
             home=path / "home",
+            item_results=path / "items.jsonl",
         )
         folder.home.mkdir()
         folder.inventory.parent.mkdir()

@@ -37,8 +37,9 @@ class SimulatedExecutor:
     """Answers as a host would. Threads may share it.
 
     `delay_s` is what each run takes; `failure_rate` the share of items that fail. `fails` decides
-    by itself: it gets the run and an item's id, and returns a message or None. Hosts whose name is
-    in `unreachable` don't answer. `runs` has all that was asked, for tests to read.
+    by itself: it gets the run and an item's id, and returns a message or None; `drops` likewise,
+    whether the connection is lost before that item. Hosts whose name is in `unreachable` don't
+    answer. `runs` has all that was asked, for tests to read.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class SimulatedExecutor:
         self.delay_s = delay_s
         self.failure_rate = failure_rate
         self.fails = fails
+        self.drops: Callable[[Run, str], bool] | None = None
         self.unreachable: set[str] = set()
         self.runs: list[Run] = []
         self.hosts = SimulatedHosts()
@@ -88,7 +90,15 @@ class SimulatedExecutor:
     def _host(self, run: Run, host: HostAccess) -> HostResult:
         if host.name in self.unreachable:
             return HostResult(UNREACHABLE, message="Simulated: no route to host")
-        items = [self._item(run, server["id"]) for server in run.arguments.get("servers", [])]
+        items = []
+        for server in run.arguments.get("servers", []):
+            if self.drops and self.drops(run, server["id"]):
+                # What was not handed out by now is lost with the connection.
+                return HostResult(UNREACHABLE, message="Simulated: the connection is lost")
+            item = self._item(run, server["id"])
+            items.append(item)
+            if run.is_batch:
+                run.on_item(host.id, item)
         failed = [item["msg"] for item in items if item["failed"]]
         self.hosts.take(run, host, items)
         return HostResult(

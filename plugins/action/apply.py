@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import secrets as random
 from typing import Any
 
-from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 
-from ansible_collections.novella.cloud.plugins.plugin_utils import image_stream, steps_file
+from ansible_collections.novella.cloud.plugins.plugin_utils import (
+    image_stream,
+    item_follower,
+    steps_file,
+)
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "steps": {"type": "str", "required": True},
@@ -22,6 +28,14 @@ ARGUMENT_SPEC: dict[str, Any] = {
 }
 
 Result = dict[str, Any]
+
+display = Display()
+# How often a run whose connection was lost in its midst goes on over a new one.
+RECONNECTS = 2
+# What ssh says when there was no connection that could be lost.
+_NEVER_CONNECTED = re.compile(
+    "connect to host|Could not resolve|Permission denied|Host key verification|kex_exchange"
+)
 
 
 class ActionModule(ActionBase):
@@ -111,19 +125,17 @@ class ActionModule(ActionBase):
         if not items:
             return
         ids = {item["id"] for item in items}
-        answer = self._execute_module(
-            module_name="novella.cloud.apply",
-            module_args={
-                "items": items,
-                "secrets": {k: v for k, v in arguments["secrets"].items() if k in ids},
-                "secret_marker": marker,
-                "fence": arguments["fence"],
-                "undo_on_failure": arguments["undo_on_failure"],
-                "parallel": arguments["parallel"],
-                "state_path": arguments["state_path"],
-            },
-            task_vars=task_vars,
-        )
+        module_args = {
+            "items": items,
+            "secrets": {k: v for k, v in arguments["secrets"].items() if k in ids},
+            "secret_marker": marker,
+            "fence": arguments["fence"],
+            "undo_on_failure": arguments["undo_on_failure"],
+            "parallel": arguments["parallel"],
+            "steps_file": arguments["steps"],
+            "state_path": arguments["state_path"],
+        }
+        answer = self._answer(module_args, task_vars, ids)
         # What a host returns is not trusted: only results of the items that it was given count.
         for result in answer.get("results") or []:
             if isinstance(result, dict) and result.get("id") in ids:
@@ -134,6 +146,33 @@ class ActionModule(ActionBase):
             if answer.get("module_stderr") or answer.get("exception"):
                 unknown["exception"] = answer.get("module_stderr") or answer.get("exception")
             results[item_id] = {**unknown, "unknown": True}
+
+    def _answer(self, module_args: Result, task_vars: dict[str, Any], ids: set[str]) -> Result:
+        """Return what the module says; over a new connection when the first one is lost meanwhile.
+
+        The journal on the host keeps what is done from being done again, if the items say whose
+        operation they are. What the lost run is in the midst of is waited for there.
+        """
+        journaled = all(item["operation_id"] for item in module_args["items"])
+        tries = RECONNECTS if journaled else 0
+        host = str(task_vars.get("inventory_hostname"))
+        while True:
+            try:
+                with item_follower.following(
+                    self._connection, host, module_args["state_path"], ids
+                ) as stream:
+                    answer: Result = self._execute_module(
+                        module_name="novella.cloud.apply",
+                        module_args={**module_args, "stream": stream},
+                        task_vars=task_vars,
+                    )
+                    return answer
+            except AnsibleConnectionFailure as error:
+                if not tries or _NEVER_CONNECTED.search(str(error)):
+                    raise
+                tries -= 1
+                display.warning(f"The connection to {host} was lost in mid-run; trying again.")
+                self._connection.reset()
 
     def _send_images(
         self,

@@ -11,7 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import fence, journal, steps, work
+from . import fence, item_stream, journal, steps, work
+
+# The fence's record of a server before a run claimed it, and since.
+Claimed = tuple[fence.Record | None, fence.Record]
 
 _STEP_OPTIONS: dict[str, Any] = {
     "name": {"type": "str", "required": True},
@@ -41,6 +44,10 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "fence": {"type": "dict", "default": {}, "options": _FENCE_OPTIONS, "apply_defaults": True},
     "undo_on_failure": {"type": "bool", "default": False},
     "parallel": {"type": "int", "default": 1},
+    # Which steps these are: an operation's result counts for the same steps only.
+    "steps_file": {"type": "str", "default": ""},
+    # The FIFO in the journal's folder that somebody reads results from; see `item_stream`.
+    "stream": {"type": "str"},
     "state_path": {"type": "path", "default": "/var/lib/novella"},
 }
 
@@ -49,22 +56,28 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Return {"changed", "failed", "msg", "results"}: one result for each item, in order.
 
     A result is {"id", "changed", "failed", "msg", "steps"} and, where it applies, `missing_base`,
-    `undone` and `fenced`. An item that fails stops; the others go on.
+    `undone`, `fenced` and `done_before` (by an earlier run of the same operation). An item that
+    fails stops; the others go on.
     """
     state_path = params["state_path"]
     claims = [_claimed(item, params, check_mode) for item in params["items"]]
+    stream = item_stream.ItemStream(journal.folder(state_path), params["stream"])
 
-    def finished(item: dict[str, Any], claimed: fence.Record | work.WorkError) -> dict[str, Any]:
-        if isinstance(claimed, fence.Record):
-            result = _run_item(item, claimed, params, check_mode)
-        else:
+    def finished(item: dict[str, Any], claimed: Claimed | work.WorkError) -> dict[str, Any]:
+        if isinstance(claimed, work.WorkError):
             result = _refused(claimed)
+        else:
+            result = _run_item(item, claimed, params, check_mode)
         result = {"id": item["id"], **result}
-        if not check_mode and not result.get("fenced"):
-            _keep(state_path, item, result)
+        if not (check_mode or result.get("fenced") or result.get("done_before")):
+            _keep(params, item, result)
+        stream.send(result)
         return result
 
-    results = _mapped(finished, params["items"], claims, params["parallel"])
+    try:
+        results = _mapped(finished, params["items"], claims, params["parallel"])
+    finally:
+        stream.close()
     if not check_mode:
         journal.prune(state_path)
     failures = [f"server {result['id']}: {result['msg']}" for result in results if result["failed"]]
@@ -77,9 +90,9 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 
 
 def _mapped(
-    finished: Callable[[dict[str, Any], fence.Record | work.WorkError], dict[str, Any]],
+    finished: Callable[[dict[str, Any], Claimed | work.WorkError], dict[str, Any]],
     items: list[dict[str, Any]],
-    claims: list[fence.Record | work.WorkError],
+    claims: list[Claimed | work.WorkError],
     parallel: int,
 ) -> list[dict[str, Any]]:
     """Return the items' results in their order, at most `parallel` of them at work at a time."""
@@ -95,8 +108,8 @@ def _mapped(
 
 def _claimed(
     item: dict[str, Any], params: dict[str, Any], check_mode: bool
-) -> fence.Record | work.WorkError:
-    """Return the item's fence record, or why it is refused.
+) -> Claimed | work.WorkError:
+    """Return the item's fence records before and after the claim, or why it is refused.
 
     All of a batch are claimed before the first is worked on: an older run, busy with the first,
     must find each of the others taken.
@@ -104,7 +117,7 @@ def _claimed(
     wishes = params["fence"]
     wish = fence.Claim(item["id"], wishes["owner"], item["generation"], wishes["override"])
     try:
-        return fence.claim(params["state_path"], wish, check_mode)
+        return fence.succeed(params["state_path"], wish, check_mode)
     except work.WorkError as error:
         return error
 
@@ -115,13 +128,15 @@ def _refused(error: work.WorkError) -> dict[str, Any]:
 
 
 def _run_item(
-    item: dict[str, Any], mine: fence.Record, params: dict[str, Any], check_mode: bool
+    item: dict[str, Any], claimed: Claimed, params: dict[str, Any], check_mode: bool
 ) -> dict[str, Any]:
     state_path, server_id = params["state_path"], item["id"]
+    before, mine = claimed
 
     def look_again() -> None:
         # In check mode nothing was recorded, and nothing will be changed.
         if not check_mode:
+            fence.look_for_starter(server_id)
             fence.look_again(state_path, server_id, mine)
 
     def run_steps() -> dict[str, Any]:
@@ -139,15 +154,22 @@ def _run_item(
     try:
         with fence.held(state_path, server_id, params["fence"]["lock_timeout_s"]):
             look_again()
-            return run_steps()
+            last = before.generation if before else None
+            done = journal.done_before(state_path, item, params["steps_file"], last)
+            return done or run_steps()
     except work.WorkError as error:
         return _refused(error)
 
 
-def _keep(state_path: str, item: dict[str, Any], result: dict[str, Any]) -> None:
-    entry = {"generation": item["generation"], "operation_id": item["operation_id"], **result}
+def _keep(params: dict[str, Any], item: dict[str, Any], result: dict[str, Any]) -> None:
+    entry = {
+        "generation": item["generation"],
+        "operation_id": item["operation_id"],
+        "steps_file": params["steps_file"],
+        **result,
+    }
     try:
-        journal.write(state_path, item["operation_id"] or item["id"], entry)
+        journal.write(params["state_path"], item["operation_id"] or item["id"], entry)
     except (work.WorkError, OSError) as error:
         # The work is done, and its result goes back by the connection too: a full disk must not
         # turn it into a failure.

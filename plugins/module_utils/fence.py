@@ -9,6 +9,9 @@ successor arrives. Two things keep them apart:
 - `fence/<server>.lock` is held (flock) while a run works on the server. A successor changes
   nothing before it holds it.
 
+A run whose connection is gone stops at its next step by itself, with no successor yet: nobody is
+there to be told what it does.
+
 The record is replaced atomically, which a file under flock can't be (the lock would stay with the
 old inode): hence two files. Both stay after the server is deleted; they are tiny, and a late run
 of a deleted server must still be refused.
@@ -20,6 +23,7 @@ import contextlib
 import errno
 import json
 import os
+import select
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +34,7 @@ from . import work
 NO_CLOUD = "00000000-0000-0000-0000-000000000000"
 
 RECORD_LOCK_TIMEOUT_S = 30.0
+STDOUT = 1
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "server_id": {"type": "str", "required": True},
@@ -100,15 +105,21 @@ def claim(state_path: str, wish: Claim, check_mode: bool = False) -> Record:
 
     Raises FenceError for a generation lower than the recorded one, or another owner.
     """
+    return succeed(state_path, wish, check_mode)[1]
+
+
+def succeed(state_path: str, wish: Claim, check_mode: bool = False) -> tuple[Record | None, Record]:
+    """Do as `claim` does; return the record that stood before too."""
     if check_mode:
-        return _merge(read(state_path, wish.server_id), wish)
+        present = read(state_path, wish.server_id)
+        return present, _merge(present, wish)
     # One short lock for all servers: it is held for a read and a write of a hundred bytes.
     with work.locked(os.path.join(folder(state_path), "record.lock"), RECORD_LOCK_TIMEOUT_S):
         present = read(state_path, wish.server_id)
         wanted = _merge(present, wish)
         if wanted != present:
             _write(record_path(state_path, wish.server_id), wanted)
-    return wanted
+    return present, wanted
 
 
 def _merge(present: Record | None, wish: Claim) -> Record:
@@ -167,6 +178,21 @@ def look_again(state_path: str, server_id: str, mine: Record) -> None:
         f"this run has generation {mine.generation}. A newer run has taken the server over.",
         generation=None if now is None else now.generation,
     )
+
+
+def look_for_starter(server_id: str) -> None:
+    """Raise FenceError when nobody reads what this process says any more: its connection is gone.
+
+    The end of ssh, or of the whole controller, does not end what it started here; sshd closes the
+    other end of our output, though.
+    """
+    poll = select.poll()
+    poll.register(STDOUT, 0)
+    if any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0)):
+        raise FenceError(
+            f"Stopped before the next step on server {server_id}: the connection of this run is "
+            "gone. Its successor goes on from here."
+        )
 
 
 @contextlib.contextmanager

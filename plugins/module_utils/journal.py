@@ -1,7 +1,8 @@
 """The journal on the host: the result of each item that `apply` worked on.
 
-A controller that lost its connection reads here what its run came to. One file for each
-operation (or, by hand, for each server), replaced by the next result; the oldest go.
+A run that lost its connection, or the successor of a killed one, finds here what it came to, and
+`apply` does not do again what is done. One file for each operation (or, by hand, for each server),
+replaced by the next result; the oldest go.
 """
 
 from __future__ import annotations
@@ -10,11 +11,16 @@ import contextlib
 import json
 import os
 import re
+import time
 from typing import Any
 
-from . import work
+from . import item_stream, work
 
 KEEP = 1000
+# What an entry has of the item's result; the rest says whose it is.
+RESULT = ("id", "changed", "failed", "msg", "steps")
+# Streams whose run ended before it opened them.
+STALE_STREAM_S = 24 * 3600
 
 _NAME_RE = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,127}")
 
@@ -50,11 +56,37 @@ def read(state_path: str, key: str) -> dict[str, Any] | None:
     return entry if isinstance(entry, dict) else None
 
 
+def done_before(
+    state_path: str, item: dict[str, Any], steps_file: str, last_generation: int | None
+) -> dict[str, Any] | None:
+    """Return the result of `item` that an earlier run of its operation came to, if it stands.
+
+    It stands when it succeeded with the same steps, and when no run but this one has touched the
+    server since: `last_generation` is the one that its fence held before. A failure doesn't: it may
+    go well this time, and the earlier run has taken back what it made.
+    """
+    if not item["operation_id"] or last_generation is None:
+        return None
+    entry = read(state_path, item["operation_id"])
+    if entry is None or entry.get("failed") is not False:
+        return None
+    known = (entry.get("id"), entry.get("steps_file"), entry.get("generation"))
+    if known != (item["id"], steps_file, last_generation):
+        return None
+    return {name: entry[name] for name in RESULT if name in entry} | {"done_before": True}
+
+
 def prune(state_path: str, keep: int = KEEP) -> None:
     """Remove all but the `keep` newest entries."""
     with contextlib.suppress(FileNotFoundError):
         with os.scandir(folder(state_path)) as found:
-            entries = [entry for entry in found if entry.name.endswith(".json")]
+            everything = list(found)
+        for entry in everything:
+            if entry.name.endswith(item_stream.SUFFIX) and _age(entry) < time.time() - (
+                STALE_STREAM_S
+            ):
+                work.remove_file(entry.path)
+        entries = [entry for entry in everything if entry.name.endswith(".json")]
         if len(entries) <= keep:
             return
         entries.sort(key=_age, reverse=True)

@@ -17,7 +17,10 @@ description:
     spec, in check mode too. An item that fails stops; the others go on.
   - For each item it takes the lock of the server on the host and honours its fence. A run that a
     newer one has succeeded stops before its next step.
-  - Each item's result is kept in the journal on the host as well.
+  - Each item's result is kept in the journal on the host as well. What an earlier run of the same
+    operation has done, with nobody after it, is not done again.
+  - A run whose connection is lost stops before its next step, and goes on over a new connection
+    where items say whose operation they are.
   - Without the action plugin (C(ansible HOST -m novella.cloud.apply) always has it) the module
     would want the steps spelled out; O(steps) is what people write.
 options:
@@ -129,6 +132,9 @@ results:
           C(failed), C(skipped), C(msg), C(started_at), C(finished_at), C(diff) and C(result).
       type: list
       elements: dict
+    done_before:
+      description: Whether this is what an earlier run of the item's operation came to.
+      type: bool
     undone:
       description: What was taken back after a failure, with O(undo_on_failure).
       type: list

@@ -1,6 +1,8 @@
 """`apply`: batches of servers, each on its own, with the product's own disk modules as steps."""
 
 import json
+import os
+import queue
 import re
 import threading
 from pathlib import Path
@@ -8,7 +10,13 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.novella.cloud.plugins.module_utils import apply, fence, journal, steps
+from ansible_collections.novella.cloud.plugins.module_utils import (
+    apply,
+    fence,
+    journal,
+    steps,
+    work,
+)
 
 FIRST = "5f2cbb63-4f7e-4d5e-9b5c-0f4d4b5d6a10"
 SECOND = "6a2cbb63-4f7e-4d5e-9b5c-0f4d4b5d6a10"
@@ -46,6 +54,8 @@ def run(
         "fence": {"owner": CLOUD, "override": False, "lock_timeout_s": 0},
         "undo_on_failure": False,
         "parallel": 1,
+        "steps_file": "steps/server_create.yml",
+        "stream": None,
         "state_path": str(state_path),
         **more,
     }
@@ -266,3 +276,119 @@ def test_a_fault_of_ours_fails_its_item_alone(
     )
     assert [result["failed"] for result in answer["results"]] == [True, False]
     assert "KeyError" in answer["results"][0]["msg"]
+
+
+def of_operation(generation: int, operation_id: str = "op1", **step: Any) -> dict[str, Any]:
+    made = item(
+        FIRST, disk_step(Path(step.pop("state_path")), FIRST, **step), generation=generation
+    )
+    return {**made, "operation_id": operation_id}
+
+
+def test_what_an_earlier_run_of_the_operation_has_done_is_not_repeated(tmp_path: Path) -> None:
+    (first,) = run(tmp_path, of_operation(3, state_path=tmp_path))["results"]
+    disk = Path(f"{tmp_path}/instances/{FIRST}/disk.local")
+    disk.unlink()
+    (second,) = run(tmp_path, of_operation(4, state_path=tmp_path))["results"]
+    assert second == {**first, "done_before": True}
+    assert not disk.exists()
+
+
+@pytest.mark.parametrize(
+    ("between", "later"),
+    [
+        ({}, {"steps_file": "steps/server_delete.yml"}),
+        ({}, {"operation_id": "op2"}),
+        # Another operation's run came between: what stood may stand no more.
+        ({"generation": 4, "operation_id": "op2"}, {}),
+    ],
+)
+def test_a_result_counts_for_its_steps_and_while_nobody_came_between(
+    tmp_path: Path, between: dict[str, Any], later: dict[str, Any]
+) -> None:
+    run(tmp_path, of_operation(3, state_path=tmp_path))
+    if between:
+        run(tmp_path, of_operation(**between, state_path=tmp_path))
+    disk = Path(f"{tmp_path}/instances/{FIRST}/disk.local")
+    disk.unlink()
+    again = of_operation(5, later.pop("operation_id", "op1"), state_path=tmp_path)
+    (result,) = run(tmp_path, again, **later)["results"]
+    assert "done_before" not in result
+    assert disk.exists()
+
+
+def test_what_has_failed_is_tried_again(tmp_path: Path) -> None:
+    (first,) = run(tmp_path, of_operation(3, state_path=tmp_path, size_mb=0))["results"]
+    (second,) = run(tmp_path, of_operation(4, state_path=tmp_path))["results"]
+    assert first["failed"]
+    assert not second["failed"]
+    assert second["steps"]
+
+
+def test_results_are_streamed_while_the_others_are_worked_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "journal").mkdir()
+    fifo = tmp_path / "journal" / "0123456789abcdef.fifo"
+    os.mkfifo(fifo)
+    lines: queue.Queue[str] = queue.Queue()
+
+    def read() -> None:
+        with fifo.open() as stream:
+            for line in stream:
+                lines.put(line)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    disk = steps.load("qcow2_disk")
+    real_run = disk.run
+
+    def look(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+        if SECOND in params["path"]:
+            assert json.loads(lines.get(timeout=10))["id"] == FIRST
+        result: dict[str, Any] = real_run(params, check_mode)
+        return result
+
+    monkeypatch.setattr(disk, "run", look)
+    answer = run(
+        tmp_path,
+        item(FIRST, disk_step(tmp_path, FIRST)),
+        item(SECOND, disk_step(tmp_path, SECOND)),
+        stream=fifo.stem,
+    )
+    reader.join(10)
+    assert not answer["failed"], answer["msg"]
+    assert json.loads(lines.get(timeout=10)) == answer["results"][1]
+
+
+def test_nobody_at_the_other_end_of_the_stream_stops_no_work(tmp_path: Path) -> None:
+    (tmp_path / "journal").mkdir()
+    os.mkfifo(tmp_path / "journal" / "0123456789abcdef.fifo")
+    step = disk_step(tmp_path, FIRST)
+    assert not run(tmp_path, item(FIRST, step), stream="0123456789abcdef")["failed"]
+    with pytest.raises(work.WorkError, match="hexadecimal"):
+        run(tmp_path, item(FIRST, step), stream="../../etc/passwd")
+
+
+def test_a_run_whose_connection_is_gone_stops_at_its_next_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, writer = os.pipe()
+    monkeypatch.setattr(fence, "STDOUT", writer)
+    disk = steps.load("qcow2_disk")
+    real_run = disk.run
+
+    def hang_up(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+        os.close(reader)
+        result: dict[str, Any] = real_run(params, check_mode)
+        return result
+
+    monkeypatch.setattr(disk, "run", hang_up)
+    first, second = disk_step(tmp_path, FIRST), disk_step(tmp_path, FIRST)
+    second["args"]["path"] = second["args"]["path"].replace("disk.local", "disk.swap")
+    (result,) = run(tmp_path, item(FIRST, first, second), undo_on_failure=True)["results"]
+    os.close(writer)
+    assert "connection of this run is gone" in result["msg"]
+    # Nothing is taken back: its successor goes on from there.
+    assert Path(first["args"]["path"]).exists()
+    assert not Path(second["args"]["path"]).exists()
