@@ -53,7 +53,7 @@ class SimulatedHosts:
         """Note what the run did on the host: items that did not fail."""
         if run.check:
             return
-        done = {item.get("id") for item in items if not item.get("failed")}
+        done = [item.get("id") for item in items if not item.get("failed")]
         cloud_id = str(run.arguments.get("cloud_id"))
         with self._lock:
             there = self.hosts.setdefault(host.id, SimulatedHost())
