@@ -71,6 +71,8 @@ TABLE: dict[str, Transition] = dict(
         _row("hard_reboot", frozenset({ACTIVE, STOPPED, ERROR}), "rebooting_hard",
              "server_hard_reboot", (ACTIVE, ERROR), ("server_hard_reboot",),
              interrupts=frozenset({"rebooting"})),
+        # An administrator says which state it has; what runs goes on, and its end decides again.
+        _row("reset_state", LIVING, None, None, (None, None), (), interrupts_all=True),
         _row("rename", LIVING, None, None, (None, None), (), interrupts_all=True),
     ]
 )  # fmt: skip

@@ -166,7 +166,8 @@ def matches(column: ColumnElement[Any] | InstrumentedAttribute[Any], pattern: st
 
     Upstream has the database search a regular expression of the tenant's making; one such can keep
     a database busy for hours. Here ^ $ . .* .+ | and \\ keep their meaning and are looked for as
-    plain patterns; text with any other operator is looked for as it stands.
+    plain patterns; text with any other operator is looked for as it stands. Raises BadRequest for
+    more alternatives than ALTERNATIVES_MAX: databases bound the depth of a condition.
     """
     return or_(*(column.like(like, escape="!") for like in _likes(pattern)))
 
@@ -198,6 +199,7 @@ def nothing() -> ColumnElement[bool]:
     return false()
 
 
+ALTERNATIVES_MAX = 100
 _SIMPLE = re.compile(r"\^?(?:\\[^\w\s]|\.[*+]?|[^\\^$.|?*+()\[\]{}])*\$?", re.DOTALL)
 _PIECE = re.compile(r"\\(.)|(\.[*+]?)|(.)", re.DOTALL)
 _WILD = {".": "_", ".*": "%", ".+": "_%"}
@@ -205,6 +207,11 @@ _WILD = {".": "_", ".*": "%", ".+": "_%"}
 
 def _likes(pattern: str) -> list[str]:
     alternatives = pattern.split("|")
+    if len(alternatives) > ALTERNATIVES_MAX:
+        raise BadRequest(
+            f"The filter '{pattern[:50]}...' has {len(alternatives)} alternatives; at most "
+            f"{ALTERNATIVES_MAX} are looked for. Send several requests."
+        )
     if not all(_SIMPLE.fullmatch(part) for part in alternatives):
         return [f"%{_literal(pattern)}%"]
     return [_like(part) for part in alternatives]

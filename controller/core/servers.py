@@ -22,11 +22,12 @@ from controller.core import (
     quotas,
     sealing,
     server_names,
+    transitions,
 )
 from controller.core.context import Context
 from controller.core.operations import begin_action, begin_actions
 from controller.db.base import new_id
-from controller.db.models import Flavor, Host, Image, Server
+from controller.db.models import Flavor, Host, Image, Server, ServerAction
 from controller.errors import BadRequest, Forbidden, InvalidState, NotFound
 from controller.settings import Settings
 from controller.states import refusal
@@ -182,6 +183,26 @@ def change(
         session.flush()
     except IntegrityError as error:
         raise server_names.taken(settings, server.name) from error
+
+
+def reset_state(session: Session, context: Context, server: Server, state: str) -> None:
+    """Give the server the `state` active or error, as an administrator knows better.
+
+    An operation under way goes on; the state is what its end makes it then.
+    """
+    reason = refusal("reset_state", server.state, server.task_state)
+    if reason:
+        raise InvalidState(f"Cannot reset the state of server {server.id}: {reason}.")
+    session.add(
+        ServerAction(
+            server_id=server.id,
+            request_id=context.request_id,
+            action="reset_state",
+            user_id=context.user_id,
+            project_id=context.project_id or server.project_id,
+        )
+    )
+    transitions.reset(server, state)
 
 
 def change_metadata(

@@ -41,6 +41,14 @@ def give_way(server: Server, row: Transition) -> None:
     _leave_task_state(server, row)
 
 
+def reset(server: Server, state: str) -> None:
+    """An administrator says that the server's state is `state`; nothing on its host changes."""
+    server.state = state
+    server.task_state = None
+    if state != ERROR:
+        server.fault = None
+
+
 def release_lost(server: Server, now: datetime) -> None:
     """Free a server whose task state no operation stands for, so that its owner can act again."""
     server.task_state = None

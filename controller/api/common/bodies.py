@@ -14,7 +14,7 @@ DEPTH_MAX = 64
 def parse_json(raw: bytes) -> Any:
     """Return the JSON in `raw`. Raises BadRequest for what isn't JSON, or no database can keep."""
     try:
-        body = json.loads(raw, parse_constant=_refuse_constant, parse_float=_finite)
+        body = json.loads(raw.decode(), parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"The request's body is not JSON: {error}.") from error
     for text in _strings(body):

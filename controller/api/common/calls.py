@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol
 
 from flask import Blueprint, Flask, Request, Response, request
 from flask.blueprints import BlueprintSetupState
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import ClientDisconnected
 
@@ -30,6 +30,7 @@ from controller.errors import (
     BadRequest,
     ConcurrentUpdate,
     NotBuilt,
+    NotFound,
     NovellaError,
     TooLarge,
     Unavailable,
@@ -42,6 +43,8 @@ log = logging.getLogger(__name__)
 # Of a refused request's body, so much is still read (and forgotten) before the answer.
 DISCARDED_BYTES_MAX = 256 << 20
 DISCARDING_S_MAX = 2.0
+# A line of a request has 8 KiB, which is 200 ids as parameters.
+PARAMETERS_MAX = 500
 
 
 class Authenticator(Protocol):
@@ -210,6 +213,7 @@ def _view(dialect: Dialect, route: Route, services: Services) -> Callable[..., R
         version = (0, 0)
         try:
             version = dialect.negotiate(request)
+            _check_address(request, path)
             reply = _answer(route, services, request_id, version, path)
         except NovellaError as error:
             _log_refusal(error)
@@ -222,6 +226,26 @@ def _view(dialect: Dialect, route: Route, services: Services) -> Callable[..., R
         return _response(reply, request_id, dialect.version_headers(version))
 
     return view
+
+
+def _check_address(incoming: Request, path: Mapping[str, str]) -> None:
+    """Refuse a path or query that no database could be asked for, or that asks for too much.
+
+    PostgreSQL takes no NUL. A condition for each of very many parameters is deeper than databases
+    let a statement be.
+    """
+    if any("\x00" in value for value in path.values()):
+        raise NotFound("There is nothing whose id or name has a NUL character. Check it.")
+    count = 0
+    for name, value in incoming.args.items(multi=True):
+        count += 1
+        if "\x00" in name or "\x00" in value:
+            raise BadRequest(f"Query parameter {name!r} has a NUL character. Leave it out.")
+    if count > PARAMETERS_MAX:
+        raise BadRequest(
+            f"The query has {count} parameters; at most {PARAMETERS_MAX} are read. Send several "
+            "requests."
+        )
 
 
 def _discard_body() -> None:
@@ -245,6 +269,10 @@ def _shown(error: Exception, request_id: str) -> NovellaError:
         # Two requests that both looked before the other wrote; the database let one through.
         return ConcurrentUpdate(
             "Somebody else changed the same thing just now. Look how it is, and try again."
+        )
+    if isinstance(error, DataError):
+        return BadRequest(
+            "A value in the request is larger, or of another kind, than can be kept or looked for."
         )
     if isinstance(error, OperationalError):
         return Unavailable("The database is busy or away. Try again in a moment.")

@@ -77,6 +77,13 @@ def _begin(call: Call, server_id: str, action: str, record_as: str | None = None
     return Reply(status=202)
 
 
+def _reset_state(call: Call, server_id: str) -> Reply:
+    with call.services.db.write() as session:
+        server = servers.get(session, call.context, server_id, lock=True)
+        servers.reset_state(session, call.context, server, call.body["os-resetState"]["state"])
+    return Reply(status=202)
+
+
 def _console_output(call: Call, server_id: str) -> Reply:
     """Return the end of the console's log; the transaction is over before the host is asked."""
     with call.services.db.read() as session:
@@ -95,12 +102,13 @@ ACTIONS: dict[str, Action] = {
     "os-start": Action("servers:start", _start),
     "os-stop": Action("servers:stop", _stop),
     "reboot": Action("servers:reboot", _reboot),
+    "os-resetState": Action("os-admin-actions:reset_state", _reset_state),
     "os-getConsoleOutput": Action("os-console-output", _console_output),
     **{
         name: Action()
         for name in (
             "addSecurityGroup", "changePassword", "confirmResize", "createBackup", "createImage",
-            "evacuate", "forceDelete", "lock", "migrate", "os-migrateLive", "os-resetState",
+            "evacuate", "forceDelete", "lock", "migrate", "os-migrateLive",
             "pause", "rebuild", "removeSecurityGroup", "rescue", "resize", "restore", "resume",
             "revertResize", "shelve", "shelveOffload", "suspend", "unlock", "unpause", "unrescue",
             "unshelve",

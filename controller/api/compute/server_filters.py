@@ -169,7 +169,7 @@ def _all_tenants(call: Call, kind: str) -> bool:
 
 def _read_statuses(call: Call, filters: Filters) -> bool:
     """Add the states of the statuses asked for; False when no server can have any of them."""
-    wanted = [status.upper() for status in call.request.args.getlist("status")]
+    wanted = list(dict.fromkeys(map(str.upper, call.request.args.getlist("status"))))
     known = [status for status in wanted if status in STATES]
     if not known:
         unknown = [status for status in wanted if status not in OTHER_STATUSES]

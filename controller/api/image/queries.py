@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from controller.api.common.calls import Call
+from controller.api.image.schemas import TAGS_MAX
 from controller.core.images import SORT_KEYS, Filter
 from controller.errors import BadRequest
 
@@ -64,9 +65,16 @@ def filters(call: Call) -> Filter:
         among=among,
         compared=compared,
         visibility=_visibility(call.query.get("visibility")),
-        tags=call.request.args.getlist("tag"),
+        tags=_tags(call),
         properties=properties,
     )
+
+
+def _tags(call: Call) -> list[str]:
+    tags = list(dict.fromkeys(call.request.args.getlist("tag")))
+    if len(tags) > TAGS_MAX:
+        raise BadRequest(f"No image has the {len(tags)} tags asked for: {TAGS_MAX} is the most.")
+    return tags
 
 
 def _values(value: str) -> list[str]:
@@ -96,12 +104,12 @@ def _moment(name: str, value: str) -> tuple[str, datetime]:
         operator, rest = "eq", value
     try:
         parsed = datetime.fromisoformat(rest)
-    except ValueError as error:
+        if parsed.tzinfo is not None:
+            parsed = parsed.astimezone(UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError) as error:
         raise BadRequest(
             f"Filter {name} is {value!r}; expected gt:2026-01-01T00:00:00Z."
         ) from error
-    if parsed.tzinfo is not None:
-        parsed = parsed.astimezone(UTC).replace(tzinfo=None)
     return operator, parsed
 
 

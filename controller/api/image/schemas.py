@@ -7,9 +7,10 @@ from controller.core.images import VISIBILITIES
 
 STRING = {"type": "string", "maxLength": 255}
 NUMBER = {"type": "integer", "minimum": 0, "maximum": 2147483647}
+TAGS_MAX = 128
 TAGS = {
     "type": "array",
-    "maxItems": 128,
+    "maxItems": TAGS_MAX,
     "items": {"type": "string", "minLength": 1, "maxLength": 255},
 }
 UUID_PATTERN = r"\A[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\Z"

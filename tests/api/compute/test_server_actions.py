@@ -209,3 +209,51 @@ def test_a_server_without_a_host_has_no_console_yet(
     assert answer.status_code == 409
     with services.db.read() as session, pytest.raises(Exception, match="No host"):
         get_by_name(session, "none")
+
+
+def test_an_admin_resets_a_servers_state(
+    admin: Any, alice: Any, server: str, executor: SimulatedExecutor, work: Any
+) -> None:
+    path = f"{SERVERS}/{server}"
+
+    def reset(state: str) -> None:
+        answer = admin.post(f"{path}/action", json={"os-resetState": {"state": state}})
+        assert (answer.status_code, answer.data) == (202, b"")
+
+    reset("error")
+    assert alice.get(path).json["server"]["status"] == "ERROR"
+    assert alice.post(f"{path}/action", json={"os-start": None}).status_code == 409
+    reset("active")
+    shown = alice.get(path).json["server"]
+    assert (shown["status"], shown["OS-EXT-STS:task_state"]) == ("ACTIVE", None)
+    assert "fault" not in shown
+    actions = alice.get(f"{path}/os-instance-actions").json["instanceActions"]
+    assert [each["action"] for each in actions] == ["reset_state", "reset_state", "create"]
+
+
+def test_what_runs_goes_on_when_the_state_is_reset(
+    admin: Any, alice: Any, server: str, work: Any
+) -> None:
+    path = f"{SERVERS}/{server}"
+    assert alice.post(f"{path}/action", json={"os-stop": None}).status_code == 202
+    admin.post(f"{path}/action", json={"os-resetState": {"state": "active"}})
+    assert alice.get(path).json["server"]["OS-EXT-STS:task_state"] is None
+    work()
+    assert alice.get(path).json["server"]["status"] == "SHUTOFF"
+    assert alice.delete(path).status_code == 204
+    admin.post(f"{path}/action", json={"os-resetState": {"state": "error"}})
+    assert alice.delete(path).status_code == 204
+    work()
+    assert alice.get(path).status_code == 404
+
+
+@pytest.mark.parametrize("state", ["deleted", "ACTIVE", "", None, 1, ["active"]])
+def test_a_state_is_reset_to_active_or_error_alone(admin: Any, server: str, state: Any) -> None:
+    path = f"{SERVERS}/{server}/action"
+    assert admin.post(path, json={"os-resetState": {"state": state}}).status_code == 400
+    assert admin.post(path, json={"os-resetState": {}}).status_code == 400
+
+
+def test_only_an_admin_resets_a_state(alice: Any, server: str) -> None:
+    path = f"{SERVERS}/{server}/action"
+    assert alice.post(path, json={"os-resetState": {"state": "active"}}).status_code == 403

@@ -2,7 +2,9 @@
 
 import base64
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -405,6 +407,32 @@ class TestUniqueNames:
         with services.db.read() as session:
             assert session.query(Server).count() == 1
             assert session.query(Port).filter(Port.device_id != "").count() == 1
+
+    def test_of_many_at_once_one_gets_the_name(
+        self, alice: Any, a_server: Body, services: Services
+    ) -> None:
+        """Creates and renames that start together, in threads as the API's own."""
+        others = [
+            alice.post(SERVERS, json=a_server(name=f"other{number}")).json["server"]["id"]
+            for number in range(3)
+        ]
+        together = Barrier(6)
+
+        def ask(number: int) -> int:
+            together.wait()
+            if number < len(others):
+                path = f"{SERVERS}/{others[number]}"
+                status = alice.put(path, json={"server": {"name": "db"}}).status_code
+            else:
+                status = alice.post(SERVERS, json=a_server(name="db")).status_code
+            return int(status)
+
+        with ThreadPoolExecutor(6) as threads:
+            statuses = sorted(threads.map(ask, range(6)))
+        assert statuses[0] in (200, 202)
+        assert statuses[1:] == [409] * 5
+        with services.db.read() as session:
+            assert session.query(Server).filter(Server.name == "db").count() == 1
 
 
 def test_names_may_be_the_same_by_default(alice: Any, a_server: Body) -> None:

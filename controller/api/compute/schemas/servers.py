@@ -135,6 +135,12 @@ ACTIONS: dict[str, Schema] = {
         "required": ["type"],
         "additionalProperties": False,
     },
+    "os-resetState": {
+        "type": "object",
+        "properties": {"state": {"enum": ["active", "error"]}},
+        "required": ["state"],
+        "additionalProperties": False,
+    },
     "os-getConsoleOutput": {
         "type": ["object", "null"],
         "properties": {
