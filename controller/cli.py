@@ -195,8 +195,15 @@ def _add_host(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "--variable", action="append", default=[], metavar="NAME=JSON",
         help="a variable for its plays, e.g. compute_flat_interfaces='{\"physnet1\": \"eth1\"}'",
     )  # fmt: skip
+    enroll.add_argument(
+        "--only-variables", action="store_true",
+        help="forget the variables that it was given before, also if none is given now",
+    )  # fmt: skip
     enroll.set_defaults(run=_host_enroll)
     listing = actions.add_parser("list", help="list the hosts and what they have")
+    listing.add_argument(
+        "--json", action="store_true", help="all that is known of them, for programs"
+    )
     listing.set_defaults(run=_host_list)
     for verb, enabled in (("enable", True), ("disable", False)):
         toggle = actions.add_parser(verb, help=f"{verb} a host for new servers")
@@ -251,7 +258,7 @@ def _host_enroll(arguments: argparse.Namespace) -> None:
         private_key=arguments.private_key,
         fingerprint=arguments.fingerprint,
         availability_zone=arguments.availability_zone,
-        variables=variables,
+        variables=variables if variables or arguments.only_variables else None,
     )
     print(f"host {host.name} is enrolled")
 
@@ -261,6 +268,9 @@ def _host_list(arguments: argparse.Namespace) -> None:
     from controller.db.session import Database
 
     settings = _settings(arguments)
+    if arguments.json:
+        _print_hosts_as_json(settings)
+        return
     row = "{:<16} {:<22} {:<9} {:<6} {:>6} {:>10} {:>8}  {}"
     print(
         row.format("NAME", "ADDRESS", "ENABLED", "STATE", "VCPUS", "MEMORY_MB", "DISK_GB", "ZONE")
@@ -282,6 +292,36 @@ def _host_list(arguments: argparse.Namespace) -> None:
             )
             if host.disabled_reason:
                 print(f"    disabled: {host.disabled_reason}")
+
+
+def _print_hosts_as_json(settings: Settings) -> None:
+    """Print a list; playbooks/site.yml compares it with the inventory."""
+    import json
+
+    from controller.conductor.host_enroll import fingerprint_of
+    from controller.core.hosts import is_up, list_hosts
+    from controller.db.session import Database
+
+    with Database(settings.db_url).read() as session:
+        known = [
+            {
+                "name": host.name,
+                "address": host.address,
+                "port": host.ssh_port,
+                "user": host.ssh_user,
+                "fingerprints": [fingerprint_of(key) for key in host.host_keys],
+                "variables": host.variables,
+                "availability_zone": host.availability_zone,
+                "enabled": host.enabled,
+                "disabled_reason": host.disabled_reason,
+                "state": "up" if is_up(host, settings) else "down",
+                # False while no enrolment of it has come to its end.
+                "enrolled": host.last_seen_at is not None,
+                "facts": host.facts,
+            }
+            for host in list_hosts(session)
+        ]
+    print(json.dumps(known, indent=1))
 
 
 def _host_toggle(arguments: argparse.Namespace) -> None:

@@ -52,7 +52,8 @@ def enroll(
 
     `private_key` is the operator's. None means the first of ssh's own default keys that is there,
     or the controller's key for a host that has let it in already. `fingerprint` (SHA256:...) must
-    be that of one of the host's keys, if given. Raises BadRequest, Conflict when the host's keys
+    be that of one of the host's keys, if given. `variables` None leaves those that the host has;
+    anything else takes their place. Raises BadRequest, Conflict when the host's keys
     are not those pinned, HostFailed when a play fails.
     """
     tell = progress or _print
@@ -70,7 +71,7 @@ def enroll(
         host = hosts.enroll_record(
             session, name, address, ssh_port=ssh_port, ssh_user=ssh_user, host_keys=keys,
             compute_driver=compute_driver, availability_zone=availability_zone,
-            variables=variables if variables or known is None else None,
+            variables=variables,
         )  # fmt: skip
     own = executor or make_executor(settings)
     try:

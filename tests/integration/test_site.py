@@ -93,6 +93,23 @@ class Site:
     def on_host(self, host: str, *argv: str) -> str:
         return hosts.run(self.cloud.lab_dir, host, argv).stdout
 
+    def files(self) -> dict[str, str]:
+        """Each file of the two machines with its age, where plays write, and the storage pools."""
+        folders = "/etc /opt /usr/local /var/lib/novella* /var/lib/dpkg/status"
+        find = f"find {folders} -printf '%p %s %m %T@\\n' 2>/dev/null | sort; virsh pool-list --all"
+        return {host: self.on_host(host, "sh", "-c", find) for host in (CONTROLLER, COMPUTE)}
+
+    def change_inventory(self, group: str, host: str, variables: dict[str, Any]) -> None:
+        inventory = yaml.safe_load(self.inventory.read_text())
+        inventory["all"]["children"][group]["hosts"][host].update(variables)
+        self.inventory.write_text(yaml.safe_dump(inventory))
+
+    def known_host(self) -> dict[str, Any]:
+        """What the controller knows of the one host."""
+        novella = ("/opt/novella/venv/bin/novella", "host", "list", "--json")
+        [known] = json.loads(self.on_host(CONTROLLER, "runuser", "-u", "novella", "--", *novella))
+        return dict(known)
+
 
 @pytest.fixture(scope="module")
 def wheels() -> Path:
@@ -197,10 +214,10 @@ def changes(output: str) -> dict[str, int]:
 def test_site_makes_a_cloud_that_boots_servers_and_changes_nothing_when_run_again(
     site: Site, tiny_image: Path
 ) -> None:
+    before = site.files()
     shown = site.play("--check", "--diff")
     assert all(changes(shown)[host] > 0 for host in (CONTROLLER, COMPUTE))
-    assert site.on_host(CONTROLLER, "ls", "-A", "/opt") == ""
-    assert "novella" not in site.on_host(COMPUTE, "virsh", "pool-list", "--all")
+    assert site.files() == before
 
     first = site.play("-vvv")
     assert all(changes(first)[host] > 0 for host in (CONTROLLER, COMPUTE))
@@ -214,6 +231,34 @@ def test_site_makes_a_cloud_that_boots_servers_and_changes_nothing_when_run_agai
 
     checked = site.play("--check", "--diff")
     assert changes(checked) == {CONTROLLER: 0, COMPUTE: 0}
+    assert changes(site.play()) == {CONTROLLER: 0, COMPUTE: 0}
+
+
+def test_what_changes_in_the_inventory_is_handed_on_to_the_controller(site: Site) -> None:
+    told = {
+        "compute_flat_interfaces": {"physnet1": "eth1"},
+        "compute_vnc_listen": "127.0.0.2",
+        "controller_addresses": site.controller_address,
+    }
+    site.change_inventory("compute_hosts", COMPUTE, told)
+    settings = {"listen_host": "0.0.0.0", "region": "RegionOne", "default_quota": {"cores": 7}}  # noqa: S104
+    settings["public_url"] = f"http://{site.controller_address}:8774"
+    site.change_inventory("controller", CONTROLLER, {"controller_settings": settings})
+
+    shown = site.play("--check", "--diff")
+    assert "127.0.0.2" in shown
+    assert all(number > 0 for number in changes(shown).values())
+    assert site.known_host()["variables"] != told
+    assert all(number > 0 for number in changes(site.play()).values())
+    # Enrolled again by the controller itself, which writes the line of its key too.
+    assert site.known_host()["variables"] == told
+    keys = site.on_host(COMPUTE, "cat", "/root/.ssh/authorized_keys")
+    assert f'restrict,from="{site.controller_address}" ' in keys
+    assert "default_quota = { cores = 7 }" in site.on_host(
+        CONTROLLER, "cat", "/etc/novella/novella.toml"
+    )
+    with site.connect() as admin:
+        assert admin.get_compute_quotas("admin").cores == 7
     assert changes(site.play()) == {CONTROLLER: 0, COMPUTE: 0}
 
 

@@ -58,6 +58,7 @@ def test_enrolling_again_refreshes_the_same_host(cloud: Cloud, shown: list[str])
     assert (again.id, again.variables) == (first.id, {"a": 1})
     # The controller is let in by now.
     assert cloud.executor.runs[2].hosts[0].private_key == cloud.settings.ssh_dir / "id_ed25519"
+    assert do_enroll(cloud, variables={}).variables == {}
 
 
 def test_a_host_with_other_keys_than_those_pinned_is_refused(
