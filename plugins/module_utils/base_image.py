@@ -132,12 +132,20 @@ def _present_base(
 def check_base(path: str) -> int:
     """Return the size in bytes of the base `path`, looked at again before an overlay is made on it.
 
-    Raises WorkError when it is no plain file, or empty, or not raw any more.
+    Raises WorkError when it is no plain file, or empty, of another size than it was made with, or
+    not raw any more. Its content is not read: a hash of many gigabytes at each create would cost
+    more than the create.
     """
     remove = "Move it away and run this again; the base is then made afresh."
     status = os.lstat(path)
     if not stat.S_ISREG(status.st_mode) or not status.st_size:
         raise work.WorkError(f"Refused the base {path}: it is empty or no plain file. {remove}")
+    recorded = (work.read_file(_size_path(path)) or "").strip()
+    if recorded and recorded != str(status.st_size):
+        raise work.WorkError(
+            f"Refused the base {path}: it has {status.st_size} bytes and was made with {recorded}. "
+            f"{remove}"
+        )
     detected = image_inspection.detect_format(path)
     if detected not in ("raw", "iso"):
         raise work.WorkError(f"Refused the base {path}: it is {detected}, not raw. {remove}")
@@ -248,8 +256,17 @@ def publish_base(made: str, path: str) -> None:
     """Give the finished file `made` the base's name, read-only; after a power cut too."""
     os.chmod(made, BASE_MODE)
     _sync_file(made)
+    # The record first: a base must never stand beside the size of another.
+    work.remove_file(path)
+    work.write_file(_size_path(path), f"{os.path.getsize(made)}\n")
     os.replace(made, path)
     sync_directory(os.path.dirname(path))
+
+
+def _size_path(path: str) -> str:
+    """Where the size that the base `path` was made with is noted; it outlives the base."""
+    folder, name = os.path.split(path)
+    return os.path.join(folder, "locks", f"{name}.size")
 
 
 def _sync_file(path: str) -> None:

@@ -9,19 +9,32 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import secrets
 import shlex
+import time
 from collections.abc import Callable
 from typing import Any
 
 CHUNK_BYTES = 8 * 1024 * 1024
+# A sender that has not been heard of for so long is taken for gone; by the host's own clock.
+SENDER_LOST_S = 15
+POLL_S = 1.0
 
-# "present" when the base has come by another way, else "partial SIZE". Input is read to its end
-# whatever happens: an SSH client whose data nobody reads reports a broken connection.
+# Says "present" when the base is there, "partial SIZE" when the caller is the one that sends, and
+# "busy SIZE" when another does: several runs, or controllers, may want the same new image at once.
+# Input is read to its end whatever happens: an SSH client whose data nobody reads reports a broken
+# connection.
 _SCRIPT = """\
-if [ -e {base} ]; then cat >/dev/null; echo present
-else umask 077; mkdir -p {folder} && {{ {write} || {{ code=$?; rm -f {part}; exit $code; }}; }} \
-&& stat -c 'partial %s' {part}
-fi"""
+if [ -e {base} ]; then cat >/dev/null; echo present; exit; fi
+umask 077; mkdir -p {locks} || {{ code=$?; cat >/dev/null; exit $code; }}
+size=$(stat -c %s {part} 2>/dev/null || echo 0)
+now=$(date +%s); heard=$(stat -c %Y {sender} 2>/dev/null || echo $now)
+if (set -C; echo {token} >{sender}) 2>/dev/null || [ "$(cat {sender} 2>/dev/null)" = {token} ] ||
+{{ [ $((now - heard)) -ge {lost_s} ] && echo {token} >{sender}; }}
+then {{ {write} || {{ code=$?; rm -f {part} {sender}; exit $code; }}; }}
+size=$(stat -c %s {part}) || exit
+if [ $size -ge {total} ]; then rm -f {sender}; else touch {sender}; fi; echo partial $size
+else cat >/dev/null; echo busy $size; fi"""
 
 
 class StreamError(Exception):
@@ -60,30 +73,35 @@ def send(
     """Send `source` to `<base>.part` on the host; return how many bytes this run sent.
 
     `execute(command, input)` runs a shell command on the host and returns {"rc", "stdout",
-    "stderr"}. Goes on where an earlier run, or another one at the same time, has come to: each
-    writes the same bytes at the same place. Stops when the base is there. Raises StreamError.
+    "stderr"}. Goes on where an earlier run has come to. While another run sends the image, this one
+    waits, and takes over when that is lost. Stops when the base is there. Raises StreamError.
     """
     total = _source_size(source, image_id)
     base = base_path(state_path, image_id)
-    offset = _write(execute, base, 0, b"")
-    if offset is not None and offset > total:
+    part = _Part(execute, base, total)
+    size = part.write(0, b"")
+    if size is not None and size > total and part.is_mine:
         # Left by another content of the image.
         execute(f"cat >/dev/null; rm -f {shlex.quote(base + '.part')}", b"\n")
-        offset = _write(execute, base, 0, b"")
+        size = part.write(0, b"")
     sent = 0
     with open(str(source), "rb") as file:
-        while offset is not None and offset < total:
-            file.seek(offset)
+        while size is not None and size < total:
+            if not part.is_mine:
+                time.sleep(POLL_S)
+                size = part.write(0, b"")
+                continue
+            file.seek(size)
             chunk = file.read(CHUNK_BYTES)
             if not chunk:
                 raise StreamError(
                     f"Cannot send image {image_id}: {source} shrank while it was read."
                 )
-            before, offset = offset, _write(execute, base, offset, chunk)
+            before, size = size, part.write(size, chunk)
             sent += len(chunk)
-            if offset is not None and offset <= before:
+            if part.is_mine and size is not None and size <= before:
                 raise StreamError(
-                    f"Cannot send image {image_id}: the host's partial file stays at {offset} of "
+                    f"Cannot send image {image_id}: the host's partial file stays at {size} of "
                     f"{total} bytes. Remove {base}.part there and try again."
                 )
     return sent
@@ -108,32 +126,49 @@ def _source_size(source: str | None, image_id: str) -> int:
         ) from error
 
 
-def _write(
-    execute: Callable[[str, bytes], dict[str, Any]], base: str, offset: int, chunk: bytes
-) -> int | None:
-    """Write `chunk` at `offset` of the partial file; return its size (None: the base is there)."""
-    part = shlex.quote(f"{base}.part")
-    # seek_bytes: after a broken chunk the offset is no multiple of a block.
-    write = (
-        f"dd of={part} bs=1M iflag=fullblock oflag=seek_bytes seek={offset} "
-        "conv=notrunc status=none"
-        if chunk
-        else f"cat >/dev/null && : >>{part}"
-    )
-    script = _SCRIPT.format(
-        base=shlex.quote(base),
-        folder=shlex.quote(os.path.dirname(base)),
-        part=part,
-        write=write,
-    )
-    # Never without input: Ansible then asks for a terminal, and logins on one have things to say.
-    done = execute(script, chunk or b"\n")
-    words = str(done.get("stdout", "")).split()[-2:]
-    if done.get("rc") != 0 or not words:
-        why = str(done.get("stderr", "")).strip() or f"code {done.get('rc')}"
-        raise StreamError(f"Cannot write {base}.part on the host: {why}")
-    if words[-1] == "present":
-        return None
-    if words[0] == "partial" and words[-1].isdigit():
-        return int(words[-1])
-    raise StreamError(f"Cannot write {base}.part on the host: it answered {words!r}.")
+class _Part:
+    """The partial file on the host, of which one run at a time is the sender."""
+
+    def __init__(
+        self, execute: Callable[[str, bytes], dict[str, Any]], base: str, total: int
+    ) -> None:
+        self.is_mine = False
+        self._execute = execute
+        self._base = base
+        folder, name = os.path.split(base)
+        self._names = {
+            "base": shlex.quote(base),
+            "part": shlex.quote(f"{base}.part"),
+            "locks": shlex.quote(f"{folder}/locks"),
+            "sender": shlex.quote(f"{folder}/locks/{name}.sender"),
+            "token": secrets.token_hex(8),
+            "lost_s": SENDER_LOST_S,
+            "total": total,
+        }
+
+    def write(self, offset: int, chunk: bytes) -> int | None:
+        """Write `chunk` at `offset`, if this run sends; return the size then (None: all is there).
+
+        `is_mine` is whether this run sends from now on.
+        """
+        # seek_bytes: after a broken chunk the offset is no multiple of a block.
+        write = (
+            f"dd of={self._names['part']} bs=1M iflag=fullblock oflag=seek_bytes seek={offset} "
+            "conv=notrunc status=none"
+            if chunk
+            else f"cat >/dev/null && : >>{self._names['part']}"
+        )
+        script = _SCRIPT.format(**self._names, write=write)
+        # Never without input: Ansible then asks for a terminal, and logins on one have things to
+        # say.
+        done = self._execute(script, chunk or b"\n")
+        words = str(done.get("stdout", "")).split()[-2:]
+        if done.get("rc") != 0 or not words:
+            why = str(done.get("stderr", "")).strip() or f"code {done.get('rc')}"
+            raise StreamError(f"Cannot write {self._base}.part on the host: {why}")
+        if words[-1] == "present":
+            return None
+        if words[0] in ("partial", "busy") and words[-1].isdigit():
+            self.is_mine = words[0] == "partial"
+            return int(words[-1])
+        raise StreamError(f"Cannot write {self._base}.part on the host: it answered {words!r}.")

@@ -1,6 +1,9 @@
 """Images go over in chunks, go on where they stopped, and stop when the base is there."""
 
+import os
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +55,44 @@ def test_a_partial_file_is_continued(tmp_path: Path, source: Path) -> None:
     part(tmp_path).parent.mkdir(parents=True)
     part(tmp_path).write_bytes(source.read_bytes()[:100_001])
     assert image_stream.send(Host().execute, str(source), IMAGE, str(tmp_path)) == 155_999
+    assert part(tmp_path).read_bytes() == source.read_bytes()
+
+
+def test_two_runs_at_once_send_an_image_once(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two creates of one controller, or of two, on a host that has not had the image yet."""
+    monkeypatch.setattr(image_stream, "CHUNK_BYTES", 20_000)
+    monkeypatch.setattr(image_stream, "POLL_S", 0.01)
+
+    def send(_number: int) -> int:
+        return image_stream.send(Host().execute, str(source), IMAGE, str(tmp_path))
+
+    with ThreadPoolExecutor(3) as runs:
+        assert sorted(runs.map(send, range(3))) == [0, 0, 256_000]
+    assert part(tmp_path).read_bytes() == source.read_bytes()
+    assert list((part(tmp_path).parent / "locks").iterdir()) == []
+
+
+def test_the_image_of_a_sender_that_was_lost_is_sent_on(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locks = part(tmp_path).parent / "locks"
+    locks.mkdir(parents=True)
+    part(tmp_path).write_bytes(source.read_bytes()[:100_000])
+    sender = locks / f"{part(tmp_path).stem}.sender"
+    sender.write_text("another\n")
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            age = time.time() - image_stream.SENDER_LOST_S
+            os.utime(sender, (age, age))
+
+    monkeypatch.setattr(image_stream.time, "sleep", wait)
+    assert image_stream.send(Host().execute, str(source), IMAGE, str(tmp_path)) == 156_000
+    assert len(waits) == 3
     assert part(tmp_path).read_bytes() == source.read_bytes()
 
 
