@@ -28,8 +28,10 @@ MAX_REQUEST_BYTES = 8192
 REQUEST_TIMEOUT_S = 5.0
 LINGER_S = 0.5
 LINGER_READS = 8
-MAX_REQUESTS_AT_ONCE = 32
+MAX_REQUESTS_AT_ONCE = 128
 MAX_REQUESTS_PER_GUEST = 8
+# Each has a thread; what a request needs is far below the default of 8 MiB.
+STACK_BYTES = 256 * 1024
 
 REASONS = {
     200: "OK",
@@ -163,28 +165,34 @@ def send_and_end(connection: socket.socket, reply: bytes) -> None:
 
 
 class Server(socketserver.ThreadingTCPServer):
-    """A thread for each request, bounded in all and for each guest."""
+    """A thread for each request, bounded for each guest and in all, and shared out fairly.
+
+    With all threads taken, the guest that has most of them gives its oldest up to one that has
+    fewer: to keep others out, an attacker needs as many addresses as there are threads. No request
+    lasts longer than its timeouts, however slowly it is sent or read.
+    """
 
     allow_reuse_address = True
     daemon_threads = True
-    request_queue_size = 64
+    request_queue_size = 128
 
     def __init__(self, address: tuple[str, int], folder: str) -> None:
         self.folder = folder
-        self._busy: dict[str, int] = {}
+        # The connections of each guest, the oldest first.
+        self._busy: dict[str, list[socket.socket]] = {}
         self._lock = threading.Lock()
         super().__init__(address, Handler)
 
     def process_request(self, request: socket.socket, client_address: tuple[str, int]) -> None:
-        """Start a thread, unless that is over the bounds: no guest keeps the others from theirs."""
+        """Start a thread, unless that is over the bounds."""
         guest = client_address[0]
-        if not self._admit(guest):
+        if not self._admit(guest, request):
             self.shutdown_request(request)
             return
         try:
             super().process_request(request, client_address)
         except BaseException:
-            self._leave(guest)
+            self._leave(guest, request)
             raise
 
     def process_request_thread(
@@ -193,21 +201,30 @@ class Server(socketserver.ThreadingTCPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._leave(client_address[0])
+            self._leave(client_address[0], request)
 
-    def _admit(self, guest: str) -> bool:
+    def _admit(self, guest: str, request: socket.socket) -> bool:
         with self._lock:
-            own = self._busy.get(guest, 0)
-            if own >= MAX_REQUESTS_PER_GUEST or sum(self._busy.values()) >= MAX_REQUESTS_AT_ONCE:
+            own = self._busy.get(guest, [])
+            if len(own) >= MAX_REQUESTS_PER_GUEST:
                 return False
-            self._busy[guest] = own + 1
+            if sum(map(len, self._busy.values())) >= MAX_REQUESTS_AT_ONCE:
+                most = max(self._busy.values(), key=len)
+                if len(most) <= len(own) + 1:
+                    return False
+                # Its thread reads the end, or can't write, and closes it.
+                with contextlib.suppress(OSError):
+                    most.pop(0).shutdown(socket.SHUT_RDWR)
+            self._busy.setdefault(guest, []).append(request)
             return True
 
-    def _leave(self, guest: str) -> None:
+    def _leave(self, guest: str, request: socket.socket) -> None:
         with self._lock:
-            left = self._busy.pop(guest, 1) - 1
-            if left > 0:
-                self._busy[guest] = left
+            own = self._busy.get(guest, [])
+            if request in own:
+                own.remove(request)
+            if not own:
+                self._busy.pop(guest, None)
 
     def handle_error(self, request: object, client_address: tuple[str, int]) -> None:
         # One line and no traceback of a tenant's making.
@@ -219,6 +236,7 @@ def main() -> None:
     if len(sys.argv) != 3 or ":" not in sys.argv[1]:
         sys.exit(__doc__)
     host, port = sys.argv[1].rsplit(":", 1)
+    threading.stack_size(STACK_BYTES)
     with Server((host, int(port)), sys.argv[2]) as server:
         server.serve_forever(poll_interval=3600)
 

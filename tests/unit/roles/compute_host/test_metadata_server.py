@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import importlib.util
+import select
 import socket
 import sys
 import threading
@@ -165,3 +167,51 @@ def test_a_guest_that_holds_connections_does_not_keep_others_out(
     finally:
         for connection in held:
             connection.close()
+
+
+def test_guests_that_hold_every_connection_give_some_up_to_others(
+    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four guests once could keep a whole network from its metadata."""
+    monkeypatch.setattr(metadata_server, "MAX_REQUESTS_AT_ONCE", 16)
+    greedy = [("127.0.0.10", 0), ("127.0.0.11", 0)]
+    each = metadata_server.MAX_REQUESTS_PER_GUEST
+    held = [
+        socket.create_connection(address, timeout=5, source_address=source)
+        for source in greedy
+        for _ in range(each)
+    ]
+    try:
+        for _ in range(3):
+            assert ask(address, "/openstack/")[0] == 200
+        # The oldest of the one that had most were ended, and no more than were needed.
+        readable, _, _ = select.select(held, [], [], 0)
+        assert 1 <= len(readable) <= 3
+        assert all(held.index(connection) % each < 3 for connection in readable)
+    finally:
+        for connection in held:
+            connection.close()
+
+
+def test_a_guest_that_drips_its_request_is_cut_off_at_its_time(
+    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slow loris: each byte comes in time, the request never."""
+    monkeypatch.setattr(metadata_server, "REQUEST_TIMEOUT_S", 0.3)
+    with socket.create_connection(address, timeout=0.02) as connection:
+        sent, reply = 0, b""
+        while not reply and sent < 1000:
+            with contextlib.suppress(TimeoutError, BrokenPipeError, ConnectionResetError):
+                connection.sendall(b"a")
+                sent += 1
+                reply = connection.recv(4096)
+    assert reply.startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_guest_that_does_not_read_its_answer_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(metadata_server, "REQUEST_TIMEOUT_S", 0.1)
+    server, guest = socket.socketpair()
+    with server, guest, pytest.raises(TimeoutError):
+        metadata_server.send_and_end(server, bytes(1 << 24))
