@@ -71,6 +71,13 @@ def _parse(saved: str) -> dict[str, Chains]:
     return tables
 
 
+def has_ours(present: Tables) -> bool:
+    """Whether any chain of ours is there; on a host that was never used there is none."""
+    return any(
+        chain.startswith(names.CHAIN_PREFIX) for chains in present.values() for chain in chains
+    )
+
+
 def changes(present: Tables, wanted: Wanted) -> Wanted:
     """Return those chains of `wanted` that differ from `present`."""
     found: Wanted = {}

@@ -82,7 +82,7 @@ def _present(
             "there. Make it first (linux_bridge)."
         )
     metadata_server = network_services.METADATA_SERVER
-    if not os.path.exists(metadata_server) and not check_mode:
+    if not os.path.exists(metadata_server):
         raise work.WorkError(
             f"Cannot serve metadata to network {files.network_id}: {metadata_server} is not on "
             "this host. Enrol the host (playbooks/host_enroll.yml)."
@@ -292,6 +292,11 @@ def _write_rules(
     """Have the network's chains, and the base chains that lead there; return the diff."""
     with filter_tables.lock(check_mode):
         present = filter_tables.read()
+        is_removal = all(
+            rules is None for of_table in chains.values() for rules in of_table.values()
+        )
+        if is_removal and not filter_tables.has_ours(present):
+            return work.text_diff("packet filter", "", "")
         wanted = filter_base.wanted(present, entries)
         for key, of_table in chains.items():
             wanted[key].update(of_table)

@@ -21,7 +21,8 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Bring the rules of the ports of `params` (see ARGUMENT_SPEC) into their state.
 
     A tap that is not there yet is normal: a port's rules exist before its domain starts. The base
-    chains are always made sure of; with `base` and no ports that is all.
+    chains are always made sure of, but for a removal where nothing of ours is; with `base` and no
+    ports that is all.
     """
     ports = params["ports"]
     if not ports and not params["base"]:
@@ -36,6 +37,8 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 def _run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     present = filter_tables.read()
     own_chains, entries, sets = _wanted(params)
+    if params["state"] == "absent" and not filter_tables.has_ours(present):
+        return {"changed": False, "diff": [], "ports": [port["id"] for port in params["ports"]]}
     wanted = filter_base.wanted(present, entries)
     for key, chains in own_chains.items():
         wanted[key].update(chains)
