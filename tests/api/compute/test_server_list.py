@@ -191,3 +191,23 @@ def test_a_sort_key_that_comes_again_costs_nothing(
     with count_statements() as seen:
         assert alice.get(f"{SERVERS}?marker={marker}&{query}").status_code == 200
     assert max(map(len, seen)) < 5000
+
+
+def test_a_filter_has_a_bounded_number_of_alternatives(alice: Any, server: str) -> None:
+    """2,000 of them made a condition deeper than the database takes, and 503."""
+    many = "|".join(["nothing"] * 99 + ["web"])
+    found = alice.get(f"{SERVERS}?name={many}").json["servers"]
+    assert [each["id"] for each in found] == [server]
+    for name in ("name", "ip"):
+        refused = alice.get(f"{SERVERS}?{name}={'a|' * 2000}")
+        assert refused.status_code == 400
+        assert "at most 100" in refused.json["badRequest"]["message"]
+
+
+def test_a_query_has_a_bounded_number_of_parameters_and_no_nul(alice: Any) -> None:
+    refused = alice.get(f"{SERVERS}?{'&'.join(['name=x'] * 501)}")
+    assert refused.status_code == 400
+    assert "at most 500" in refused.json["badRequest"]["message"]
+    assert alice.get(f"{SERVERS}?{'&'.join(['status=active'] * 500)}").status_code == 200
+    assert alice.get(f"{SERVERS}?name=a%00b").status_code == 400
+    assert alice.get(f"{SERVERS}/a%00b").status_code == 404

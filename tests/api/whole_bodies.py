@@ -1,0 +1,104 @@
+"""A body of each write that has nothing wrong with its form, to be spoilt place by place."""
+
+from typing import Any
+
+NOWHERE = "11111111-2222-4333-8444-555555555555"
+
+
+def whole_bodies() -> dict[tuple[str, str], Any]:
+    """Return the body by (method, path)."""
+    # No password that is right in form: each would be verified, or made a hash of, with its cost.
+    user = {"name": "u", "domain": {"id": "default"}, "password": 7}
+    log_in = {"methods": ["token"], "password": {"user": user}, "token": {"id": "x"}}
+    v2, v3, v21 = "/network/v2.0", "/identity/v3", "/compute/v2.1"
+    return {
+        ("POST", f"{v3}/auth/tokens"): {
+            "auth": {"identity": log_in, "scope": {"project": {"id": "x"}}}
+        },
+        ("POST", f"{v3}/projects"): {
+            "project": {"name": "p", "domain_id": "default", "description": "", "enabled": True,
+                        "parent_id": "default", "tags": [], "options": {}, "is_domain": False}
+        },
+        ("POST", f"{v3}/users"): {
+            "user": {"name": "u", "password": None, "email": "e", "enabled": True,
+                     "domain_id": "default", "default_project_id": None, "options": {}}
+        },
+        ("POST", f"{v3}/domains"): {"domain": {"name": "d", "enabled": True, "description": ""}},
+        ("POST", f"{v3}/roles"): {"role": {"name": "r", "description": "", "domain_id": None}},
+        ("POST", "/image/v2/images"): {
+            "name": "i", "visibility": "private", "disk_format": "raw", "container_format": "bare",
+            "min_disk": 1, "min_ram": 1, "protected": False, "os_hidden": False, "tags": ["t"],
+            "owner": "x", "id": NOWHERE, "any": "thing",
+        },
+        ("PATCH", "/image/v2/images/<image_id>"): [
+            {"op": "add", "path": "/any", "value": "thing"}
+        ],
+        ("POST", f"{v2}/networks"): {
+            "network": {"name": "n", "admin_state_up": True, "shared": False, "mtu": 1500,
+                        "router:external": False, "provider:network_type": "flat",
+                        "provider:physical_network": "p", "provider:segmentation_id": None,
+                        "description": "", "project_id": "x", "port_security_enabled": True,
+                        "availability_zone_hints": [], "is_default": False}
+        },
+        ("POST", f"{v2}/subnets"): {
+            "subnet": {"name": "s", "network_id": NOWHERE, "cidr": "10.0.0.0/24",
+                       "ip_version": 4,
+                       "gateway_ip": "10.0.0.1", "enable_dhcp": True,
+                       "dns_nameservers": ["1.1.1.1"],
+                       "allocation_pools": [{"start": "10.0.0.5", "end": "10.0.0.9"}],
+                       "host_routes": [{"destination": "10.1.0.0/24", "nexthop": "10.0.0.7"}],
+                       "description": ""}
+        },
+        ("POST", f"{v2}/ports"): {
+            "port": {"name": "p", "network_id": NOWHERE, "admin_state_up": True,
+                     "fixed_ips": [{"ip_address": "10.0.0.6", "subnet_id": NOWHERE}],
+                     "mac_address": "fa:16:3e:00:00:01", "security_groups": [NOWHERE],
+                     "allowed_address_pairs": [{"ip_address": "10.0.0.8"}], "device_id": "x",
+                     "device_owner": "x", "port_security_enabled": True, "description": "",
+                     "binding:vnic_type": "normal"}
+        },
+        ("POST", f"{v2}/security-groups"): {"security_group": {"name": "g", "description": ""}},
+        ("POST", f"{v2}/security-group-rules"): {
+            "security_group_rule": {"security_group_id": NOWHERE, "direction": "ingress",
+                                    "ethertype": "IPv4", "protocol": "tcp", "port_range_min": 1,
+                                    "port_range_max": 2, "remote_ip_prefix": "10.0.0.0/8",
+                                    "remote_group_id": None, "description": ""}
+        },
+        ("POST", f"{v21}/servers"): {
+            "server": {"name": "s", "flavorRef": "1", "imageRef": NOWHERE,
+                       "networks": [{"uuid": NOWHERE, "fixed_ip": "10.0.0.5"}], "key_name": "k",
+                       "metadata": {"a": "b"}, "security_groups": [{"name": "default"}],
+                       "min_count": 1, "max_count": 1, "user_data": "eA==", "config_drive": True,
+                       "availability_zone": "nova", "adminPass": "x", "description": "d",
+                       "accessIPv4": "10.0.0.1", "accessIPv6": "::1", "hostname": "h",
+                       "OS-DCF:diskConfig": "AUTO", "tags": ["t"], "host": "h",
+                       "return_reservation_id": True, "block_device_mapping_v2": [],
+                       "trusted_image_certificates": ["x"], "hypervisor_hostname": "h"},
+            "os:scheduler_hints": {"group": NOWHERE},
+        },
+        ("PUT", f"{v21}/servers/<server_id>"): {"server": {"name": "s", "description": "d"}},
+        ("POST", f"{v21}/servers/<server_id>/action"): {"reboot": {"type": "HARD"}},
+        ("POST", f"{v21}/servers/<server_id>/metadata"): {"metadata": {"a": "b"}},
+        ("PUT", f"{v21}/servers/<server_id>/metadata"): {"metadata": {"a": "b"}},
+        ("PUT", f"{v21}/servers/<server_id>/metadata/<key>"): {"meta": {"a": "b"}},
+        ("POST", f"{v21}/flavors"): {
+            "flavor": {"name": "f", "ram": 1, "vcpus": 1, "disk": 1, "id": "f1", "swap": 0,
+                       "OS-FLV-EXT-DATA:ephemeral": 0, "rxtx_factor": 1.0, "description": "d",
+                       "os-flavor-access:is_public": True}
+        },
+        ("PUT", f"{v21}/flavors/<flavor_id>"): {"flavor": {"description": "d"}},
+        ("POST", f"{v21}/flavors/<flavor_id>/os-extra_specs"): {"extra_specs": {"a": "b"}},
+        ("PUT", f"{v21}/flavors/<flavor_id>/os-extra_specs/<key>"): {"a": "b"},
+        ("POST", f"{v21}/os-keypairs"): {
+            "keypair": {"name": "k", "public_key": "ssh-ed25519 AAAA", "type": "ssh",
+                        "user_id": "x"}
+        },
+        ("PUT", f"{v21}/os-quota-sets/<project_id>"): {
+            "quota_set": {"instances": 1, "cores": 1, "ram": 1, "key_pairs": 1,
+                          "metadata_items": 1, "server_groups": 1, "server_group_members": 1,
+                          "force": True}
+        },
+        ("PUT", f"{v21}/os-services/<service_id>"): {
+            "status": "disabled", "disabled_reason": "x", "forced_down": True
+        },
+    }  # fmt: skip
