@@ -65,6 +65,9 @@ class Settings:
     runs_per_host: int = 2
     batch_max: int = 50
     heartbeat_s: int = 60
+    # What is done with a stopped server whose guest runs all the same: repair (it is stopped), or
+    # report.
+    power_sync: str = "repair"
     shutdown_timeout_s: int = 60
     artifacts_kept: int = 200
     artifacts_days: int = 30
@@ -149,6 +152,7 @@ class Settings:
 _CHOICES = {
     "unique_server_names": ("none", "project", "global"),
     "executor": ("ansible", "simulated"),
+    "power_sync": ("repair", "report"),
     "log_format": ("text", "json"),
     "log_level": ("debug", "info", "warning", "error"),
 }

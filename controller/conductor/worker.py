@@ -18,6 +18,7 @@ from controller.conductor.reconcilers import (
     expired_leases,
     host_heartbeat,
     lost_task_states,
+    rounds,
     unneeded_images,
 )
 from controller.core import workers
@@ -171,6 +172,16 @@ def _reconcilers(
     stopping: Callable[[], bool],
 ) -> list[Periodic]:
     clock = engine.clock
+
+    def heartbeat() -> None:
+        every_s = host_heartbeat.look_every_s(settings)
+        with rounds.turn(
+            db, "host-heartbeat", incarnation.owner, clock,
+            every_s=every_s, longest_s=2 * host_heartbeat.TIMEOUT_S, is_dead=incarnation.is_dead,
+        ) as mine:  # fmt: skip
+            if mine:
+                host_heartbeat.run(settings, db, engine.executor, clock, stopping)
+
     return [
         Periodic(
             "expired-leases",
@@ -180,7 +191,7 @@ def _reconcilers(
         Periodic(
             "host-heartbeat",
             host_heartbeat.look_every_s(settings),
-            lambda: _ignore(host_heartbeat.run(settings, db, engine.executor, clock, stopping)),
+            heartbeat,
         ),
         Periodic(
             "artifact-ageing",

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from controller.db.models import Server
-from controller.states import ACTIVE, BUILDING, DELETED, ERROR, POWER_AFTER, Transition
+from controller.states import ACTIVE, BUILDING, DELETED, ERROR, POWER_AFTER, STOPPED, Transition
 
 # What a row shows beyond the task state that it begins with.
 PROGRESS: dict[str, frozenset[str]] = {"create": frozenset({"networking", "spawning"})}
@@ -59,6 +59,16 @@ def release_lost(server: Server, now: datetime) -> None:
             "building, without a live operation",
             now,
         )
+
+
+def seen_off(server: Server, now: datetime) -> None:
+    """The server's guest has shut itself down, or was ended behind our back."""
+    _enter(server, STOPPED, now)
+
+
+def seen_running(server: Server, now: datetime) -> None:
+    """The server's guest was started behind our back."""
+    _enter(server, ACTIVE, now)
 
 
 def _is_shown(server: Server, row: Transition) -> bool:

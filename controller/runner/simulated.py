@@ -108,7 +108,9 @@ class SimulatedExecutor:
     def _facts(self, run: Run, host: HostAccess) -> dict[str, Any]:
         if run.playbook == "host_audit":
             return self.hosts.audit(host)
-        return dict(host.variables.get("simulated_facts", FACTS))
+        said = dict(host.variables.get("simulated_facts", FACTS))
+        states = {"domain_states": self.hosts.domains(host), "boot_id": self.hosts.boot_id(host)}
+        return said | states if run.playbook == "host_info" else said
 
     def _item(self, run: Run, server_id: str) -> dict[str, Any]:
         message = self.fails(run, server_id) if self.fails else None

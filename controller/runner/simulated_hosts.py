@@ -40,6 +40,13 @@ class SimulatedHost:
     servers: dict[str, SimulatedServer] = field(default_factory=dict)
     fences: dict[str, tuple[str, int]] = field(default_factory=dict)
     quarantine: list[str] = field(default_factory=list)
+    boots: int = 1
+
+    def boot(self) -> None:
+        """Be switched off and on again: nothing runs then."""
+        self.boots += 1
+        for server in self.servers.values():
+            server.state = "stopped"
 
 
 class SimulatedHosts:
@@ -67,6 +74,11 @@ class SimulatedHosts:
         with self._lock:
             there = self.hosts.setdefault(host.id, SimulatedHost())
             return _audit(there)
+
+    def boot_id(self, host: HostAccess) -> str:
+        """Return what is another text after each boot."""
+        with self._lock:
+            return f"simulated/{self.hosts.setdefault(host.id, SimulatedHost()).boots}"
 
     def domains(self, host: HostAccess) -> dict[str, str]:
         """Return the states of the host's domains, by server."""

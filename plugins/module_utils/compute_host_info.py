@@ -26,6 +26,7 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:  # noqa: AR
     disk = _disk(InstancePaths(params.get("state_path") or STATE_PATH).instances)
     host = {
         "hostname": platform.node(),
+        "boot_id": boot_id(),
         "machine_id": (work.read_file("/etc/machine-id") or "").strip(),
         "architecture": platform.machine(),
         "cpus": len(os.sched_getaffinity(0)),
@@ -36,6 +37,14 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:  # noqa: AR
         **_libvirt(params.get("uri"), virt_type),
     }
     return {"changed": False, "host": host}
+
+
+def boot_id(proc: str = "/proc") -> str:
+    """Return what is another text after each boot, of a container too, whose kernel goes on."""
+    kernel = (work.read_file(f"{proc}/sys/kernel/random/boot_id") or "").strip()
+    # Behind the name, which may hold anything: the 22nd field is when pid 1 began.
+    fields = (work.read_file(f"{proc}/1/stat") or "").rpartition(")")[2].split()
+    return f"{kernel}/{fields[19]}" if len(fields) > 19 else kernel
 
 
 def _cpu_model(path: str = "/proc/cpuinfo") -> str:
@@ -75,6 +84,8 @@ def _libvirt(uri: str | None, virt_type: str) -> dict[str, Any]:
             text = connection.getDomainCapabilities(None, arch, None, virt_type)
             versions = connection.getLibVersion(), connection.getVersion()
             domains = connection.numOfDomains()
+            ours = [one for one in connection.listAllDomains() if one.name().startswith("novella-")]
+        states = {one.UUIDString(): libvirt_connection.state_name(one) for one in ours}
     capabilities = ET.fromstring(text)  # noqa: S314 - from the local libvirt
     return {
         "emulator": capabilities.findtext("path"),
@@ -82,6 +93,7 @@ def _libvirt(uri: str | None, virt_type: str) -> dict[str, Any]:
         "libvirt_version": _version(versions[0]),
         "qemu_version": _version(versions[1]),
         "running_domains": domains,
+        "domain_states": states,
     }
 
 

@@ -41,11 +41,14 @@ EXAMPLES = r"""
 
 RETURN = r"""
 host:
-  description: Memory in MiB and disk in GiB, rounded down.
+  description:
+    - Memory in MiB and disk in GiB, rounded down.
+    - C(boot_id) is another text after each boot. C(domain_states) has our domains by server.
   returned: success
   type: dict
   sample:
     hostname: h1
+    boot_id: 2c5e3f0a-8f4d-4c53-9a37-0f3c1f6b1a11/31
     machine_id: 4cd1fd5b3a5c4c07a1a3fd0a52f0ad9e
     architecture: x86_64
     cpus: 2
@@ -59,6 +62,7 @@ host:
     libvirt_version: 9.0.0
     qemu_version: 7.2.22
     running_domains: 0
+    domain_states: {5f2cbb63-4f7e-4d5e-9b5c-0f4d4b5d6a10: running}
 """
 
 from ..module_utils import compute_host_info, work

@@ -64,3 +64,16 @@ def test_hosts_that_are_due_before_long_come_along(cloud: Cloud) -> None:
     cloud.clock.advance(40)
     assert beat(cloud) == 2
     assert len(cloud.executor.runs) == 1
+
+
+def test_a_host_that_is_down_is_asked_apart_and_many_in_batches(cloud: Cloud) -> None:
+    for number in range(host_heartbeat.BATCH + 1):
+        cloud.add_host(f"up{number:02}")
+    cloud.clock.advance(60)
+    down = cloud.add_host("down")
+    with cloud.db.write() as session:
+        hosts.note_unreachable(cloud.settings, hosts.get(session, down), cloud.clock())
+    beat(cloud)
+    sizes = sorted(len(run.hosts) for run in cloud.executor.runs)
+    assert sizes == [1, 1, host_heartbeat.BATCH]
+    assert ["down"] in [[host.name for host in run.hosts] for run in cloud.executor.runs]
