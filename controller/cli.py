@@ -46,6 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_host(commands)
     add_operation_commands(commands)
     _add_audit(commands)
+    _add_reaping(commands)
     _add_lab(commands)
     return parser
 
@@ -136,6 +137,22 @@ def _add_db(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "asked for, else (no terminal) made up and printed once. Safe to run again.",
     )
     bootstrap.set_defaults(run=_db_bootstrap)
+    restored = actions.add_parser(
+        "restored",
+        help="make a database restored from a backup fit for use",
+        description="To be run once after restoring a backup, before the controller starts. Hosts "
+        "then let its runs in, and reaping is off until `novella reaping on`.",
+    )
+    restored.set_defaults(run=_db_restored)
+
+
+def _db_restored(arguments: argparse.Namespace) -> None:
+    from controller.core.reaping import note_restored
+    from controller.db.session import Database
+
+    with Database(_settings(arguments).db_url).write() as session:
+        note_restored(session)
+    print("the database is fit for use; reaping is off until `novella reaping on`")
 
 
 def _db_upgrade(arguments: argparse.Namespace) -> None:
@@ -349,6 +366,30 @@ def _add_audit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     audit.add_argument("--json", action="store_true", help="print JSON")
     audit.add_argument("--host", metavar="NAME", help="only what is on this host")
     audit.set_defaults(run=_audit)
+
+
+def _add_reaping(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    reaping = commands.add_parser(
+        "reaping",
+        help="whether leftovers of deleted servers are removed from hosts",
+        description="Say whether reaping is on, or switch it. It switches itself off when a host "
+        "has seen newer runs than the database knows.",
+    )
+    reaping.add_argument("to", nargs="?", choices=("on", "off"), help="switch it")
+    reaping.set_defaults(run=_reaping)
+
+
+def _reaping(arguments: argparse.Namespace) -> None:
+    from controller.core import reaping
+    from controller.db.session import Database
+
+    with Database(_settings(arguments).db_url).write() as session:
+        if arguments.to == "on":
+            reaping.switch_on(session)
+        elif arguments.to == "off":
+            reaping.switch_off(session, "an operator switched it off")
+        why = reaping.why_off(session)
+    print("reaping is on" if why is None else f"reaping is off: {why}")
 
 
 def _audit(arguments: argparse.Namespace) -> int:

@@ -71,6 +71,12 @@ class Settings:
     shutdown_timeout_s: int = 60
     artifacts_kept: int = 200
     artifacts_days: int = 30
+    # How often all hosts are compared with the database, and leftovers removed.
+    reap_every_s: int = 3600
+    # How long disks of deleted servers that a host still had are set aside before they go.
+    quarantine_s: int = 86400
+    # How long a host keeps a base image that no disk stands on, since its last use.
+    image_cache_age_s: int = 86400
     # How long a worker that was told to stop waits for its runs before it hands them on.
     stop_timeout_s: int = 45
     # A clean-up that failed is tried again after this long, then twice as long, up to an hour.

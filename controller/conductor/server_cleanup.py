@@ -6,6 +6,8 @@ there, under the operation's own id, and tries until a play says that nothing is
 
 # ruff: noqa: ARG002 -- a flow need not use all that its interface gives it
 
+from typing import Any
+
 from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.orm import Session
 
@@ -36,6 +38,20 @@ def submit(session: Session, settings: Settings, server: Server, host_id: str) -
     session.flush()
     allocations.hand_over(session, server.id, host_id, operation.id)
     return operation
+
+
+def submit_for_deleted(
+    session: Session, server_id: str, host_id: str, entry: dict[str, Any]
+) -> bool:
+    """Write the clean-up of what the host has left of a deleted server; False if one is under way.
+
+    `entry` is what the play is told of it.
+    """
+    server = session.scalar(select(Server).where(Server.id == server_id).with_for_update())
+    if server is None or server.deleted_at is None or host_id in hosts_of(session, server_id):
+        return False
+    operations.submit(session, KIND, server=server, host_id=host_id, arguments={"server": entry})
+    return True
 
 
 def hosts_of(session: Session, server_id: str) -> frozenset[str]:

@@ -17,8 +17,11 @@ from controller.conductor.reconcilers import (
     artifact_ageing,
     expired_leases,
     host_heartbeat,
+    host_leftovers,
+    host_tidy,
     lost_task_states,
     rounds,
+    server_allocations,
     unneeded_images,
 )
 from controller.core import workers
@@ -32,6 +35,9 @@ log = logging.getLogger(__name__)
 
 # A reconciler that was told to stop needs no longer, except where a database hangs.
 JOIN_S = 10.0
+HOST_TIDY_EVERY_S = 3600.0
+# Some hundreds of hosts are asked in less.
+AUDIT_LONGEST_S = 1800.0
 
 
 class Periodic:
@@ -173,14 +179,21 @@ def _reconcilers(
 ) -> list[Periodic]:
     clock = engine.clock
 
-    def heartbeat() -> None:
-        every_s = host_heartbeat.look_every_s(settings)
-        with rounds.turn(
-            db, "host-heartbeat", incarnation.owner, clock,
-            every_s=every_s, longest_s=2 * host_heartbeat.TIMEOUT_S, is_dead=incarnation.is_dead,
-        ) as mine:  # fmt: skip
-            if mine:
-                host_heartbeat.run(settings, db, engine.executor, clock, stopping)
+    def in_turn(
+        name: str, every_s: float, longest_s: float, reconcile: Callable[[], object]
+    ) -> Periodic:
+        """Return a reconciler of which one worker at a time does each round."""
+
+        def take_turn() -> None:
+            with rounds.turn(
+                db, name, incarnation.owner, clock,
+                every_s=every_s, longest_s=longest_s, is_dead=incarnation.is_dead,
+            ) as mine:  # fmt: skip
+                if mine:
+                    reconcile()
+
+        # Looked at more often than it is due: the worker whose turn it was may be gone.
+        return Periodic(name, min(every_s, 60.0), take_turn)
 
     return [
         Periodic(
@@ -188,10 +201,29 @@ def _reconcilers(
             settings.lease_s / 6,
             lambda: _ignore(expired_leases.run(db, incarnation, clock)),
         ),
-        Periodic(
+        in_turn(
             "host-heartbeat",
             host_heartbeat.look_every_s(settings),
-            heartbeat,
+            2 * host_heartbeat.TIMEOUT_S,
+            lambda: host_heartbeat.run(settings, db, engine.executor, clock, stopping),
+        ),
+        in_turn(
+            "host-leftovers",
+            settings.reap_every_s,
+            AUDIT_LONGEST_S,
+            lambda: host_leftovers.run(settings, db, engine.executor, clock, time.sleep),
+        ),
+        in_turn(
+            "host-tidy",
+            HOST_TIDY_EVERY_S,
+            AUDIT_LONGEST_S,
+            lambda: host_tidy.run(settings, db, engine.executor, clock, stopping),
+        ),
+        in_turn(
+            "server-allocations",
+            server_allocations.INTERVAL_S,
+            server_allocations.INTERVAL_S,
+            lambda: server_allocations.run(db, clock),
         ),
         Periodic(
             "artifact-ageing",

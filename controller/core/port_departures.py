@@ -43,12 +43,20 @@ def of_short_ids(session: Session, short_ids: Collection[str]) -> list[PortDepar
     return found
 
 
-def of_networks(session: Session, network_ids: Collection[str]) -> list[PortDeparture]:
-    """Return one departure for each of the networks that has any."""
-    found: list[PortDeparture] = []
+def servers_of_networks(
+    session: Session, network_ids: Collection[str]
+) -> dict[str, tuple[str, ...]]:
+    """Return for each network that has any the deleted servers that were on it last."""
+    found: dict[str, tuple[str, ...]] = {}
     for network_id in sorted(network_ids):
-        query = select(PortDeparture).where(PortDeparture.network_id == network_id).limit(1)
-        found += session.scalars(query)
+        query = (
+            select(PortDeparture.server_id)
+            .where(PortDeparture.network_id == network_id)
+            .order_by(PortDeparture.left_at.desc())
+            .limit(CHUNK)
+        )
+        servers = tuple(dict.fromkeys(session.scalars(query)))
+        found |= {network_id: servers} if servers else {}
     return found
 
 

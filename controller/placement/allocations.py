@@ -74,3 +74,24 @@ def hand_over(session: Session, consumer_id: str, provider_id: str, heir_id: str
         .values(consumer_id=heir_id)
         .execution_options(synchronize_session=False)
     )
+
+
+def set_held(
+    session: Session, consumer_id: str, provider_id: str, resources: Mapping[str, int]
+) -> None:
+    """Write down what the consumer takes there already, room or not; nothing may be held by it.
+
+    The generation rises, so that a claim under way looks at the room again.
+    """
+    provider = session.get(ResourceProvider, provider_id, populate_existing=True)
+    if provider is None:
+        return
+    providers.raise_generation(session, provider_id, provider.generation)
+    session.expire(provider)
+    session.add_all(
+        Allocation(
+            consumer_id=consumer_id, provider_id=provider_id, resource_class=name, used=amount
+        )
+        for name, amount in resources.items()
+    )
+    session.flush()

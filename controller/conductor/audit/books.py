@@ -118,7 +118,8 @@ class Books:
     # provider -> class -> total
     inventories: dict[str, dict[str, int]]
     departed_by_short: dict[str, Departed]
-    departed_networks: frozenset[str]
+    # Network -> deleted servers that were on it.
+    departed_networks: dict[str, tuple[str, ...]]
     # Ended, with secrets still in the row.
     secret_keepers: tuple[str, ...] = ()
     # Image -> size, of those that must be in the store; and those that may be.
@@ -166,7 +167,6 @@ def read(session: Session, now: datetime, mentioned: Mentioned = NOTHING) -> Boo
         Departed(row.port_id, row.server_id, row.network_id, tuple(map(str, row.addresses)))
         for row in port_departures.of_short_ids(session, mentioned.short_ids)
     ]
-    networks = port_departures.of_networks(session, mentioned.network_ids)
     return Books(
         taken_at=now,
         cloud_id=cloud_id(session),
@@ -185,7 +185,7 @@ def read(session: Session, now: datetime, mentioned: Mentioned = NOTHING) -> Boo
         allocations=_allocations(session),
         inventories=_inventories(session),
         departed_by_short={host_names.short(row.port_id): row for row in departed},
-        departed_networks=frozenset(row.network_id for row in networks),
+        departed_networks=port_departures.servers_of_networks(session, mentioned.network_ids),
         secret_keepers=tuple(
             session.scalars(
                 select(Operation.id).where(

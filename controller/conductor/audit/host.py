@@ -194,14 +194,18 @@ class _Comparison:
         fence = self.report.fences.get(folder.server_id or "")
         return fence is None or fence.owner == self.books.cloud_id
 
+    def _was_ours(self, server_id: str) -> bool:
+        """Whether the host's fence record says that this cloud had the server here."""
+        fence = self.report.fences.get(server_id)
+        return fence is not None and fence.owner == self.books.cloud_id
+
     def _besides_server(self, server_id: str, subject: str, what: str) -> Finding:
         server = self.books.servers.get(server_id)
         if server is not None:
             on = self.books.hosts.get(server.host_id or "")
             said = f"{what}, which is on {on.name if on else 'no host'}"
             return self._finding("stray", subject, said, server_id)
-        fence = self.report.fences.get(server_id)
-        if server_id in self.books.deleted and fence and fence.owner == self.books.cloud_id:
+        if server_id in self.books.deleted and self._was_ours(server_id):
             return self._finding("leftover", subject, f"{what}, which is deleted", server_id)
         return self._finding("stray", subject, f"{what}, of which there is no record", server_id)
 
@@ -233,7 +237,9 @@ class _Comparison:
                 ),
                 None,
             )
-            kind, server_id = ("leftover", owner.server_id) if owner else ("stray", None)
+            was_ours = owner is not None and self._was_ours(owner.server_id)
+            kind = "leftover" if was_ours else "stray"
+            server_id = owner.server_id if owner else None
             yield self._finding(kind, f"metadata {network_id} {address}", what, server_id)
 
     def _besides_port(self, short: str, what: str) -> Finding:
@@ -242,9 +248,7 @@ class _Comparison:
             living = [p for p in self.books.ports.values() if host_names.short(p.id) == short]
             server_id = living[0].server_id if living else None
             return self._finding("stray", f"port {short}", what, server_id)
-        fence = self.report.fences.get(departed.server_id)
-        ours = fence is not None and fence.owner == self.books.cloud_id
-        kind = "leftover" if ours else "stray"
+        kind = "leftover" if self._was_ours(departed.server_id) else "stray"
         return self._finding(kind, f"port {short}", f"{what}, deleted", departed.server_id)
 
     def _networks_besides(self, allowed: set[str]) -> Iterator[Finding]:
@@ -269,8 +273,10 @@ class _Comparison:
         for network_id in sorted(set(found) - allowed):
             things = ", ".join(sorted(set(found[network_id])))
             what = f"{self.host.name} has {things} of network {network_id}, which no server uses"
-            is_known = network_id in self.books.departed_networks
-            yield self._finding("leftover" if is_known else "stray", f"network {network_id}", what)
+            departed = self.books.departed_networks.get(network_id, ())
+            owner = next((each for each in departed if self._was_ours(each)), None)
+            kind = "leftover" if owner else "stray"
+            yield self._finding(kind, f"network {network_id}", what, owner)
         groups = {host_names.group_set(group_id) for group_id in self.books.group_ids}
         for name in sorted(report.sets - groups):
             what = f"{self.host.name} has the set {name} of a security group that is gone"

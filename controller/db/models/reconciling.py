@@ -36,7 +36,7 @@ class PortDeparture(Base):
     # The part of its id that stands in the names of its tap and chains.
     short_id: Mapped[str] = mapped_column(String(16), index=True)
     # Without a foreign key: the network may be deleted before the host is clean.
-    network_id: Mapped[str] = mapped_column(Id)
+    network_id: Mapped[str] = mapped_column(Id, index=True)
     mac_address: Mapped[str] = mapped_column(String(17))
     # Its addresses, as texts.
     addresses: Mapped[list[Any]] = mapped_column(default=list)

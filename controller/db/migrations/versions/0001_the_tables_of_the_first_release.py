@@ -567,6 +567,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("port_id", "server_id", name=op.f("pk_port_departures")),
     )
     with op.batch_alter_table("port_departures", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_port_departures_network_id"), ["network_id"], unique=False
+        )
         batch_op.create_index(batch_op.f("ix_port_departures_short_id"), ["short_id"], unique=False)
 
     op.create_table(
@@ -586,6 +589,7 @@ def downgrade() -> None:
     op.drop_table("reconciler_rounds")
     with op.batch_alter_table("port_departures", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_port_departures_short_id"))
+        batch_op.drop_index(batch_op.f("ix_port_departures_network_id"))
 
     op.drop_table("port_departures")
     with op.batch_alter_table("server_events", schema=None) as batch_op:

@@ -1,0 +1,123 @@
+"""One run of chaos on a cloud that is up."""
+
+import json
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lab.chaos import kills as kill
+from lab.chaos.api import Api, Credentials
+from lab.chaos.kills import Killer
+from lab.chaos.report import Report
+from lab.chaos.stream import Stream, run_actors, wait_all
+from lab.chaos.waits import wait_for
+from lab.cloud import Cloud
+from lab.errors import LabError
+from lab.progress import step
+
+# Everything that is tried again later is tried within this time of a host's return.
+QUIET_S = 300.0
+AUDIT_TIMEOUT_S = 300.0
+
+WEIGHTS: Mapping[str, int] = {
+    "worker": 6,
+    "api": 4,
+    "forkserver": 4,
+    "controller": 1,
+    "ssh": 6,
+    "libvirtd": 4,
+    "host": 3,
+    "disk": 2,
+    "database": 2,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much of what: accepted requests, kills, seconds between two kills, actors."""
+
+    operations: int = 300
+    kills: int = 60
+    pause_s: tuple[float, float] = (2.0, 10.0)
+    actors: int = 4
+    seed: int = 1
+    timeout_s: float = 3600.0
+    weights: Mapping[str, int] = field(default_factory=lambda: dict(WEIGHTS))
+
+
+def run(cloud: Cloud, credentials: Credentials, create: dict[str, Any], plan: Plan) -> Report:
+    """Stir the cloud as `plan` says, let it come to rest, and return what was seen.
+
+    `create` is the body of a server to be made, without its name. Raises LabError when the run
+    itself could not go on.
+    """
+    api = Api(cloud.url, credentials)
+    api.log_in()
+    began = time.monotonic()
+    stream = Stream(api, create, plan.operations)
+    killer = Killer(cloud, plan.weights, plan.seed, plan.pause_s, plan.kills)
+    with step(f"stir: {plan.operations} operations, {plan.kills} kills, seed {plan.seed}"):
+        actors = run_actors(stream, plan.actors, plan.seed)
+        killer.start()
+        try:
+            wait_all(actors, plan.timeout_s)
+        finally:
+            stream.stopping.set()
+            killer.stop()
+    with step("let it come to rest"):
+        kill.bring_all_back(cloud)
+        for actor in actors:
+            actor.delete_all()
+        busy = _rest(api)
+    with step("audit"):
+        audit = _audit(cloud)
+    return Report(
+        plan.seed, time.monotonic() - began, stream.asked, killer.kills, stream.refused,
+        stream.away, busy, audit,
+    )  # fmt: skip
+
+
+def _rest(api: Api) -> list[str]:
+    """Return the servers that are still busy when all should be at rest."""
+
+    def at_rest() -> bool | None:
+        return None if _busy(api) else True
+
+    try:
+        wait_for(at_rest, "no server is in a task state", QUIET_S, every_s=1.0)
+    except LabError:
+        return _busy(api)
+    return []
+
+
+def _busy(api: Api) -> list[str]:
+    servers = api.read("/servers/detail?all_tenants=1").body["servers"]
+    return [
+        f"{server['id']} {server['OS-EXT-STS:task_state']}"
+        for server in servers
+        if server["OS-EXT-STS:task_state"] is not None
+    ]
+
+
+def _audit(cloud: Cloud) -> dict[str, Any]:
+    """Return what `novella audit` says once clean-ups that wait for their next try have ended."""
+    deadline = time.monotonic() + QUIET_S
+    while True:
+        said = _ask_audit(cloud)
+        if said.get("agrees") or time.monotonic() > deadline:
+            return said
+        time.sleep(5.0)
+
+
+def _ask_audit(cloud: Cloud) -> dict[str, Any]:
+    done = subprocess.run(
+        [*cloud.command, "audit", "--json"],
+        capture_output=True, text=True, check=False, timeout=AUDIT_TIMEOUT_S,
+    )  # fmt: skip
+    try:
+        said: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        return {"agrees": False, "findings": [{"what": f"audit failed: {done.stderr[-2000:]}"}]}
+    return said

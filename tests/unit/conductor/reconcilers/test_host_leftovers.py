@@ -1,0 +1,122 @@
+"""Leftovers: what deleted servers left is removed by way of quarantine; all else is reported."""
+
+import pytest
+from sqlalchemy import delete
+
+from controller.conductor.reconcilers import host_leftovers
+from controller.core import reaping
+from controller.db.base import new_id
+from controller.db.models import PortDeparture, Server
+from controller.runner.simulated_hosts import SimulatedHost, SimulatedServer
+from tests.unit.conductor.conftest import Cloud
+
+CLOUD_ID = "3f0c0000-0000-4000-8000-000000000000"
+
+
+def reap(cloud: Cloud) -> int:
+    submitted = host_leftovers.run(
+        cloud.settings, cloud.db, cloud.executor, cloud.clock, lambda _seconds: None
+    )
+    cloud.work()
+    return submitted
+
+
+def why_off(cloud: Cloud) -> str | None:
+    with cloud.db.read() as session:
+        return reaping.why_off(session)
+
+
+@pytest.fixture
+def leftover(cloud: Cloud) -> tuple[str, SimulatedHost]:
+    """A deleted server that its host still has, and the host."""
+    host_id = cloud.add_host("a")
+    server_id = cloud.add_server()
+    cloud.add_port(server_id)
+    cloud.work()
+    host = cloud.executor.hosts.hosts[host_id]
+    kept = host.servers[server_id]
+    cloud.act(server_id, "delete")
+    cloud.work()
+    host.servers[server_id] = kept
+    cloud.executor.runs.clear()
+    return server_id, host
+
+
+def test_what_is_left_of_a_deleted_server_goes_and_its_disks_are_set_aside(
+    cloud: Cloud, leftover: tuple[str, SimulatedHost]
+) -> None:
+    server_id, host = leftover
+    assert reap(cloud) == 1
+    assert host.servers == {}
+    assert host.quarantine == [server_id]
+    (run,) = [run for run in cloud.executor.runs if run.playbook == "server_delete"]
+    (entry,) = run.arguments["servers"]
+    assert (len(entry["ports"]), len(entry["networks"])) == (1, 1)
+    assert entry["generation"] > 2
+    assert reap(cloud) == 0
+
+
+def test_what_has_no_record_of_deletion_stays(
+    cloud: Cloud, leftover: tuple[str, SimulatedHost], caplog: pytest.LogCaptureFixture
+) -> None:
+    _, host = leftover
+    stray = new_id()
+    host.servers[stray] = SimulatedServer(CLOUD_ID, {"ports": [], "networks": []}, "running")
+    reap(cloud)
+    assert set(host.servers) == {stray}
+    assert f"stray: a has a domain (running) of server {stray}" in caplog.text
+
+
+def test_ports_of_a_living_server_are_never_reaped(
+    cloud: Cloud, leftover: tuple[str, SimulatedHost]
+) -> None:
+    with cloud.db.write() as session:
+        session.execute(delete(PortDeparture))
+        session.get_one(Server, leftover[0]).deleted_at = None
+    assert reap(cloud) == 0
+    assert leftover[0] in leftover[1].servers
+
+
+def test_what_another_cloud_has_on_the_host_is_not_looked_at(
+    cloud: Cloud, leftover: tuple[str, SimulatedHost]
+) -> None:
+    server_id, host = leftover
+    host.servers[server_id].cloud_id = new_id()
+    host.fences[server_id] = (new_id(), 99)
+    assert reap(cloud) == 0
+    assert server_id in host.servers
+
+
+def test_a_host_with_newer_runs_switches_reaping_off_until_somebody_looked(
+    cloud: Cloud, leftover: tuple[str, SimulatedHost]
+) -> None:
+    server_id, host = leftover
+    host.fences[new_id()] = (CLOUD_ID, 1)
+    assert reap(cloud) == 0
+    assert "which is not known" in (why_off(cloud) or "")
+    host.fences = {server_id: host.fences[server_id]}
+    assert reap(cloud) == 0
+    assert server_id in host.servers
+    with cloud.db.write() as session:
+        reaping.switch_on(session)
+    assert reap(cloud) == 1
+    assert host.servers == {}
+
+
+def test_a_restored_database_lets_its_runs_in_and_reaps_nothing(
+    cloud: Cloud, leftover: tuple[str, SimulatedHost]
+) -> None:
+    server_id, _ = leftover
+    before = cloud.server(server_id).generation
+    with cloud.db.write() as session:
+        reaping.note_restored(session)
+    assert cloud.server(server_id).generation == before + reaping.GENERATIONS_AHEAD
+    assert why_off(cloud) == reaping.RESTORED
+    assert reap(cloud) == 0
+
+
+def test_a_leftover_on_a_host_that_is_down_waits(
+    cloud: Cloud, leftover: tuple[str, SimulatedHost]
+) -> None:
+    cloud.executor.unreachable = {"a"}
+    assert reap(cloud) == 0
