@@ -72,9 +72,11 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 def _add_processes(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     serve = commands.add_parser(
         "serve",
-        help="run the whole controller: API and worker",
-        description="Start the API and a worker as processes of their own, and start either again "
-        "when it ends. SIGTERM stops both after what they have in hand.",
+        help="run the whole controller: API, worker and fork server",
+        description="Start the API, a worker and the fork server as processes of their own, and "
+        "start each again when it ends. SIGTERM stops them after what they have in hand. The fork "
+        "server has Ansible loaded and forks for each run, which saves most of a run's start; "
+        "without it (`fork_server = false`, or while it is away) runs are plain ansible-playbook.",
     )
     serve.set_defaults(run=_serve, is_process=True)
     api = commands.add_parser(
@@ -90,6 +92,15 @@ def _add_processes(commands: "argparse._SubParsersAction[argparse.ArgumentParser
         "--name", default="worker", help="of this worker, unique on this machine (worker)"
     )
     worker.set_defaults(run=_worker, is_process=True)
+    fork_server = commands.add_parser(
+        "fork-server",
+        help="run the fork server alone",
+        description="Run the fork server: it has Ansible loaded, and forks for each run of the "
+        "workers on this machine that have the same settings. It may be stopped and started at any "
+        "time: runs under way go on, and others are plain ansible-playbook meanwhile. It starts "
+        "itself anew when Ansible, ansible.cfg or a plugin changes.",
+    )
+    fork_server.set_defaults(run=_fork_server, is_process=True)
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -99,7 +110,10 @@ def _serve(arguments: argparse.Namespace) -> int:
     verbose = ["--verbose"] if arguments.verbose else []
     command = [sys.executable, "-m", "controller.cli", *config, *verbose]
     settings = _settings(arguments)
-    return supervise({"api": [*command, "api"], "worker": [*command, "worker"]}, settings.run_dir)
+    names = ["api", "worker"]
+    if settings.fork_server and settings.executor == "ansible":
+        names.append("fork-server")
+    return supervise({name: [*command, name] for name in names}, settings.run_dir)
 
 
 def _api(arguments: argparse.Namespace) -> int:
@@ -114,6 +128,24 @@ def _worker(arguments: argparse.Namespace) -> int:
 
     run_worker(_settings(arguments), name=arguments.name)
     return 0
+
+
+def _fork_server(arguments: argparse.Namespace) -> int:
+    from controller.runner.warm import launch, server
+
+    settings = _settings(arguments)
+    common = launch.environment(settings)
+    if not sys.flags.isolated:
+        # Python itself must not have been started with anything that a run is started without.
+        words = ["--config", str(arguments.config)] if arguments.config else []
+        words += ["--verbose"] if arguments.verbose else []
+        program = [sys.executable, "-I", "-m", "controller.cli", *words, "fork-server"]
+        os.execve(sys.executable, program, {**common, **_named_config()})  # noqa: S606 -- ourselves
+    return server.run(launch.address(settings), common, settings.project_dir)
+
+
+def _named_config() -> dict[str, str]:
+    return {name: os.environ[name] for name in ("NOVELLA_CONFIG",) if name in os.environ}
 
 
 # --- database ----------------------------------------------------------------------------------

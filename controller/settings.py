@@ -86,6 +86,9 @@ class Settings:
     simulated_delay_s: float = 0.0
     # The share of simulated items that fail, from 0 to 1.
     simulated_failure_rate: float = 0.0
+    # Whether playbooks are run by forks of a process that has Ansible loaded; they are run by plain
+    # ansible-playbook when it is away.
+    fork_server: bool = True
     # Where a run keeps its arguments, secrets among them: memory, and a short path, since the
     # sockets of SSH connections lie there too.
     runs_dir: Path = Path("/dev/shm/novella")  # noqa: S108 -- made 0700 and checked to be ours

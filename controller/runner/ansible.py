@@ -1,7 +1,8 @@
 """AnsibleExecutor: playbooks by an unmodified ansible-runner."""
 
 import logging
-import sys
+import os
+import shlex
 import threading
 import time
 from contextlib import AbstractContextManager, nullcontext
@@ -9,15 +10,15 @@ from pathlib import Path
 
 from controller import metrics
 from controller.runner import artifacts, item_results, leftovers
+from controller.runner.output import Output
 from controller.runner.play_events import MESSAGE_MAX, PlayEvents, storable
 from controller.runner.requests import CANCELLED, FAILED, OK, TIMEOUT, UNREACHABLE, Run, RunResult
 from controller.runner.run_folder import RunFolder, private_folder, run_folder
+from controller.runner.warm import launch
 from controller.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# How soon a cancel or a timeout is noticed.
-LOOK_EVERY_S = 0.5
 # sshd takes 10 sessions on a connection; beyond it runs were silently lost.
 FORKS = 8
 
@@ -34,6 +35,8 @@ class AnsibleExecutor:
         self._settings = settings
         self._lock = threading.Lock()
         self._own: leftovers.OwnFolder | None = None
+        self._common = launch.environment(settings)
+        self._launcher: launch.Launcher | None = None
 
     def run(self, run: Run) -> RunResult:
         """Do the run and return how it ended. Raises nothing for what goes wrong in it."""
@@ -44,10 +47,13 @@ class AnsibleExecutor:
         except Exception as error:
             log.exception("run %s of %s could not be launched", run.id, run.playbook)
             return RunResult(FAILED, message=f"The run could not be launched: {error}")
+        start = "warm" if result.warm else "cold"
         log.info(
-            "run %s: %s on %s ended %s in %.2f s", run.id, run.playbook,
+            "run %s: %s on %s ended %s in %.2f s, %s", run.id, run.playbook,
             ",".join(host.name for host in run.hosts), result.status, result.duration_s,
+            start,
         )  # fmt: skip
+        metrics.RUN_STARTS.labels(start).inc()
         metrics.RUNS.labels(run.playbook, result.status).observe(result.duration_s)
         return result
 
@@ -67,42 +73,58 @@ class AnsibleExecutor:
         with self._lock:
             if self._own is None:
                 self._own = leftovers.OwnFolder(private_folder(self._settings.runs_dir))
+                if self._settings.fork_server:
+                    self._launcher = launch.Launcher.make(self._settings)
             return self._own.path
 
     def _launch(self, run: Run, folder: RunFolder, started: float) -> RunResult:
         from ansible_runner.config.runner import RunnerConfig
         from ansible_runner.runner import Runner
 
+        binary, *words = self._launcher.command if self._launcher else ("ansible-playbook",)
         config = RunnerConfig(
             private_data_dir=str(folder.path),
             project_dir=str(self._settings.project_dir),
             ident="run",
-            playbook=str(self._settings.project_dir / "playbooks" / f"{run.playbook}.yml"),
+            binary=binary,
             inventory=str(folder.inventory),
-            cmdline=self._command_line(run, folder),
-            timeout=run.timeout_s,
-            settings={"pexpect_timeout": LOOK_EVERY_S},
+            cmdline=shlex.join([*words, *self._arguments(run, folder)]),
             quiet=True,
             suppress_env_files=True,
         )
         config.prepare()
         # Not what prepare() took over from our own environment.
         config.env = self._environment(folder, Path(config.artifact_dir))
+        # Its other way is a terminal, which it looks at now and then, and closes with a nap.
+        config.runner_mode = "subprocess"
         events = PlayEvents({host.name: host.id for host in run.hosts})
-        runner = Runner(config, cancel_callback=run.cancelled, event_handler=events.take)
-        with self._following(run, folder):
+        runner = Runner(config, event_handler=events.take)
+        said = folder.path / "output"
+        with (
+            Output(said, runner.event_callback) as output,
+            Path(os.devnull).open() as nothing,
+            self._following(run, folder),
+        ):
+            config.input_fd, config.output_fd, config.error_fd = nothing, output.file, output.file
+            output.look_for(_Bounds(run, folder).reached)
             runner.run()
-        if runner.status in ("timeout", "canceled"):
+        # One that ended well before it was ended has done its work.
+        done = runner.status == "successful"
+        status = runner.status if done else output.ended_by or runner.status
+        warm, why = self._how(run, folder)
+        if not done:
+            # One that was killed may have left some of its own behind.
             leftovers.end_processes(folder.path)
-        stdout = Path(config.artifact_dir) / "stdout"
         result = RunResult(
-            status=_status(runner.status, events),
+            status=_status(status, events),
             hosts=events.results(),
-            message=_message(runner.status, events, stdout),
+            message=_message(status, events, said),
             stats=events.stats,
             duration_s=time.monotonic() - started,
+            warm=warm,
+            cold_because=why,
         )
-        self._keep(run, folder, stdout, result)
+        self._keep(run, folder, said, result)
         return result
 
     def _following(self, run: Run, folder: RunFolder) -> AbstractContextManager[None]:
@@ -111,35 +133,31 @@ class AnsibleExecutor:
         ids = {host.name: host.id for host in run.hosts}
         return item_results.following(folder.item_results, ids, run.on_item)
 
-    def _command_line(self, run: Run, folder: RunFolder) -> str:
+    def _how(self, run: Run, folder: RunFolder) -> tuple[bool, str]:
+        """Return whether the run was warm, and why not; a fall-back is also logged."""
+        if self._launcher is None:
+            return False, "the settings say so"
+        warm, why = launch.how(folder.launch_record)
+        if not warm:
+            log.warning("run %s fell back to a plain ansible-playbook: %s", run.id, why)
+        return warm, why
+
+    def _arguments(self, run: Run, folder: RunFolder) -> list[str]:
+        playbook = self._settings.project_dir / "playbooks" / f"{run.playbook}.yml"
         words = ["-e", f"@{folder.arguments}", "-e", f"@{folder.secrets}", "--forks", str(FORKS)]
-        return " ".join([*words, "--check", "--diff"] if run.check else words)
+        return [*words, *(["--check", "--diff"] if run.check else []), str(playbook)]
 
     def _environment(self, folder: RunFolder, artifact_dir: Path) -> dict[str, str]:
         """Return the whole environment of the run: nothing of ours leaks into it."""
-        from ansible_runner.utils import get_callback_dir
-
         return {
-            "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
-            "LANG": "C.UTF-8",
-            "LC_ALL": "C.UTF-8",
+            **self._common,
             "HOME": str(folder.home),
             "ANSIBLE_HOME": str(folder.home),
             "ANSIBLE_LOCAL_TEMP": str(folder.home / "tmp"),
-            "ANSIBLE_CONFIG": str(self._settings.project_dir / "ansible.cfg"),
-            "ANSIBLE_COLLECTIONS_PATH": str(self._settings.project_dir / "collections"),
-            # One plugin looks at the inventory, rather than six in turn.
-            "ANSIBLE_INVENTORY_ENABLED": "yaml",
-            "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_HOST_KEY_CHECKING": "True",
-            "ANSIBLE_RETRY_FILES_ENABLED": "False",
-            "ANSIBLE_CALLBACK_PLUGINS": get_callback_dir(),
-            "ANSIBLE_STDOUT_CALLBACK": "awx_display",
             "AWX_ISOLATED_DATA_DIR": str(artifact_dir),
-            "RUNNER_OMIT_EVENTS": "False",
-            "RUNNER_ONLY_FAILED_EVENTS": "False",
             item_results.VARIABLE: str(folder.item_results),
             leftovers.MARK: str(folder.path),
+            **(self._launcher.variables(folder.launch_record) if self._launcher else {}),
         }
 
     def _keep(self, run: Run, folder: RunFolder, stdout: Path, result: RunResult) -> None:
@@ -152,6 +170,23 @@ class AnsibleExecutor:
         except OSError as error:
             # The work on the host is done; a full disk here must not turn it into a failure.
             log.error("artifacts of run %s are lost: %s", run.id, error)
+
+
+class _Bounds:
+    """What ends a run before its own end: its time, and somebody's word."""
+
+    def __init__(self, run: Run, folder: RunFolder) -> None:
+        self._run, self._folder = run, folder
+        self._until = time.monotonic() + run.timeout_s
+
+    def reached(self) -> str | None:
+        """End the run if it has to, and return why, in ansible-runner's words."""
+        why = "timeout" if time.monotonic() > self._until else None
+        if self._run.cancelled():
+            why = "canceled"
+        if why:
+            leftovers.end_processes(self._folder.path)
+        return why
 
 
 def _status(status: str, events: PlayEvents) -> str:

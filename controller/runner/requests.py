@@ -57,13 +57,18 @@ class HostResult:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """How a run ended. `hosts` is by host id; `message` says what failed, for operators."""
+    """How a run ended. `hosts` is by host id; `message` says what failed, for operators.
+
+    `warm` says whether the fork server ran it, `cold_because` why not.
+    """
 
     status: str
     hosts: dict[str, HostResult] = field(default_factory=dict)
     message: str = ""
     stats: dict[str, Any] = field(default_factory=dict)
     duration_s: float = 0.0
+    warm: bool = False
+    cold_because: str = ""
 
     def of(self, host_id: str) -> HostResult:
         """Return the host's result; one that said nothing shares the fate of the run.

@@ -8,6 +8,7 @@
     secrets.yml                   the no_log dictionary
     items.jsonl                   results of a batch's items, as they end
     home/ artifacts/              Ansible's own
+    output launch                 what it said; whether the fork server ran it
 """
 
 import hashlib
@@ -39,6 +40,11 @@ class RunFolder:
     secrets: Path
     home: Path
     item_results: Path
+
+    @property
+    def launch_record(self) -> Path:
+        """Where is noted whether the run was warm (see warm/client.py)."""
+        return self.path / "launch"
 
 
 def private_folder(path: Path) -> Path:
