@@ -13,7 +13,7 @@ from .instance_paths import DISK_MODE, STATE_PATH, InstancePaths, make_directory
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "path": {"type": "path", "required": True},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "state": {"type": "str", "choices": ["present", "kept", "absent"], "default": "present"},
     "size_gb": {"type": "int"},
     "size_mb": {"type": "int"},
     "base": {
@@ -57,7 +57,7 @@ class Disk:
 
 
 def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    """Make, grow or remove the disk `path`; see the module qcow2_disk for the parameters.
+    """Make, grow, keep or remove the disk `path`; see the module qcow2_disk for the parameters.
 
     Returns `changed`, `diff`, and (present) `disk` {path, format, virtual_size_bytes,
     backing_file} and `base` {path, made}. Raises WorkError for what is refused, with
@@ -67,6 +67,10 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     paths.check_disk(params["path"])
     if params.get("state") == "absent":
         return _remove(params["path"], check_mode)
+    if params.get("state") == "kept":
+        _check_there(params["path"])
+        if not any(params.get(name) for name in ("base", "content", "size_gb", "size_mb")):
+            return {"changed": False, "diff": []}
     disk = _wanted(params)
     with base_image.in_use(_base_path(disk, paths), paths, check_mode):
         base = _ensure_base(disk, paths, params, check_mode)
@@ -82,6 +86,19 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         result["diff"].insert(0, work.text_diff(f"base {base.path}", "", shown))
     result["base"] = {"path": base.path, "made": base.made}
     return result
+
+
+def _check_there(path: str) -> None:
+    """Raise WorkError when the disk `path` is gone: the base holds nothing that a guest wrote."""
+    # Not lexists: a link to storage that is not mounted leads nowhere.
+    if not os.path.exists(path):
+        raise work.WorkError(
+            f"Refused to go on without the disk {path}: it is gone from host "
+            f"{os.uname().nodename}, and what the server had written to it can't be made again. "
+            "Mount its storage or restore the file there; or, if its content may go, delete the "
+            "server and create it anew.",
+            disk_gone=path,
+        )
 
 
 def _wanted(params: dict[str, Any]) -> Disk:

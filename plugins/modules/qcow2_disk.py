@@ -22,9 +22,14 @@ options:
     type: path
     required: true
   state:
-    description: Whether the disk is there. The base stays in either case.
+    description:
+      - V(present) makes the disk if it is not there, and grows it if it is too small.
+      - V(kept) does the same with one that is there, its base included, and fails when it is gone,
+        for nothing brings back what a guest wrote. With neither base, content nor size it only
+        looks.
+      - V(absent) removes the disk. Its base stays.
     type: str
-    choices: [present, absent]
+    choices: [present, kept, absent]
     default: present
   size_gb:
     description: The size in GiB. 0 or left out means as large as the image.
@@ -101,6 +106,11 @@ EXAMPLES = r"""
       checksum: sha256:4c1f8d2d5b2e0d3b8b6f2b4b1a7b1c9f0f3f6a0d4b5e6c7d8e9f0a1b2c3d4e5f
       source: /srv/images/debian-12.qcow2
 
+- name: Refuse to start a server whose disk is gone
+  novella.cloud.qcow2_disk:
+    path: /var/lib/novella/instances/5f2cbb63-4f7e-4d5e-9b5c-0f4d4b5d6a10/disk
+    state: kept
+
 - name: Make its swap disk
   novella.cloud.qcow2_disk:
     path: /var/lib/novella/instances/5f2cbb63-4f7e-4d5e-9b5c-0f4d4b5d6a10/disk.swap
@@ -111,7 +121,7 @@ EXAMPLES = r"""
 RETURN = r"""
 disk:
   description: The disk as it is now (in check mode, as it would be).
-  returned: O(state=present)
+  returned: O(state=present), or O(state=kept) with base, content or size
   type: dict
   sample:
     path: /var/lib/novella/instances/5f2cbb63-4f7e-4d5e-9b5c-0f4d4b5d6a10/disk
@@ -125,6 +135,11 @@ base:
   sample:
     path: /var/lib/novella/instances/_base/3dc0e2b5f1f2e0b4d7a9c8b6e5f4d3c2b1a09f8e
     made: false
+disk_gone:
+  description: The disk that should be there and is not.
+  returned: the module fails for that, O(state=kept)
+  type: str
+  sample: /var/lib/novella/instances/5f2cbb63-4f7e-4d5e-9b5c-0f4d4b5d6a10/disk
 missing_base:
   description: What to stream where, from which offset on, before the module can go on.
   returned: the bytes of the image are not on the host

@@ -247,6 +247,45 @@ def example_servers(*changes: dict[str, Any]) -> dict[str, Any]:
     return example
 
 
+def deaf_servers(folder: Path, *ids: str, **flavor: int) -> Path:
+    """Write the arguments of servers with nothing to boot: no guest that could hear."""
+    empty, file = folder / "empty.raw", folder / "servers.yml"
+    empty.write_bytes(bytes(1024**2))
+    deaf: dict[str, Any] = {
+        "flavor": {"vcpus": 1, "memory_mb": 64, "disk_gb": 1, **flavor},
+        "image": {"id": OTHER_SERVER, "format": "raw", "path": str(empty)},
+        "networks": [],
+        "ports": [],
+        "security_groups": [],
+    }
+    file.write_text(yaml.safe_dump(example_servers(*({"id": each, **deaf} for each in ids))))
+    return file
+
+
+@pytest.mark.parametrize("name", ["disk", "disk.local"])
+def test_a_server_whose_disk_is_gone_is_not_started_without_it(
+    by_hand: ByHand, tmp_path: Path, name: str
+) -> None:
+    """Made again of the image it would boot, and nobody would learn of the loss."""
+    file = deaf_servers(tmp_path, SERVER, ephemeral_gb=1)
+    disk, elsewhere = f"{DIRECTORY}/{name}", f"{STATE_PATH}/kept"
+    try:
+        assert by_hand.try_play("server_create", file=file).returncode == 0
+        by_hand.on_host("mv", disk, elsewhere)
+        for operation, state in (("server_hard_reboot", "running"), ("server_start", "shut off")):
+            if state == "shut off":
+                by_hand.on_host("virsh", "destroy", SERVER)
+            done = by_hand.try_play(operation, file=file)
+            assert done.returncode != 0
+            assert f"{disk}: it is gone from host" in " ".join(done.stdout.split())
+            assert by_hand.domain_state() == state
+        by_hand.on_host("mv", elsewhere, disk)
+        assert by_hand.try_play("server_start", file=file).returncode == 0
+        assert by_hand.domain_state() == "running"
+    finally:
+        by_hand.try_play("server_delete", file=file)
+
+
 def test_a_failed_create_leaves_nothing_behind(by_hand: ByHand, tmp_path: Path) -> None:
     before = by_hand.traces()
     petabyte = {"vcpus": 1, "memory_mb": 1024**3, "disk_gb": 1, "ephemeral_gb": 1}
@@ -291,19 +330,8 @@ def test_a_delete_keeps_the_network_that_a_create_beside_it_has_begun(
 def test_two_guests_that_ignore_the_power_button_take_the_time_of_one(
     by_hand: ByHand, tmp_path: Path
 ) -> None:
-    before = by_hand.traces()
-    empty, timeout_s = tmp_path / "empty.raw", 10
-    empty.write_bytes(bytes(1024**2))
-    deaf: dict[str, Any] = {
-        "flavor": {"vcpus": 1, "memory_mb": 64, "disk_gb": 1},
-        # Nothing to boot: no guest that could hear.
-        "image": {"id": OTHER_SERVER, "format": "raw", "path": str(empty)},
-        "networks": [],
-        "ports": [],
-        "security_groups": [],
-    }
-    file = tmp_path / "servers.yml"
-    file.write_text(yaml.safe_dump(example_servers(*({"id": s, **deaf} for s in PAIR))))
+    before, timeout_s = by_hand.traces(), 10
+    file = deaf_servers(tmp_path, *PAIR)
     try:
         assert by_hand.try_play("server_create", file=file).returncode == 0
         more = ("-e", f"server_shutdown_timeout_s={timeout_s}")

@@ -94,6 +94,34 @@ def test_check_mode_makes_nothing_and_shows_disk_and_base(
     assert f"virtual_size_bytes: {GIB}" in disk["after"]
 
 
+def test_a_kept_disk_that_is_gone_is_not_made_again(
+    disk_path: Path, state_path: Path, image_file: Path
+) -> None:
+    """An empty copy of the image would look like the server, without what its guest wrote."""
+    assert "gone from host" in refusal(disk_path, state="kept", base=base_of(image_file)).msg
+    assert not state_path.exists()
+    run(disk_path, size_gb=1, base=base_of(image_file))
+    disk_path.unlink()
+    for check_mode in (True, False):
+        with pytest.raises(work.WorkError, match=str(disk_path)) as caught:
+            run(disk_path, check_mode, state="kept", size_gb=1, base=base_of(image_file))
+        assert caught.value.details == {"disk_gone": str(disk_path)}
+    assert not disk_path.exists()
+    disk_path.symlink_to("/not/mounted/disk")
+    refusal(disk_path, state="kept")
+
+
+def test_a_kept_disk_gets_its_base_back_and_grows(
+    disk_path: Path, state_path: Path, image_file: Path
+) -> None:
+    run(disk_path, size_gb=1, base=base_of(image_file))
+    assert run(disk_path, state="kept") == {"changed": False, "diff": []}
+    (state_path / "instances" / "_base" / BASE_NAME).unlink()
+    result = run(disk_path, state="kept", size_gb=2, base=base_of(image_file))
+    assert result["base"]["made"]
+    assert info(disk_path)["virtual-size"] == 2 * GIB
+
+
 def test_disk_grows(disk_path: Path, image_file: Path) -> None:
     run(disk_path, size_gb=1, base=base_of(image_file))
     checked = run(disk_path, check_mode=True, size_gb=2, base=base_of(image_file))
@@ -278,6 +306,21 @@ def test_damaged_base_is_refused_before_an_overlay_is_made(
     (base / BASE_NAME).write_bytes(image_file.read_bytes())
     assert "it is qcow2, not raw" in refusal(disk_path, base=base_of(image_file)).msg
     assert not disk_path.exists()
+
+
+def test_base_that_was_cut_off_is_refused_until_it_is_made_afresh(
+    disk_path: Path, state_path: Path, image_file: Path
+) -> None:
+    run(disk_path, size_gb=1, base=base_of(image_file))
+    base = state_path / "instances" / "_base" / BASE_NAME
+    whole = base.read_bytes()
+    for size in (MIB, 32 * MIB):
+        os.truncate(base, size)
+        refused = refusal(disk_path, size_gb=1, base=base_of(image_file)).msg
+        assert f"it has {size} bytes and was made with {16 * MIB}" in refused
+    base.unlink()
+    assert run(disk_path, size_gb=1, base=base_of(image_file))["base"]["made"]
+    assert base.read_bytes() == whole
 
 
 def test_disk_of_another_image_is_refused(

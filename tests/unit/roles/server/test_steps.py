@@ -37,8 +37,9 @@ def test_a_start_makes_again_all_that_a_host_may_have_lost() -> None:
     assert modules("server_start") == modules("server_create")
 
 
-def test_a_hard_reboot_is_a_start_of_what_was_cut_off() -> None:
-    assert modules("server_hard_reboot") == ["libvirt_domain", *modules("server_start")]
+def test_a_hard_reboot_looks_for_the_disks_cuts_off_and_starts() -> None:
+    looks = ["qcow2_disk", "qcow2_disk"]
+    assert modules("server_hard_reboot") == [*looks, "libvirt_domain", *modules("server_start")]
 
 
 @pytest.mark.parametrize("operation", ["server_stop", "server_reboot"])
