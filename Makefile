@@ -12,7 +12,7 @@ PINS := pyproject.toml constraints.txt
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo clean-demo test test-full lint bench packages packages-test collections clean
+.PHONY: help demo clean-demo test test-full lint chaos bench packages packages-test collections clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ test-full: packages-test $(VENV)/.dev collections ## every case on real guests
 
 lint: $(VENV)/.dev collections ## the checks alone
 	@$(BIN)/python -m tools.run_tests --only lint
+
+chaos: packages-test $(VENV)/.dev collections ## kill at random under load; writes var/chaos/report.json
+	@$(BIN)/python -m lab.chaos $(CHAOS)
 
 bench: packages-test $(VENV)/.dev collections ## measure; writes bench/results/
 	@$(BIN)/python -m bench

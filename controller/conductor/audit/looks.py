@@ -26,7 +26,7 @@ from controller.core.port_updates import KIND as PORT_UPDATE
 from controller.db.base import new_id
 from controller.db.models import Host
 from controller.db.session import Database
-from controller.runner.requests import Executor, HostResult, Run
+from controller.runner.requests import OK, Executor, HostResult, Run
 from controller.settings import Settings
 
 PLAYBOOK = "host_audit"
@@ -173,6 +173,9 @@ class Auditor:
                 timeout_s=TIMEOUT_S,
             )
         ).of(one.id)
+        if result.status != OK and not result.items:
+            what = f"the rules of {one.name} could not be compared: {result.message[:300]}"
+            return [Finding("host_unread", "rules", what, None, one.name, one.id)]
         found = []
         for item in result.items:
             server_id = str(item.get("id"))

@@ -7,18 +7,22 @@ import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+from controller.conductor.reconcilers import host_leftovers
+from controller.core import port_updates
 from controller.db.models import IPAllocation, Network, Port, Subnet
 from controller.runner.requests import Run
 from tests.unit.conductor.conftest import Cloud
 
-SPECS = Path(__file__).resolve().parents[3] / "roles" / "server" / "meta" / "argument_specs.yml"
+ROLES = Path(__file__).resolve().parents[3] / "roles"
 
 
 def refusals(run: Run) -> list[str]:
     """Return what the role's argument spec finds wrong with the arguments of a run."""
-    specs = yaml.safe_load(SPECS.read_text())["argument_specs"]
-    entry = specs[run.playbook.removeprefix("server_")]["options"]
-    arguments: dict[str, Any] = {**run.arguments, "server_secrets": dict(run.secrets)}
+    role, _, name = run.playbook.partition("_")
+    specs = yaml.safe_load((ROLES / role / "meta" / "argument_specs.yml").read_text())
+    entry = specs["argument_specs"][name]["options"]
+    secrets = {"server_secrets": dict(run.secrets)} if run.secrets else {}
+    arguments: dict[str, Any] = {**run.arguments, **secrets}
     found = ArgumentSpecValidator(entry).validate(arguments)
     return [str(message) for message in found.error_messages]
 
@@ -35,6 +39,37 @@ def test_a_servers_arguments_are_what_its_playbooks_take(cloud: Cloud, action: s
     assert (created.playbook, acted.playbook) == ("server_create", f"server_{action}")
     assert refusals(created) == []
     assert refusals(acted) == []
+
+
+def test_a_hosts_servers_are_what_port_update_takes(cloud: Cloud) -> None:
+    """`shutdown_timeout_s` was missing there: no change of a rule reached any host."""
+    host_id = cloud.add_host("h1")
+    server_id = cloud.add_server(config_drive=True)
+    _give_address(cloud, cloud.add_port(server_id))
+    cloud.work()
+    with cloud.db.write() as session:
+        port_updates.submit_for_hosts(session, {host_id})
+    cloud.work()
+    run = cloud.executor.runs[-1]
+    assert run.playbook == "port_update"
+    assert refusals(run) == []
+
+
+def test_what_is_told_of_a_leftover_is_what_its_clean_up_takes(cloud: Cloud) -> None:
+    host_id = cloud.add_host("h1")
+    server_id = cloud.add_server()
+    _give_address(cloud, cloud.add_port(server_id))
+    cloud.work()
+    host = cloud.executor.hosts.hosts[host_id]
+    kept = dict(host.servers)
+    cloud.act(server_id, "delete")
+    cloud.work()
+    host.servers |= kept
+    host_leftovers.run(cloud.settings, cloud.db, cloud.executor, cloud.clock, lambda _s: None)
+    cloud.work()
+    run = cloud.executor.runs[-1]
+    assert run.arguments["servers"][0]["quarantine"] is True
+    assert refusals(run) == []
 
 
 def test_the_same_rows_give_the_same_arguments(cloud: Cloud) -> None:

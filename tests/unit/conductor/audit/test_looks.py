@@ -22,6 +22,7 @@ from controller.db.models import (
     Subnet,
 )
 from controller.errors import NotFound
+from controller.runner.requests import RunResult
 from controller.runner.simulated_hosts import SimulatedHost
 from tests.unit.conductor.conftest import Cloud
 
@@ -268,6 +269,19 @@ def test_a_host_that_says_nothing(made: Cloud) -> None:
 def test_rules_that_a_play_would_change(made: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     made.executor.fails = lambda run, _id: "differ" if run.check else None
     assert kinds(audit(made)) == {"rules_differ"}
+
+
+def test_rules_that_cannot_be_compared(made: Cloud) -> None:
+    run = made.executor.run
+
+    def refuse_checks(request: Any) -> Any:
+        refused = RunResult("failed", message="Validation of arguments failed")
+        return refused if request.check else run(request)
+
+    made.executor.run = refuse_checks  # type: ignore[method-assign]
+    found = audit(made)
+    assert kinds(found) == {"host_unread"}
+    assert "Validation of arguments failed" in as_text(found)
 
 
 # --- a live cloud ------------------------------------------------------------------------------
