@@ -28,7 +28,7 @@ NOT_BUILT: tuple[tuple[str, str, str | None], ...] = (
     ("GET", "/v2.1/flavors/<flavor_id>/os-flavor-access", None),
     ("GET POST", "/v2.1/os-server-groups", None),
     ("GET DELETE", "/v2.1/os-server-groups/<group_id>", None),
-    ("GET POST", "/v2.1/os-aggregates", None),
+    ("POST", "/v2.1/os-aggregates", None),
     ("GET PUT DELETE", "/v2.1/os-aggregates/<aggregate_id>", None),
     ("POST", "/v2.1/os-aggregates/<aggregate_id>/action", None),
     ("POST", "/v2.1/os-aggregates/<aggregate_id>/images", "route.aggregate_images"),

@@ -45,6 +45,7 @@ _BY_CHECK: dict[str, tuple[str, ...]] = {
     ADMIN: (
         "limits:other_project",
         "os-admin-actions:reset_state",
+        "os-aggregates:index",
         "os-availability-zone:detail",
         "os-extended-server-attributes",
         "os-flavor-extra-specs:create",

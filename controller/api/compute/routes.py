@@ -7,6 +7,7 @@ from flask import Blueprint
 from controller.api.common.calls import Handler, Route, Services, build_blueprint
 from controller.api.common.validation import Schema
 from controller.api.compute import (
+    aggregates,
     availability_zones,
     flavors,
     hypervisors,
@@ -113,6 +114,7 @@ ROUTES: list[Route] = [
          "os-availability-zone:list"),
     _row("GET", "/os-availability-zone/detail", availability_zones.list_zones_in_detail,
          "os-availability-zone:detail"),
+    _row("GET", "/os-aggregates", aggregates.list_aggregates, "os-aggregates:index"),
     _row("GET", "/os-hypervisors", hypervisors.list_hypervisors, "os-hypervisors:list"),
     _row("GET", "/os-hypervisors/detail", hypervisors.list_hypervisors_in_detail,
          "os-hypervisors:list-detail"),

@@ -135,3 +135,11 @@ def test_quotas_are_shown_set_and_reset(
     assert admin.delete(path).status_code == 202
     assert alice.get(path).json["quota_set"]["instances"] == 10
     assert alice.get(f"{path}/defaults").json["quota_set"]["cores"] == 20
+
+
+def test_there_are_no_aggregates_and_none_can_be_made(admin: Any, alice: Any) -> None:
+    """`openstack hypervisor show` asks for the list, and failed on a 501."""
+    path = "/compute/v2.1/os-aggregates"
+    assert admin.get(path).json == {"aggregates": []}
+    assert alice.get(path).status_code == 403
+    assert admin.post(path, json={"aggregate": {"name": "x"}}).status_code == 501

@@ -84,7 +84,7 @@ def test_without_a_token_nothing_is_told(anonymous: Any) -> None:
         ("GET", "/servers/x/topology", "2.78", 501),
         ("GET", "/servers/x/os-interface", "2.1", 501),
         ("POST", "/os-server-groups", "2.64", 501),
-        ("GET", "/os-aggregates", "2.96", 501),
+        ("POST", "/os-aggregates", "2.96", 501),
         ("GET", "/os-simple-tenant-usage", "2.40", 501),
         ("GET", "/images/detail", "2.35", 501),
         ("GET", "/images/detail", "2.36", 404),
