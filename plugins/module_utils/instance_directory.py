@@ -56,9 +56,10 @@ def _remove(server_id: str, path: str, check_mode: bool) -> dict[str, Any]:
     result = {"changed": bool(doomed), "path": path, "diff": [_diff(path, before, "")]}
     if not doomed:
         return result
-    _check_not_running(server_id)
     if check_mode:
+        # A domain that an earlier step would have ended still runs.
         return result
+    _check_not_running(server_id)
     # What an earlier run could not remove to its end goes first, to free the name.
     _remove_tree(path + DELETED_SUFFIX)
     if os.path.lexists(path):

@@ -151,7 +151,9 @@ def _bring_into_state(job: Work) -> dict[str, Any]:
             _take_back(job, wrote_copy)
         raise
     job.changed = job.changed or after.changed
-    diff.append(_state_diff(job, before, after.state, found))
+    # Else a restart of what runs would be no difference at all.
+    shown = f"{after.state}, started again" if state == "restarted" else after.state
+    diff.append(_state_diff(job, before, shown, found))
     result = {"changed": job.changed, "diff": diff, "domain": _facts(job, after.state, found)}
     undo_state = "absent" if defined_here and job.domain is not None else None
     if not undo_state and before != "running" and after.state == "running":

@@ -67,6 +67,8 @@ def test_folder_of_a_running_server_is_not_removed(
         (tmp_path / f"novella-{SERVER_ID}.pid").write_text(str(running.pid))
         with pytest.raises(work.WorkError, match="its QEMU runs"):
             run(state_path, "absent")
+        # With --check the step that ends it has not: a delete shows what it would do all the same.
+        assert run(state_path, "absent", check_mode=True)["changed"]
     finally:
         running.kill()
         running.communicate()
