@@ -9,7 +9,7 @@ from controller.api.common.calls import Services, render_routing_error
 from controller.api.common.policy import Policy
 from controller.db.session import Database
 from controller.errors import NovellaError
-from controller.queue.local import wake_workers
+from controller.queue.wake import waker
 from controller.settings import Settings
 
 
@@ -23,7 +23,7 @@ def build_services(settings: Settings) -> Services:
 
     return Services(
         settings=settings,
-        db=Database(settings.db_url, on_wake=partial(wake_workers, settings.run_dir)),
+        db=Database(settings.db_url, on_wake=waker(settings)),
         policy=Policy(settings, [*IDENTITY, *IMAGE, *NETWORK, *COMPUTE]),
         authenticate=authenticator(settings),
     )

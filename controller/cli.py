@@ -188,11 +188,12 @@ def _db_restored(arguments: argparse.Namespace) -> None:
 
 
 def _db_upgrade(arguments: argparse.Namespace) -> None:
+    from controller.db.connections import shown
     from controller.db.migrate import upgrade
 
     settings = _settings(arguments)
     upgrade(settings)
-    print(f"database: {settings.db_url.split('@')[-1]} is up to date")
+    print(f"database: {shown(settings.db_url)} is up to date")
 
 
 def _db_bootstrap(arguments: argparse.Namespace) -> None:

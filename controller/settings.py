@@ -19,8 +19,18 @@ class Settings:
 
     # Everything the controller keeps: database, images, keys, artifacts.
     state_dir: Path = Path("/var/lib/novella-controller")
-    # Any SQLAlchemy URL; empty means SQLite in `state_dir`.
-    database_url: str = ""
+    # Where the database is: postgresql://user:password@host/name or mariadb://...; empty means
+    # SQLite in `state_dir`.
+    database_url: str = field(default="", repr=False)
+    # A RabbitMQ broker that wakes the workers of other machines: amqp://user:password@host/vhost.
+    # Empty means that all workers are on this machine.
+    queue_url: str = field(default="", repr=False)
+    # What several controllers have in common; each lies in `state_dir` unless it is set.
+    # Fernet keys of tokens and of sealed secrets; readable by the controller alone.
+    keys_dir: Path = Path()
+    # The controller's SSH key and the hosts' pinned keys; for the runner's user alone.
+    ssh_dir: Path = Path()
+    images_dir: Path = Path()
     # Where playbooks, roles and plugins lie: a checkout of this repository.
     project_dir: Path = PROJECT_DIR
 
@@ -118,7 +128,12 @@ class Settings:
     # Where Prometheus reads, as address:port; empty for nowhere. Never on the API's own port.
     metrics_listen: str = "127.0.0.1:9774"
     # What it must send (Authorization: Bearer ...); needed on any address but loopback.
-    metrics_token: str = ""
+    metrics_token: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("keys", "ssh", "images"):
+            if getattr(self, f"{name}_dir") == Path():
+                object.__setattr__(self, f"{name}_dir", self.state_dir / name)
 
     @property
     def db_url(self) -> str:
@@ -128,20 +143,6 @@ class Settings:
     def endpoint(self) -> str:
         """The address that clients use, without a trailing slash."""
         return self.public_url.rstrip("/") or f"http://{self.listen_host}:{self.listen_port}"
-
-    @property
-    def images_dir(self) -> Path:
-        return self.state_dir / "images"
-
-    @property
-    def keys_dir(self) -> Path:
-        """Fernet keys of tokens and of sealed secrets; readable by the controller alone."""
-        return self.state_dir / "keys"
-
-    @property
-    def ssh_dir(self) -> Path:
-        """The controller's SSH key and the hosts' pinned keys; for the runner's user alone."""
-        return self.state_dir / "ssh"
 
     @property
     def artifacts_dir(self) -> Path:

@@ -27,7 +27,11 @@ PACKAGES: dict[str, tuple[str, ...]] = {
         *("cpio", "kmod"),
     ),
     "controller": ("openssh-client", "python3-venv"),
-    "test": ("git", "iputils-ping", "tcpdump"),
+    # The servers run for single tests, each in a folder of its own; none is a service here.
+    "test": (
+        *("git", "iputils-ping", "tcpdump"),
+        *("postgresql", "mariadb-server", "rabbitmq-server"),
+    ),
 }
 
 # What Debian 12 has inside one of the above, and 13 apart from it.

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, aliased
 
 from controller.conductor.flows import FLOWS, ONE_PER_HOST, UNORDERED
 from controller.core.operations import FORMAT_VERSION, QUEUED, RUNNING, UNFINISHED
-from controller.db.models import Operation
+from controller.db.models import Host, Operation
 
 
 class Lost(Exception):
@@ -60,6 +60,8 @@ def claim(
     lease_s: float,
 ) -> list[Held]:
     """Take what `claimable` found; what others took meanwhile is left out."""
+    found = list(found)
+    shut = _hosts_shut(session, [operation_id for operation_id, _ in found])
     held = []
     for operation_id, generation in found:
         changed = _update(
@@ -68,6 +70,7 @@ def claim(
                 Operation.id == operation_id,
                 Operation.state == QUEUED,
                 Operation.generation == generation,
+                or_(Operation.kind.not_in(ONE_PER_HOST), Operation.host_id.not_in(shut)),
             ),
             state=RUNNING,
             generation=generation + 1,
@@ -77,6 +80,24 @@ def claim(
         if changed:
             held.append(Held(operation_id, generation + 1))
     return held
+
+
+def _hosts_shut(session: Session, operation_ids: Collection[str]) -> list[str]:
+    """Return the hosts that nothing of ONE_PER_HOST may start on, and lock those that it may.
+
+    Another worker may have started one since `claimable` looked, or be about to: they take turns.
+    """
+    wanted = select(Operation.host_id).where(
+        Operation.id.in_(operation_ids), Operation.kind.in_(ONE_PER_HOST)
+    )
+    hosts = sorted(host for host in session.scalars(wanted) if host)
+    if not hosts:
+        return []
+    session.execute(select(Host.id).where(Host.id.in_(hosts)).order_by(Host.id).with_for_update())
+    busy = select(Operation.host_id).where(
+        Operation.kind.in_(ONE_PER_HOST), Operation.state == RUNNING, Operation.host_id.in_(hosts)
+    )
+    return [host for host in session.scalars(busy) if host]
 
 
 def load(session: Session, owner: str, held: Held) -> Operation:

@@ -210,10 +210,11 @@ class Engine:
             return self._abandoned or given_up
 
         try:
-            with self.db.write() as session:
-                prepared = runs.prepare(
+            prepared = self.db.run(
+                lambda session: runs.prepare(
                     session, self.settings, self.owner, tickets, cancelled, self.clock()
                 )
+            )
         except SQLAlchemyError:
             raise
         except Exception as error:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
@@ -64,13 +65,7 @@ class Mover:
         """
         while True:
             try:
-                with db.write() as session:
-                    work, flow = self._load(session, held)
-                    operation = work.operation
-                    with logs.about(request_id=operation.request_id, server_id=operation.server_id):
-                        if ended is not None:
-                            self._take_in(work, flow, ended)
-                        ticket = self._proceed(work, flow, held)
+                ticket = db.run(partial(self._move_once, held, ended))
             except (Lost, SQLAlchemyError):
                 raise
             except Exception as error:
@@ -82,11 +77,27 @@ class Mover:
                     return ticket
             ended = None
 
+    def _move_once(
+        self, held: Held, ended: Ended | None, session: Session
+    ) -> "Ticket | _Onward | None":
+        work, flow = self._load(session, held)
+        operation = work.operation
+        with logs.about(request_id=operation.request_id, server_id=operation.server_id):
+            if ended is not None:
+                self._take_in(work, flow, ended)
+            return self._proceed(work, flow, held)
+
     def _load(self, session: Session, held: Held) -> tuple[Work, Flow]:
         operation = claims.load(session, self._owner, held)
         now = self._clock()
         operation.started_at = operation.started_at or now
-        server = session.get(Server, operation.server_id) if operation.server_id else None
+        # Locked, like every server that is about to be changed: an action that is being accepted
+        # meanwhile would have its task state overwritten.
+        server = (
+            session.get(Server, operation.server_id, with_for_update=True)
+            if operation.server_id
+            else None
+        )
         return Work(session, self._settings, operation, server, now), FLOWS[operation.kind]
 
     def _take_in(self, work: Work, flow: Flow, ended: Ended) -> None:

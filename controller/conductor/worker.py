@@ -28,6 +28,7 @@ from controller.core import workers
 from controller.db.session import Database
 from controller.errors import BadRequest
 from controller.queue.local import Wakeups, wake_workers
+from controller.queue.wake import listener, waker
 from controller.runner.requests import Executor
 from controller.settings import Settings
 
@@ -76,9 +77,10 @@ def main(settings: Settings, name: str = "worker") -> None:
     metrics.start(settings.metrics_dir, name if name == "worker" else f"worker-{name}")
     executor = make_executor(settings)
     executor.clean_up()
-    db = Database(settings.db_url, on_wake=partial(wake_workers, settings.run_dir))
+    db = Database(settings.db_url, on_wake=waker(settings))
     engine = Engine(settings, db, executor, owner=incarnation.owner)
     wakeups = Wakeups(settings.run_dir, name)
+    from_others = listener(settings)
     stopping = threading.Event()
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -102,6 +104,8 @@ def main(settings: Settings, name: str = "worker") -> None:
         for reconciler in reconcilers:
             reconciler.join()
         _try(partial(_forget, db, engine.owner))
+        if from_others:
+            from_others.close()
         wakeups.close()
         executor.close()
         db.dispose()

@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from controller.core.network_faults import OverQuota
-from controller.db.models import Network, Port, SecurityGroup, SecurityGroupRule, Subnet
+from controller.db.models import Network, Port, Project, SecurityGroup, SecurityGroupRule, Subnet
 from controller.settings import Settings
 
 UNLIMITED = -1
@@ -49,11 +49,13 @@ def check(
 ) -> None:
     """Refuse with OverQuota when the project may not have `adding` more of `noun`.
 
-    Counts no further than the limit, so it costs the same however many there are.
+    The project's row stays locked until the transaction ends, so that two can't both take the last
+    place. Counts no further than the limit, so it costs the same however many there are.
     """
     limit = limits(settings)[noun]
     if limit == UNLIMITED:
         return
+    session.execute(select(Project.id).where(Project.id == project_id).with_for_update())
     model = COUNTED[noun]
     some = select(model.id).where(model.project_id == project_id).limit(limit + 1).subquery()
     has = session.scalar(select(func.count()).select_from(some)) or 0

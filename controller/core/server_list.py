@@ -166,10 +166,11 @@ def matches(column: ColumnElement[Any] | InstrumentedAttribute[Any], pattern: st
 
     Upstream has the database search a regular expression of the tenant's making; one such can keep
     a database busy for hours. Here ^ $ . .* .+ | and \\ keep their meaning and are looked for as
-    plain patterns; text with any other operator is looked for as it stands. Raises BadRequest for
-    more alternatives than ALTERNATIVES_MAX: databases bound the depth of a condition.
+    plain patterns; text with any other operator is looked for as it stands. Case does not
+    count, whatever the database. Raises BadRequest for more alternatives than ALTERNATIVES_MAX:
+    databases bound the depth of a condition.
     """
-    return or_(*(column.like(like, escape="!") for like in _likes(pattern)))
+    return or_(*(column.ilike(like, escape="!") for like in _likes(pattern)))
 
 
 def has_address(pattern: str, version: int) -> ColumnElement[bool]:

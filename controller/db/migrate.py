@@ -10,6 +10,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
+from controller.db.connections import for_writes, prepare_migration
 from controller.db.models import Base
 from controller.db.session import Database
 from controller.keys import make_keys
@@ -26,7 +27,8 @@ def upgrade(settings: Settings) -> str:
     make_keys(settings)
     db = Database(settings.db_url)
     try:
-        with db.engine.execution_options(novella_write=True).begin() as connection:
+        with for_writes(db.engine).begin() as connection:
+            prepare_migration(connection)
             command.upgrade(config(connection), "head")
             return str(MigrationContext.configure(connection).get_current_revision())
     finally:

@@ -1,19 +1,24 @@
-"""Sessions: short transactions that never span a run.
-
-SQLite gets WAL, full synchronous writes, a busy timeout, and BEGIN IMMEDIATE for writes: a write
-that began as a read could fail half way when another writer came first.
-"""
+"""Sessions: short transactions that never span a run."""
 
 import logging
+import random
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TypeVar
 
-from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from controller.db.connections import for_writes, open_engine
+from controller.db.failures import lost_to_another
+
 log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+# Two transactions that wait for each other: the database ends one, which is then done again.
+TRIES = 8
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.01, 0.5
 
 
 class Database:
@@ -23,24 +28,42 @@ class Database:
     """
 
     def __init__(self, url: str, on_wake: Callable[[], None] | None = None) -> None:
-        self.engine = _engine(url)
+        self.engine = open_engine(url)
         self.on_wake = on_wake
+        self._writing = for_writes(self.engine)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """Yield a session for reading; it is rolled back at the end."""
+        """Yield a session for reading, of one moment; it is rolled back at the end."""
         with Session(self.engine, expire_on_commit=False, autoflush=False) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """Yield a session whose work is committed at the end, or rolled back when it raises."""
-        engine = self.engine.execution_options(novella_write=True)
-        with Session(engine, expire_on_commit=False) as session:
+        with Session(self._writing, expire_on_commit=False) as session:
             with session.begin():
                 yield session
             if session.info.get("wake") and self.on_wake:
                 self.on_wake()
+
+    def run(self, work: Callable[[Session], T]) -> T:
+        """Return what `work` returns of a session whose work is committed then.
+
+        A transaction that had to give way to another one is done again, from its beginning: `work`
+        changes nothing but the database.
+        """
+        for attempt in range(TRIES):
+            try:
+                with self.write() as session:
+                    return work(session)
+            except DBAPIError as error:
+                if attempt == TRIES - 1 or not lost_to_another(error):
+                    raise
+                log.info("a transaction gave way to another one, and is done again")
+                pause_s = min(FIRST_PAUSE_S * 2**attempt, LONGEST_PAUSE_S)
+                time.sleep(random.uniform(0, pause_s))  # noqa: S311 -- no secret: whose turn it is
+        raise AssertionError("unreachable: the last try returns or raises")
 
     def dispose(self) -> None:
         """Close all connections; a forked process calls it before it uses the database."""
@@ -50,30 +73,3 @@ class Database:
 def wake_after(session: Session) -> None:
     """Have the workers woken once this transaction has committed."""
     session.info["wake"] = True
-
-
-def _engine(url: str) -> Engine:
-    # Parameters stay out of errors, and so out of logs: there are secrets among them. Connections
-    # are bounded by the threads, whose number is a setting; the pool's own bound of 15 would have
-    # the sixteenth wait half a minute and then fail.
-    common: dict[str, Any] = {"hide_parameters": True, "max_overflow": -1}
-    if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True, isolation_level="READ COMMITTED", **common)
-    engine = create_engine(url, connect_args={"timeout": 5, "check_same_thread": False}, **common)
-    event.listen(engine, "connect", _set_up_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _set_up_sqlite(connection: Any, _record: Any) -> None:
-    # The driver's own BEGIN comes too late and is never IMMEDIATE; `_begin_sqlite` sends ours.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Any) -> None:
-    writes = connection.get_execution_options().get("novella_write")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

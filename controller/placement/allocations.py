@@ -21,6 +21,11 @@ def claim(
     """
     if dict(resources) == held(session, consumer_id, provider_id):
         return
+    # Claims of one provider go one after the other: they would otherwise all see the same room, and
+    # each but one fail where several would fit.
+    session.execute(
+        select(ResourceProvider.id).where(ResourceProvider.id == provider_id).with_for_update()
+    )
     query = candidates.fitting(resources).where(ResourceProvider.id == provider_id)
     row = session.execute(query).first()
     if row is None:

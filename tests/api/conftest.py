@@ -1,4 +1,4 @@
-"""The real application on a real SQLite database, and the people who call it."""
+"""The real application on a real database, and the people who call it."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -20,16 +20,30 @@ from controller.core.passwords import hash_password
 from controller.db.models import Base, Project, Role, RoleAssignment, User
 from controller.db.session import Database
 from controller.settings import Settings
+from tests.fixtures.database_servers import DatabaseServer, read_rows, write_rows
 
 PASSWORD = "correct horse battery staple"
 # name -> (project, role)
 PEOPLE = {"alice": ("alpha", "member"), "bob": ("beta", "member"), "rita": ("alpha", "reader")}
 
 
+@dataclass(frozen=True)
+class FirstState:
+    """The folder to copy and, where the database isn't a file in it, its rows by table."""
+
+    state_dir: Path
+    rows: dict[str, list[dict[str, Any]]]
+
+
 @pytest.fixture(scope="session")
-def first_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def first_state(
+    tmp_path_factory: pytest.TempPathFactory, database_server: DatabaseServer | None
+) -> FirstState:
     """A cloud's state as it begins, with the people of the tests; each test gets a copy."""
-    settings = Settings(state_dir=tmp_path_factory.mktemp("first") / "state")
+    settings = Settings(
+        state_dir=tmp_path_factory.mktemp("first") / "state",
+        database_url=database_server.url if database_server else "",
+    )
     settings.state_dir.mkdir(mode=0o700)
     db = Database(settings.db_url)
     Base.metadata.create_all(db.engine)
@@ -53,21 +67,24 @@ def first_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     role_id=roles[role],
                 )
             )
+    rows = {} if database_server is None else read_rows(database_server.url)
     db.dispose()
-    return settings.state_dir
+    return FirstState(settings.state_dir, rows)
 
 
 @pytest.fixture
-def settings(first_state: Path, tmp_path: Path) -> Settings:
+def settings(first_state: FirstState, tmp_path: Path, database_url: str) -> Settings:
     """Settings of a fresh cloud. A test module may override it with `replace(settings, ...)`."""
-    shutil.copytree(first_state, tmp_path / "state")
-    return Settings(state_dir=tmp_path / "state")
+    shutil.copytree(first_state.state_dir, tmp_path / "state")
+    if database_url:
+        write_rows(database_url, first_state.rows)
+    return Settings(state_dir=tmp_path / "state", database_url=database_url)
 
 
 @pytest.fixture(scope="session")
-def only_app(first_state: Path) -> tuple[Flask, Services]:
+def only_app(first_state: FirstState) -> tuple[Flask, Services]:
     """One application for all tests: compiling its URL rules takes longer than most tests do."""
-    settings = Settings(state_dir=first_state)
+    settings = Settings(state_dir=first_state.state_dir)
     services = build_services(settings)
     return build_app(settings, services), services
 

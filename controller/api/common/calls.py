@@ -6,6 +6,7 @@ this order: request id, microversion, token, policy, body, schema, session. The 
 """
 
 import contextlib
+import copy
 import json
 import logging
 import time
@@ -16,7 +17,7 @@ from typing import Any, Literal, Protocol
 
 from flask import Blueprint, Flask, Request, Response, request
 from flask.blueprints import BlueprintSetupState
-from sqlalchemy.exc import DataError, IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import ClientDisconnected
 
@@ -25,6 +26,7 @@ from controller.api.common.bodies import parse_json
 from controller.api.common.policy import Policy
 from controller.api.common.validation import Schema, check
 from controller.core.context import Context
+from controller.db import failures
 from controller.db.session import Database
 from controller.errors import (
     BadRequest,
@@ -45,6 +47,8 @@ DISCARDED_BYTES_MAX = 256 << 20
 DISCARDING_S_MAX = 2.0
 # A line of a request has 8 KiB, which is 200 ids as parameters.
 PARAMETERS_MAX = 500
+# When to come again where nothing better is known: a database is started again in seconds.
+RETRY_AFTER_S = "2"
 
 
 class Authenticator(Protocol):
@@ -221,6 +225,8 @@ def _view(dialect: Dialect, route: Route, services: Services) -> Callable[..., R
         except Exception as error:
             log.exception("%s %s failed", request.method, request.path)
             reply = dialect.render_fault(_shown(error, request_id), request_id)
+        if reply.status == 503:
+            reply.headers.setdefault("Retry-After", RETRY_AFTER_S)
         if reply.status >= 400:
             _discard_body()
         return _response(reply, request_id, dialect.version_headers(version))
@@ -270,11 +276,11 @@ def _shown(error: Exception, request_id: str) -> NovellaError:
         return ConcurrentUpdate(
             "Somebody else changed the same thing just now. Look how it is, and try again."
         )
-    if isinstance(error, DataError):
+    if failures.refuses_value(error):
         return BadRequest(
             "A value in the request is larger, or of another kind, than can be kept or looked for."
         )
-    if isinstance(error, OperationalError):
+    if failures.is_away(error):
         return Unavailable("The database is busy or away. Try again in a moment.")
     return NovellaError(
         "Something went wrong on our side. Try again; if it stays, tell your operator the request "
@@ -303,10 +309,16 @@ def _answer(
         services.policy.authorize(route.policy, context)
     if route.schema is not None:
         check(body, route.schema, version)
-    opener = services.db.write if route.mode == "write" else services.db.read
-    with opener() as session:
-        call = Call(request, services, context, session, body, version)
+
+    def handle(session: Session) -> Reply:
+        # A copy: the transaction, and so the handler, may have to start over.
+        call = Call(request, services, context, session, copy.deepcopy(body), version)
         return route.handler(call, **path)
+
+    if route.mode == "write":
+        return services.db.run(handle)
+    with services.db.read() as session:
+        return handle(session)
 
 
 def _context(route: Route, services: Services, request_id: str) -> Context:

@@ -35,7 +35,13 @@ def run(db: Database, clock: Callable[[], datetime]) -> int:
         if session.scalars(lost.limit(1)).first() is None:
             return 0
     with db.write() as session:
-        servers = list(session.scalars(lost))
+        # Locked before the look that counts: an action accepted since the first one has both, the
+        # task state and its operation.
+        found = list(session.scalars(lost.with_only_columns(Server.id)))
+        session.execute(
+            select(Server.id).where(Server.id.in_(found)).order_by(Server.id).with_for_update()
+        )
+        servers = list(session.scalars(lost.where(Server.id.in_(found))))
         for server in servers:
             log.error(
                 "server %s is %s (%s) without an operation; it is freed",

@@ -1,4 +1,4 @@
-"""A cloud in a real SQLite database, with hosts that are simulated."""
+"""A cloud in a real database, with hosts that are simulated."""
 
 import tempfile
 from collections.abc import Iterator
@@ -134,8 +134,14 @@ def state_dir() -> Iterator[Path]:
 
 
 @pytest.fixture
-def cloud(state_dir: Path) -> Iterator[Cloud]:
-    settings = Settings(state_dir=state_dir, poll_s=0.05, executor="simulated", lease_s=30)
+def cloud(state_dir: Path, database_url: str) -> Iterator[Cloud]:
+    settings = Settings(
+        state_dir=state_dir,
+        database_url=database_url,
+        poll_s=0.05,
+        executor="simulated",
+        lease_s=30,
+    )
     make_keys(settings)
     db = Database(settings.db_url)
     Base.metadata.create_all(db.engine)

@@ -34,6 +34,7 @@ def worker(cloud: Cloud, delay_s: float, name: str = "worker") -> Iterator[subpr
     config = cloud.settings.state_dir / "novella.toml"
     config.write_text(
         f'state_dir = "{cloud.settings.state_dir}"\nexecutor = "simulated"\n'
+        f'database_url = "{cloud.settings.database_url}"\n'
         f"simulated_delay_s = {delay_s}\npoll_s = 0.1\nstop_timeout_s = 5\n"
     )
     command = [sys.executable, "-m", "controller.cli", "--config", str(config), "worker"]

@@ -1,4 +1,4 @@
-"""Providers in a real SQLite database."""
+"""Providers in a real database."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,10 +13,10 @@ from controller.placement.inventories import Amount
 
 
 @pytest.fixture
-def db() -> Iterator[Database]:
+def db(database_url: str) -> Iterator[Database]:
     # In memory: each commit waits for the disk otherwise.
     with tempfile.TemporaryDirectory(dir="/dev/shm") as path:
-        database = Database(f"sqlite:///{Path(path) / 'novella.db'}")
+        database = Database(database_url or f"sqlite:///{Path(path) / 'novella.db'}")
         Base.metadata.create_all(database.engine)
         yield database
         database.dispose()

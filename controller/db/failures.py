@@ -1,0 +1,52 @@
+"""What a database's refusal means, whichever database it is."""
+
+from collections.abc import Iterator
+
+from sqlalchemy import exc
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
+
+# PostgreSQL's SQLSTATEs: serialization failure, deadlock.
+_SQLSTATES = frozenset({"40001", "40P01"})
+# MariaDB: record changed since it was read, lock wait timeout, deadlock.
+_NUMBERS = frozenset({1020, 1205, 1213})
+
+
+def lost_to_another(error: BaseException) -> bool:
+    """Whether the transaction gave way to another one; done again, it may well succeed.
+
+    MariaDB forgets the savepoints of such a transaction, so what arrives here may be the complaint
+    about that: the whole chain of causes is looked through.
+    """
+    return any(_gave_way(each) for each in _chain(error))
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the database can't be reached, has gone in mid-transaction, or is too busy."""
+    if isinstance(error, exc.TimeoutError):
+        return True
+    return isinstance(error, OperationalError | InterfaceError) or (
+        isinstance(error, DBAPIError) and error.connection_invalidated
+    )
+
+
+def refuses_value(error: BaseException) -> bool:
+    """Whether a value is too long, too large, or has characters that can't be kept."""
+    return isinstance(error, DataError)
+
+
+def _gave_way(error: BaseException) -> bool:
+    original = getattr(error, "orig", None)
+    if not isinstance(error, DBAPIError) or original is None:
+        return False
+    if getattr(original, "sqlstate", None) in _SQLSTATES:
+        return True
+    number = original.args[0] if original.args else None
+    return type(number) is int and number in _NUMBERS
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
