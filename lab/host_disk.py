@@ -6,7 +6,7 @@ from pathlib import Path
 from lab.access import ensure_key, host_key
 from lab.command import run_command
 from lab.errors import LabError
-from lab.host_files import LIBVIRT_FOLDERS, PERSISTENT, first_boot_files
+from lab.host_files import ACCOUNTS, LIBVIRT_FOLDERS, PERSISTENT, first_boot_files
 from lab.record import HostRecord, LabRecord
 from lab.waiting import wait_until
 
@@ -26,12 +26,15 @@ def disk_image(lab_dir: Path, host: str) -> Path:
     return hosts_dir(lab_dir) / host / "novella.ext4"
 
 
-def prepare(lab_dir: Path, record: LabRecord, host: HostRecord) -> str:
-    """Return the host's public SSH key; make its disk first when it has none yet."""
+def prepare(lab_dir: Path, record: LabRecord, host: HostRecord, authorized_key: str) -> str:
+    """Return the host's public SSH key; make its disk first when it has none yet.
+
+    `authorized_key` is let in on a new disk.
+    """
     disk = disk_dir(lab_dir, host.name)
     for folder in (*PERSISTENT, *LIBVIRT_FOLDERS):
         (disk / folder).mkdir(parents=True, exist_ok=True)
-    for name, file in first_boot_files(record.names.host_uuid(host.name)).items():
+    for name, file in first_boot_files(record.names.host_uuid(host.name), authorized_key).items():
         path = disk / name
         if not path.exists():
             path.write_text(file.text, encoding="utf-8")
@@ -40,6 +43,21 @@ def prepare(lab_dir: Path, record: LabRecord, host: HostRecord) -> str:
     if host.disk_limit_mb is not None:
         _make_image(disk_image(lab_dir, host.name), host.disk_limit_mb)
     return ensure_key(host_key(disk), f"host {host.name} of lab {record.name}")
+
+
+def save_accounts(lab_dir: Path, host: str, root: Path) -> None:
+    """Keep the accounts of the host whose root this is, as its disk would."""
+    for name in ACCOUNTS:
+        source, target = root / name, disk_dir(lab_dir, host) / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.exists():
+            shutil.copyfile(source, target)
+
+
+def saved_accounts(lab_dir: Path, host: str) -> dict[str, str]:
+    """Return the text of what `save_accounts` kept, by path from the root."""
+    disk = disk_dir(lab_dir, host)
+    return {name: (disk / name).read_text() for name in ACCOUNTS if (disk / name).exists()}
 
 
 def wait_released(lab_dir: Path, host: str) -> None:

@@ -12,11 +12,16 @@ PERSISTENT = (
     "etc/novella",
     "etc/pki",
     "etc/ssh",
+    "root/.ssh",
+    "usr/local/lib/novella",
     "var/cache/libvirt",
     "var/lib/libvirt",
     "var/lib/novella",
     "var/log",
 )
+
+# Files of accounts, which outlive a power failure too: a play makes users.
+ACCOUNTS = ("etc/passwd", "etc/group", "etc/gshadow")
 
 SCAN_DIR = "/run/service"
 
@@ -80,16 +85,17 @@ class HostFile:
     mode: int = 0o644
 
 
-def first_boot_files(host_uuid: uuid.UUID) -> dict[str, HostFile]:
+def first_boot_files(host_uuid: uuid.UUID, authorized_key: str) -> dict[str, HostFile]:
     """Return the files written to a new host's disk once: a play may change them for good."""
     return {
+        "root/.ssh/authorized_keys": HostFile(f"{authorized_key}\n", 0o600),
         "etc/ssh/sshd_config": HostFile(SSHD_CONFIG),
         "etc/libvirt/libvirtd.conf": HostFile(LIBVIRTD_CONF.format(host_uuid=host_uuid)),
         "etc/libvirt/qemu.conf": HostFile(QEMU_CONF),
     }
 
 
-def boot_files(record: LabRecord, host: str, authorized_key: str) -> dict[str, HostFile]:
+def boot_files(record: LabRecord, host: str) -> dict[str, HostFile]:
     """Return the files written each time the host starts, by path from its root."""
     machine_id = record.names.host_uuid(host).hex
     files = {
@@ -104,7 +110,6 @@ def boot_files(record: LabRecord, host: str, authorized_key: str) -> dict[str, H
         # sshd refuses accounts whose password is locked with "!", key or no key. "*" only means
         # that no password fits; it also keeps the machine's password hashes out of the host.
         "etc/shadow": HostFile("root:*:19000:0:99999:7:::\n", 0o600),
-        "root/.ssh/authorized_keys": HostFile(f"{authorized_key}\n", 0o600),
     }
     for name, command in SERVICES.items():
         files[f"{SCAN_DIR[1:]}/{name}/run"] = HostFile(f"#!/bin/sh\n{command}\n", 0o755)

@@ -75,8 +75,8 @@ def up(
         for host_name in names:
             record = record.with_host(host_name, (disk_limit_mb or {}).get(host_name))
         save(lab_dir, record)
-        keys = {host.name: host_disk.prepare(lab_dir, record, host) for host in record.hosts}
-        ensure_key(operator_key(lab_dir), f"operator of lab {record.name}")
+        key = ensure_key(operator_key(lab_dir), f"operator of lab {record.name}")
+        keys = {host.name: host_disk.prepare(lab_dir, record, host, key) for host in record.hosts}
         write_access_files(lab_dir, record, keys)
         for host_name in names:
             _start(lab_dir, record, record.host(host_name))
@@ -95,6 +95,9 @@ def kill(lab_dir: Path, name: str) -> None:
     record = load_existing(lab_dir)
     host = record.host(name)
     with lab_lock(lab_dir), step(f"cut the power of host {name}"):
+        pid = host_init_pid(record.names.host_netns(name))
+        if pid is not None:
+            host_disk.save_accounts(lab_dir, host.name, Path(f"/proc/{pid}/root"))
         kill_netns(record.names.host_netns(name))
         network.host_down(record.names, name)
         host_disk.wait_released(lab_dir, host.name)
@@ -258,8 +261,8 @@ def _spec(lab_dir: Path, record: LabRecord, host: HostRecord) -> dict[str, objec
     root = folder / "root"
     root.mkdir(exist_ok=True)
     limited = host.disk_limit_mb is not None
-    public_key = ensure_key(operator_key(lab_dir), f"operator of lab {record.name}")
-    files = boot_files(record, host.name, public_key)
+    files = boot_files(record, host.name)
+    accounts = host_disk.saved_accounts(lab_dir, host.name)
     return {
         "hostname": host.name,
         "root": str(root),
@@ -268,7 +271,8 @@ def _spec(lab_dir: Path, record: LabRecord, host: HostRecord) -> dict[str, objec
         "persistent": list(PERSISTENT),
         "shared": str(lab_dir / "shared"),
         "masked": _masked([lab_dir, REPOSITORY]),
-        "files": {path: [file.text, file.mode] for path, file in files.items()},
+        "files": {path: [file.text, file.mode] for path, file in files.items()}
+        | {path: [text, 0o644] for path, text in accounts.items()},
     }
 
 
