@@ -136,10 +136,16 @@ def test_a_power_failure_keeps_disks_and_loses_what_was_in_memory(running: Path)
     for name in ("h1", "h2"):
         hosts.run(running, name, ["sh", "-c", "echo kept > /var/lib/novella/f; touch /run/gone"])
         hosts.run(running, name, ["ip", "link", "add", "brgone", "type", "bridge"])
+        # What enrolment has done must be there after a boot, or the host is lost to its controller.
+        hosts.run(running, name, ["sh", "-c", "echo '# kept' >> /root/.ssh/authorized_keys"])
+        hosts.run(running, name, ["useradd", "--system", "kept"])
         hosts.kill(running, name)
         assert pid_of(running, name) is None
         hosts.start(running, name)
         assert hosts.run(running, name, ["cat", "/var/lib/novella/f"]).stdout == "kept\n"
+        keys = hosts.run(running, name, ["cat", "/root/.ssh/authorized_keys"]).stdout
+        assert keys.endswith("# kept\n")
+        assert hosts.run(running, name, ["id", "-un", "kept"]).stdout == "kept\n"
         assert hosts.run(running, name, ["test", "-e", "/run/gone"], check=False).returncode == 1
         assert "brgone" not in hosts.run(running, name, ["ip", "link"]).stdout
 
