@@ -54,7 +54,7 @@ class Killer(threading.Thread):
         self._functions: dict[str, Callable[[], Kill | None]] = {
             "worker": lambda: self._process("worker"),
             "api": lambda: self._process("api"),
-            "forkserver": lambda: self._process("forkserver"),
+            "fork-server": lambda: self._process("forkserver"),
             "controller": self._controller,
             "ssh": self._ssh,
             "libvirtd": self._libvirtd,

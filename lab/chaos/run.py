@@ -24,7 +24,7 @@ AUDIT_TIMEOUT_S = 300.0
 WEIGHTS: Mapping[str, int] = {
     "worker": 6,
     "api": 4,
-    "forkserver": 4,
+    "fork-server": 4,
     "controller": 1,
     "ssh": 6,
     "libvirtd": 4,

@@ -22,7 +22,7 @@ def test_nothing_that_was_accepted_is_lost_whatever_is_killed(cloud: CloudForTes
         actors=3,
         seed=seed,
         timeout_s=900,
-        weights={"worker": 2, "api": 1, "forkserver": 1, "ssh": 1, "libvirtd": 1, "host": 1},
+        weights={"worker": 2, "api": 1, "fork-server": 1, "ssh": 1, "libvirtd": 1, "host": 1},
     )
     entries = yaml.safe_load(cloud.cloud.clouds_yaml.read_text())["clouds"]
     auth = entries["admin"]["auth"]
