@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import creates, lists, memory
+from bench import creates, dispatch, lists, memory
 from bench.report import Report
 from lab import contents
 from lab.cloud import Cloud
@@ -34,6 +34,7 @@ def main() -> int:
         memory.measure(cloud, report)
         blank = creates.blank_image(directory)
         creates.measure(cloud, report, blank, arguments.rounds, arguments.batches)
+        dispatch.measure(cloud, report, max(5, arguments.batches))
         lists.measure(directory / "lists", report, password)
         print(f"written: {report.write()}")
     finally:

@@ -1,18 +1,20 @@
-"""The API's process: gunicorn around the application, loaded before it forks."""
+"""The API's processes: gunicorn around the application.
+
+With one worker the application is loaded in it alone: Python writes to the pages of whatever it
+uses, so that of a parent's copy little stays shared, and the parent would weigh as much again.
+"""
 
 import gc
+import json
 import logging
+import os
 import socket
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
-from controller import metrics
-from controller.api.metrics import listen_address
-from controller.app import build_app, build_services
-from controller.core.images import mend_dead_uploads
-from controller.db.session import Database
+from controller.errors import BadRequest, NovellaError
 from controller.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -20,26 +22,67 @@ log = logging.getLogger(__name__)
 
 def serve_api(settings: Settings) -> None:
     """Answer requests until SIGTERM, then end what is in hand."""
+    _Gunicorn(settings, _prepared(settings)).run()
+
+
+def _prepared(settings: Settings) -> list[str]:
+    """Do what comes before the first request; return where metrics are to be had.
+
+    In a process that then ends, for the sake of what has to be imported for it. Raises BadRequest.
+    """
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            with os.fdopen(writing, "w") as answer:
+                json.dump(_prepare(settings), answer)
+            status = 0
+        except Exception:
+            log.exception("the API could not be prepared")
+        finally:
+            os._exit(status)
+    os.close(writing)
+    with os.fdopen(reading) as answered:
+        text = answered.read()
+    _, status = os.waitpid(pid, 0)
+    if status:
+        raise NovellaError("The API could not be prepared; the log has why.")
+    found = json.loads(text)
+    if "refusal" in found:
+        raise BadRequest(found["refusal"])
+    return list(found["metrics"])
+
+
+def _prepare(settings: Settings) -> dict[str, Any]:
+    from controller.core.images import mend_dead_uploads
+    from controller.db.session import Database
+
+    try:
+        bind = _metrics_bind(settings)
+    except BadRequest as error:
+        return {"refusal": str(error)}
     db = Database(settings.db_url)
     with db.write() as session:
         mend_dead_uploads(session, settings)
     db.dispose()
-    _Gunicorn(settings).run()
+    return {"metrics": bind}
 
 
 class _Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, metrics_bind: list[str]) -> None:
         self.settings = settings
+        self.metrics_bind = metrics_bind
         super().__init__()
 
     def load_config(self) -> None:
         settings = self.settings
         options: dict[str, Any] = {
-            "bind": [f"{settings.listen_host}:{settings.listen_port}", *_metrics_bind(settings)],
+            "bind": [f"{settings.listen_host}:{settings.listen_port}", *self.metrics_bind],
             "workers": settings.api_workers,
             "worker_class": "controller.paced.PacedWorker",
             "threads": settings.api_threads,
-            "preload_app": True,
+            "preload_app": settings.api_workers > 1,
             # Long enough for an upload's next chunk; gthread workers beat from their main thread.
             "timeout": 120,
             "graceful_timeout": 30,
@@ -58,6 +101,8 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             self.cfg.set(name, value)
 
     def load(self) -> Any:
+        from controller.app import build_app, build_services
+
         return build_app(self.settings, build_services(self.settings))
 
 
@@ -75,6 +120,8 @@ def _metrics_bind(settings: Settings) -> list[str]:
 
     A port that somebody else listens on must not keep the API from its work.
     """
+    from controller.api.metrics import listen_address
+
     address = listen_address(settings)
     if address is None:
         return []
@@ -96,7 +143,10 @@ def _before_fork(_server: Any, _worker: Any) -> None:
 
 
 def _after_fork(_server: Any, worker: Any) -> None:
-    # Connections opened while loading belong to the parent.
-    services = worker.app.callable.extensions["novella"]
-    services.db.dispose()
-    metrics.start(services.settings.metrics_dir, "api", several=True)
+    from controller import metrics
+
+    settings = worker.app.settings
+    if settings.api_workers > 1:
+        # Connections opened while loading belong to the parent.
+        worker.app.callable.extensions["novella"].db.dispose()
+    metrics.start(settings.metrics_dir, "api", several=True)

@@ -105,7 +105,7 @@ def test_the_api_answers_though_all_its_threads_met_slow_clients(tmp_path: Path)
         wait_until(
             lambda: _asks(address, b"GET /identity/v3 HTTP/1.1\r\n"),
             what="the API answers",
-            timeout_s=20,
+            timeout_s=60,
         )
         for _ in range(2):
             slow.append(socket.create_connection(address))

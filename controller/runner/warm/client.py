@@ -117,7 +117,8 @@ def followed(connection: _socket.socket) -> int:
             answer += part
     status = int(answer.split()[1])
     if status < 0:
-        _signal.signal(-status, _signal.SIG_DFL)
+        if -status != _signal.SIGKILL:
+            _signal.signal(-status, _signal.SIG_DFL)
         posix.kill(posix.getpid(), -status)
     return status
 

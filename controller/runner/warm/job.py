@@ -187,6 +187,9 @@ def _watch(connection: socket.socket, pid: int) -> None:
         ready = {number for number, _ in poll.poll()}
         if ended in ready:
             _, status = os.waitpid(pid, 0)
+            if os.WIFSIGNALED(status):
+                # It had no time to end what it had started.
+                processes.end_descendants()
             with contextlib.suppress(OSError):
                 connection.sendall(b"exit %d\n" % os.waitstatus_to_exitcode(status))
             return

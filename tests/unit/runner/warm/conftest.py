@@ -30,6 +30,12 @@ from ansible.utils.vars import get_unique_id
 
 class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
+        if "sleep" in self._task.args:
+            # In Ansible's own worker, not in a program that it starts.
+            with open(self._task.args["to"] + ".new", "w") as file:
+                file.write(str(os.getpid()))
+            os.rename(self._task.args["to"] + ".new", self._task.args["to"])
+            time.sleep(self._task.args["sleep"])
         play = os.getppid()
         old = os.umask(0o77); os.umask(old)
         seen = {
@@ -143,10 +149,13 @@ class WarmProject:
         *arguments: str,
         folder: Path | None = None,
         umask: int = 0o022,
+        without: Sequence[str] = (),
         **changes: str,
     ) -> tuple[subprocess.Popen[str], Path]:
         """Start a client for a play of `tasks`; return it and the file of its launch record."""
         environment = self.environment(**changes)
+        for name in without:
+            del environment[name]
         playbook = self.path / "playbooks" / f"play{self._runs}.yml"
         play = {"hosts": "localhost", "gather_facts": False, "tasks": list(tasks)}
         playbook.write_text(yaml.safe_dump([{**play, "connection": "local"}]))

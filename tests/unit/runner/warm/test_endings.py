@@ -13,7 +13,7 @@ import pytest
 
 from controller.runner.ansible import AnsibleExecutor
 from controller.runner.requests import CANCELLED, FAILED, OK, TIMEOUT, Run, RunResult
-from controller.runner.warm import processes
+from controller.runner.warm import client, processes
 from controller.ssh import HostAccess
 from lab.waiting import wait_until
 
@@ -110,8 +110,7 @@ def test_a_killed_run_is_a_failed_one(shared: Any, sleeper: Sleeper) -> None:
     thread = run(shared, sleeper, results)
     sleeper.await_start()
     [monitor] = children(shared.server.pid)
-    [play] = children(monitor)
-    os.kill(play, signal.SIGKILL)
+    os.kill(play_of(monitor), signal.SIGKILL)
     thread.join(60)
     assert [result.status for result in results] == [FAILED]
     assert_nothing_left(shared, sleeper)
@@ -125,6 +124,34 @@ def test_a_killed_monitor_takes_its_run_with_it(shared: Any, sleeper: Sleeper) -
     os.kill(monitor, signal.SIGKILL)
     thread.join(60)
     assert [result.status for result in results] == [FAILED]
+    assert_nothing_left(shared, sleeper)
+
+
+def test_a_killed_monitor_takes_ansibles_workers_with_it(shared: Any, sleeper: Sleeper) -> None:
+    inside = {"name": "Sleep", "probe": {"to": str(sleeper.pid_file), "sleep": 300}}
+    started, _ = shared.client([inside])
+    sleeper.await_start()
+    [monitor] = children(shared.server.pid)
+    os.kill(monitor, signal.SIGKILL)
+    assert started.wait(60) == client.LOST
+    assert_nothing_left(shared, sleeper)
+
+
+@pytest.mark.parametrize("killed", ["client", "run"])
+def test_what_a_run_has_in_the_background_ends_when_it_is_killed(
+    shared: Any, sleeper: Sleeper, tmp_path: Path, killed: str
+) -> None:
+    new, begun = f"{sleeper.pid_file}.new", tmp_path / "begun"
+    orphan = f"setsid sh -c 'echo $$ > {new}; mv {new} {sleeper.pid_file}; exec sleep 300' &"
+    started, _ = shared.client([
+        {"name": "Leave", "ansible.builtin.raw": f"({orphan}) >/dev/null 2>&1 </dev/null"},
+        {"name": "Go on", "ansible.builtin.raw": f"touch {begun}; exec sleep 300"},
+    ])  # fmt: skip
+    wait_until(begun.exists, what="its parent is gone", timeout_s=60)
+    [monitor] = children(shared.server.pid)
+    victim = started.pid if killed == "client" else play_of(monitor)
+    os.kill(victim, signal.SIGKILL)
+    assert started.wait(60) == -signal.SIGKILL
     assert_nothing_left(shared, sleeper)
 
 
@@ -222,3 +249,13 @@ def client_of(warm: Any) -> int:
 def children(pid: int) -> list[int]:
     below = processes.descendants(pid)
     return [each for each in below if processes._parent(Path(f"/proc/{each}")) == pid]
+
+
+def play_of(monitor: int) -> int:
+    """Return the run below a monitor; beside it are orphans of the run's."""
+    forks = (pid for pid in children(monitor) if b"fork-server" in cmdline(pid))
+    return next(forks)
+
+
+def cmdline(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()

@@ -17,6 +17,9 @@ def test_a_run_has_its_own_environment_and_nothing_of_the_servers_or_of_another_
     assert "ONCE" not in second["environment"]
     assert "c4n4ry-of-the-server" not in str(second)
     assert second["environment"]["HOME"] != first["environment"]["HOME"]
+    # The server itself has this one.
+    bare = shared.probe(without=["AWX_ISOLATED_DATA_DIR"], ANSIBLE_HOME="/nonexistent")
+    assert "AWX_ISOLATED_DATA_DIR" not in bare["environment"]
 
 
 def test_a_run_is_where_its_client_is_with_its_umask(shared: Any, tmp_path: Path) -> None:
