@@ -32,6 +32,18 @@ TAP = "nvtc0ffee00111"
 PAIR = (SERVER, OTHER_SERVER)
 MAC = "fa:16:3e:5f:2c:bb"
 BOOT_TIMEOUT_S = 180
+# A play, and what it must say that it would do to a server that runs; empty if nothing.
+CHECKED = {
+    "server_create": "",
+    "server_start": "",
+    "port_update": "",
+    "host_enroll": "",
+    "host_info": "",
+    "server_stop": "-state: running",
+    "server_reboot": "+state: running, started again",
+    "server_hard_reboot": "-state: running",
+    "server_delete": f"-{DIRECTORY}/disk",
+}
 EACH_WAY = pytest.mark.parametrize(
     "way", [(), ("-e", "server_apply=false")], ids=["one execution", "a task for each step"]
 )
@@ -89,6 +101,17 @@ class ByHand:
             "sets": self.on_host("ipset", "list", "-name"),
             "frames": self.on_host("sh", "-c", "ebtables-nft-save | grep -v '^[#:]'; :"),
         }
+
+    def everything(self) -> str:
+        """Each file that is ours with its age, all that the kernel keeps, and the domain."""
+        folders = f"{STATE_PATH} /run/novella /usr/local/lib/novella /etc/libvirt /root/.ssh"
+        script = f"""
+            find {folders} -name console.log -o -name leases -o -printf '%p %s %m %T@\\n' | sort
+            virsh dumpxml {SERVER}; ls /sys/class/net; ip netns; ipset list -name
+            iptables-save; ip6tables-save; ebtables-nft-save"""
+        lines = self.on_host("sh", "-c", script).splitlines()
+        # Counters and the time of day are nobody's doing.
+        return "\n".join(line for line in lines if not line.startswith(("#", ":")))
 
     def step_times(self, server: str) -> tuple[float, float]:
         """When the steps of the last run on `server` began and ended, in seconds."""
@@ -284,6 +307,27 @@ def test_a_server_whose_disk_is_gone_is_not_started_without_it(
         assert by_hand.domain_state() == "running"
     finally:
         by_hand.try_play("server_delete", file=file)
+
+
+def test_no_play_changes_anything_in_check_mode(by_hand: ByHand, tmp_path: Path) -> None:
+    """Of a server that runs; test_fresh_host.py has the plays on a host that has nothing."""
+    example = example_servers({})
+    example["servers"][0]["image"] = {"id": OTHER_SERVER, "format": "raw", "path": "{{ empty }}"}
+    file, empty = tmp_path / "servers.yml", tmp_path / "empty.raw"
+    file.write_text(yaml.safe_dump(example))
+    empty.write_bytes(bytes(1024**2))
+    given = ("-e", f"empty={empty}")
+    try:
+        assert by_hand.try_play("server_create", *given, file=file).returncode == 0
+        before = by_hand.everything()
+        for operation, says in CHECKED.items():
+            done = by_hand.try_play(operation, "--check", "--diff", *given, file=file)
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert (changed(done.stdout) > 0) == bool(says), done.stdout
+            assert not says or says in done.stdout
+            assert by_hand.everything() == before, operation
+    finally:
+        by_hand.try_play("server_delete", *given, file=file)
 
 
 def test_a_failed_create_leaves_nothing_behind(by_hand: ByHand, tmp_path: Path) -> None:
