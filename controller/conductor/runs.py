@@ -16,7 +16,7 @@ from controller.conductor.server_cleanup import KIND as CLEANUP
 from controller.conductor.steps import Outcome, Play
 from controller.core import host_access, hosts, network_arguments, port_updates
 from controller.db.base import new_id
-from controller.db.models import Operation, Server
+from controller.db.models import Host, Operation, Server
 from controller.runner.requests import FAILED, OK, HostResult, Run, RunResult
 from controller.settings import Settings
 
@@ -79,15 +79,17 @@ def prepare(
         return Prepared(None, [], frozenset(), given_up)
     play = going[0].play
     secrets: dict[str, dict[str, str]] = {}
+    arguments: dict[str, Any] = {"cloud_id": cloud_id(session)}
     if play.whole_host:
         entries = of_whole_host(session, settings, play.host_id)
+        arguments["host_fence"] = _next_of_host(session, play.host_id)
     else:
         entries, secrets = _of_servers(session, settings, operations)
     run = Run(
         id=new_id(),
         playbook=play.playbook,
         hosts=(host_access.of_host(settings, hosts.get(session, play.host_id)),),
-        arguments={"cloud_id": cloud_id(session), "servers": entries},
+        arguments={**arguments, "servers": entries},
         secrets=secrets,
         timeout_s=settings.run_timeout_s,
         keep_as=tuple(operation.id for operation in operations),
@@ -207,6 +209,18 @@ def _of_servers(
             own = server_secrets(settings, server, operation.sealed)
             secrets |= {server.id: own} if own else {}
     return entries, secrets
+
+
+def _next_of_host(session: Session, host_id: str) -> dict[str, Any]:
+    """Return what shuts out older runs about all of the host, which may wake late."""
+    session.execute(
+        update(Host)
+        .where(Host.id == host_id)
+        .values(generation=Host.generation + 1)
+        .execution_options(synchronize_session=False)
+    )
+    query = select(Host.generation).where(Host.id == host_id)
+    return {"id": host_id, "generation": session.scalar(query)}
 
 
 def of_whole_host(session: Session, settings: Settings, host_id: str) -> list[dict[str, Any]]:

@@ -8,7 +8,9 @@ and its own lock files; flock keeps threads apart as it does processes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import os
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import fence, item_stream, journal, steps, work
@@ -34,6 +36,9 @@ _FENCE_OPTIONS: dict[str, Any] = {
     "owner": {"type": "str", "default": fence.NO_CLOUD},
     "override": {"type": "bool", "default": False},
     "lock_timeout_s": {"type": "int", "default": 180},
+    # For a run about all of the host, which older ones like it must not come after.
+    "host_id": {"type": "str"},
+    "host_generation": {"type": "int"},
 }
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -60,24 +65,11 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     fails stops; the others go on.
     """
     state_path = params["state_path"]
-    claims = [_claimed(item, params, check_mode) for item in params["items"]]
-    stream = item_stream.ItemStream(journal.folder(state_path), params["stream"])
-
-    def finished(item: dict[str, Any], claimed: Claimed | work.WorkError) -> dict[str, Any]:
-        if isinstance(claimed, work.WorkError):
-            result = _refused(claimed)
-        else:
-            result = _run_item(item, claimed, params, check_mode)
-        result = {"id": item["id"], **result}
-        if not (check_mode or result.get("fenced") or result.get("done_before")):
-            _keep(params, item, result)
-        stream.send(result)
-        return result
-
     try:
-        results = _mapped(finished, params["items"], claims, params["parallel"])
-    finally:
-        stream.close()
+        with _whole_host(params, check_mode) as look_at_host:
+            results = _results(params, check_mode, look_at_host)
+    except fence.FenceError as error:
+        results = [{"id": item["id"], **_refused(error)} for item in params["items"]]
     if not check_mode:
         journal.prune(state_path)
     failures = [f"server {result['id']}: {result['msg']}" for result in results if result["failed"]]
@@ -87,6 +79,51 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         "msg": "; ".join(failures),
         "results": results,
     }
+
+
+@contextlib.contextmanager
+def _whole_host(params: dict[str, Any], check_mode: bool) -> Iterator[Callable[[], None]]:
+    """Hold the host's own fence, if the run is about all of it; yield the look before each step.
+
+    Raises FenceError for a run that a newer one has succeeded.
+    """
+    wish, state_path = params["fence"], host_state(params["state_path"])
+    host_id, generation = wish.get("host_id"), wish.get("host_generation")
+    if check_mode or not host_id:
+        yield lambda: None
+        return
+    mine = fence.claim(state_path, fence.Claim(host_id, wish["owner"], generation))
+    with fence.held(state_path, host_id, wish["lock_timeout_s"]):
+        fence.look_again(state_path, host_id, mine)
+        yield lambda: fence.look_again(state_path, host_id, mine)
+
+
+def host_state(state_path: str) -> str:
+    """Return where the host's own fence lies, which looks as a server's does."""
+    return os.path.join(state_path, "rules")
+
+
+def _results(
+    params: dict[str, Any], check_mode: bool, look_at_host: Callable[[], None]
+) -> list[dict[str, Any]]:
+    claims = [_claimed(item, params, check_mode) for item in params["items"]]
+    stream = item_stream.ItemStream(journal.folder(params["state_path"]), params["stream"])
+
+    def finished(item: dict[str, Any], claimed: Claimed | work.WorkError) -> dict[str, Any]:
+        if isinstance(claimed, work.WorkError):
+            result = _refused(claimed)
+        else:
+            result = _run_item(item, claimed, params, check_mode, look_at_host)
+        result = {"id": item["id"], **result}
+        if not (check_mode or result.get("fenced") or result.get("done_before")):
+            _keep(params, item, result)
+        stream.send(result)
+        return result
+
+    try:
+        return _mapped(finished, params["items"], claims, params["parallel"])
+    finally:
+        stream.close()
 
 
 def _mapped(
@@ -128,7 +165,11 @@ def _refused(error: work.WorkError) -> dict[str, Any]:
 
 
 def _run_item(
-    item: dict[str, Any], claimed: Claimed, params: dict[str, Any], check_mode: bool
+    item: dict[str, Any],
+    claimed: Claimed,
+    params: dict[str, Any],
+    check_mode: bool,
+    look_at_host: Callable[[], None],
 ) -> dict[str, Any]:
     state_path, server_id = params["state_path"], item["id"]
     before, mine = claimed
@@ -137,6 +178,7 @@ def _run_item(
         # In check mode nothing was recorded, and nothing will be changed.
         if not check_mode:
             fence.look_for_starter(server_id)
+            look_at_host()
             fence.look_again(state_path, server_id, mine)
 
     def run_steps() -> dict[str, Any]:

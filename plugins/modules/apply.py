@@ -68,6 +68,12 @@ options:
         description: How many seconds to wait for a run that is at work on the server.
         type: int
         default: 180
+      host_id:
+        description: UUID of the host, for a run about all of it.
+        type: str
+      host_generation:
+        description: The run's number among those; a lower one than seen before is refused.
+        type: int
   undo_on_failure:
     description: When a step fails, take back what this run made for the item, the last first.
     type: bool

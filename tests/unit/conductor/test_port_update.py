@@ -37,6 +37,10 @@ def test_it_tells_the_host_of_all_its_servers_without_going_before_newer_runs(
     assert run.playbook == "port_update"
     told = {entry["id"]: entry["generation"] for entry in run.arguments["servers"]}
     assert told == generations
+    assert run.arguments["host_fence"] == {"id": host_id, "generation": 1}
+    submit(cloud, host_id)
+    cloud.work()
+    assert cloud.executor.runs[-1].arguments["host_fence"]["generation"] == 2
     assert cloud.operations(kind="port_update")[0].state == "succeeded"
 
 

@@ -392,3 +392,50 @@ def test_a_run_whose_connection_is_gone_stops_at_its_next_step(
     # Nothing is taken back: its successor goes on from there.
     assert Path(first["args"]["path"]).exists()
     assert not Path(second["args"]["path"]).exists()
+
+
+HOST = "7c2cbb63-4f7e-4d5e-9b5c-0f4d4b5d6a10"
+
+
+def of_host(generation: int) -> dict[str, Any]:
+    fence_of_host = {"host_id": HOST, "host_generation": generation}
+    return {"owner": CLOUD, "override": False, "lock_timeout_s": 0, **fence_of_host}
+
+
+def test_an_older_run_about_the_whole_host_is_refused(tmp_path: Path) -> None:
+    run(tmp_path, item(FIRST, generation=7), fence=of_host(5))
+    step = disk_step(tmp_path, FIRST)
+    (late,) = run(tmp_path, item(FIRST, step, generation=7), fence=of_host(4))["results"]
+    assert late["fenced"]
+    assert "succeeded by 5" in late["msg"]
+    assert not Path(step["args"]["path"]).exists()
+    (newer,) = run(tmp_path, item(FIRST, step, generation=7), fence=of_host(6))["results"]
+    assert not newer["failed"], newer["msg"]
+
+
+def test_a_run_about_the_whole_host_stops_when_a_newer_one_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = steps.load("qcow2_disk")
+    real_run, later = disk.run, []
+
+    def wake_late(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+        result: dict[str, Any] = real_run(params, check_mode)
+        if not later:
+            later.append(run(tmp_path, item(SECOND, generation=1), fence=of_host(6)))
+        return result
+
+    monkeypatch.setattr(disk, "run", wake_late)
+    first, second = (
+        run(
+            tmp_path,
+            item(FIRST, disk_step(tmp_path, FIRST), generation=7),
+            item(SECOND, disk_step(tmp_path, SECOND), generation=1),
+            fence=of_host(5),
+        )
+    )["results"]
+    assert not first["failed"]
+    assert second["fenced"]
+    # The newer one changed nothing either while the older was at work.
+    assert later[0]["results"][0]["fenced"]
+    assert not Path(f"{tmp_path}/instances/{SECOND}").exists()
