@@ -4,8 +4,9 @@ A claim raises the operation's generation. Whoever finds another one there than 
 the operation to a successor, and changes nothing more.
 """
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -29,17 +30,35 @@ class Held:
     generation: int
 
 
-def claimable(session: Session, now: datetime, limit: int) -> list[tuple[str, int]]:
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a worker has room for: `total` operations, and for each host at most `per_host`, less
+    what waits there already (`waiting`, by host id).
+
+    So a host's long queue leaves room for the others'.
+    """
+
+    total: int
+    per_host: int
+    waiting: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def full(self) -> list[str]:
+        return [host for host, count in self.waiting.items() if count >= self.per_host]
+
+
+def claimable(session: Session, now: datetime, room: Room) -> list[tuple[str, int]]:
     """Return id and generation of operations that may start now, oldest first.
 
     A server's operations go one after the other, in the order of their acceptance; so do a host's
     updates of its ports, since what an older one was told must not arrive after a newer one's.
     """
     query = (
-        select(Operation.id, Operation.generation)
+        select(Operation.id, Operation.generation, Operation.host_id)
         .where(
             Operation.state == QUEUED,
-            Operation.not_before <= now,
+            or_(Operation.host_id.is_(None), Operation.host_id.not_in(room.full)),
+            or_(Operation.not_before <= now, Operation.not_before <= Operation.created_at),
             # What a newer release has queued is left to its workers.
             Operation.kind.in_(FLOWS),
             Operation.format_version <= FORMAT_VERSION,
@@ -47,9 +66,16 @@ def claimable(session: Session, now: datetime, limit: int) -> list[tuple[str, in
             or_(Operation.kind.not_in(ONE_PER_HOST), ~_under_way_on_host(Operation)),
         )
         .order_by(Operation.created_at, Operation.id)
-        .limit(limit)
+        .limit(max(room.total, 0))
     )
-    return [(row.id, row.generation) for row in session.execute(query)]
+    taken = Counter(room.waiting)
+    found = []
+    for row in session.execute(query):
+        # The next look leaves out hosts that are full by then, and finds what stands behind.
+        if row.host_id is None or taken[row.host_id] < room.per_host:
+            taken[row.host_id] += 1
+            found.append((row.id, row.generation))
+    return found
 
 
 def claim(

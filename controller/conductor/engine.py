@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from controller import logs
 from controller.conductor import backoff, claims, runs
-from controller.conductor.claims import Held, Lost
+from controller.conductor.claims import Held, Lost, Room
 from controller.conductor.lanes import Lanes
 from controller.conductor.moves import Ended, Mover
 from controller.conductor.runs import Prepared, Ticket
@@ -30,8 +30,12 @@ from controller.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# Operations that one worker holds at most: enough for two full batches on some hosts.
+# Operations that one worker holds at most, beside those that wait for hosts with a full lane; and
+# with them. Creates learn of their host only after the claim.
 HELD_MAX = 200
+HELD_IN_ALL = 1000
+# Full batches that wait for a host, at most.
+BATCHES_WAITING = 2
 
 
 class Engine:
@@ -117,7 +121,7 @@ class Engine:
     def _claim(self) -> list[Held]:
         now = self.clock()
         with self.db.read() as session:
-            found = claims.claimable(session, now, HELD_MAX - len(self._held))
+            found = claims.claimable(session, now, self._room())
             waits = claims.has_queued_cancels(session)
         if not found and not waits:
             return []
@@ -128,6 +132,12 @@ class Engine:
         with self._lock:
             self._held.update({each.operation_id: each for each in held})
         return held
+
+    def _room(self) -> Room:
+        waiting, per_host = self._lanes.waiting(), BATCHES_WAITING * self.settings.batch_max
+        stuck = sum(count for count in waiting.values() if count >= per_host)
+        held = len(self._held)
+        return Room(min(HELD_MAX - held + stuck, HELD_IN_ALL - held), per_host, waiting)
 
     def _look_after_held(self) -> None:
         """Renew the leases, learn of cancels, and of what isn't ours any more."""

@@ -52,6 +52,11 @@ class Lanes:
             self._start_what_can()
             return True
 
+    def waiting(self) -> dict[str, int]:
+        """Return how many plays wait for each host."""
+        with self._changed:
+            return {host_id: len(queue) for host_id, queue in self._waiting.items()}
+
     @contextmanager
     def gathering(self) -> Iterator[None]:
         """Within the block plays are only queued: what was claimed together goes together."""

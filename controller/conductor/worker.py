@@ -25,6 +25,7 @@ from controller.conductor.reconcilers import (
     unneeded_images,
 )
 from controller.core import workers
+from controller.db.clock import DatabaseClock
 from controller.db.session import Database
 from controller.errors import BadRequest
 from controller.queue.local import Wakeups, wake_workers
@@ -78,7 +79,7 @@ def main(settings: Settings, name: str = "worker") -> None:
     executor = make_executor(settings)
     executor.clean_up()
     db = Database(settings.db_url, on_wake=waker(settings))
-    engine = Engine(settings, db, executor, owner=incarnation.owner)
+    engine = Engine(settings, db, executor, owner=incarnation.owner, clock=DatabaseClock(db))
     wakeups = Wakeups(settings.run_dir, name)
     from_others = listener(settings)
     stopping = threading.Event()

@@ -40,6 +40,7 @@ def submit(
     `context` is the caller's; None where the controller itself asks, on behalf of the server's
     owner if it is about one. `sealed` is kept only until the operation ends.
     """
+    now = utcnow()
     operation = Operation(
         id=new_id(),
         kind=kind,
@@ -52,7 +53,9 @@ def submit(
         request_id=context.request_id if context else None,
         arguments=dict(arguments or {}),
         sealed=sealed,
-        not_before=not_before or utcnow(),
+        # The same: what may start at once may by any machine's clock.
+        created_at=now,
+        not_before=not_before or now,
     )
     session.add(operation)
     if not_before is None:

@@ -11,7 +11,7 @@ gathered for a moment, and goes out once for all of them.
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 
-from sqlalchemy import Select, case, select, update
+from sqlalchemy import ColumnElement, Select, case, select, update
 from sqlalchemy.orm import Session
 
 from controller.core import operations
@@ -39,7 +39,7 @@ def submit_for_hosts(
     """
     if not host_ids:
         return
-    start = utcnow() + timedelta(seconds=after_s)
+    start = utcnow() + timedelta(seconds=after_s) if after_s else None
     waiting = set(_hold_waiting(session, host_ids, start))
     for host_id in sorted(set(host_ids) - waiting):
         operations.submit(session, KIND, context=context, host_id=host_id, not_before=start)
@@ -47,15 +47,19 @@ def submit_for_hosts(
         wake_after(session)
 
 
-def _hold_waiting(session: Session, host_ids: Collection[str], start: datetime) -> Iterable[str]:
+def _hold_waiting(
+    session: Session, host_ids: Collection[str], start: datetime | None
+) -> Iterable[str]:
     """Return the hosts with an update waiting, which can't be claimed before we have committed.
 
-    It starts at `start` at the latest. The write holds the row: a worker that claimed it between
-    our look and our commit would read the arguments without our change, and nobody would send it
-    again.
+    It starts at `start` at the latest, at once for None. The write holds the row: a worker that
+    claimed it between our look and our commit would read the arguments without our change, and
+    nobody would send it again.
     """
     waits = (Operation.kind == KIND, Operation.state == QUEUED, Operation.host_id.in_(host_ids))
-    sooner = case((Operation.not_before > start, start), else_=Operation.not_before)
+    sooner: ColumnElement[datetime] = Operation.created_at.expression
+    if start is not None:
+        sooner = case((Operation.not_before > start, start), else_=Operation.not_before)
     session.execute(
         update(Operation)
         .where(*waits)
