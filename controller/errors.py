@@ -9,10 +9,13 @@ from typing import Any
 
 
 class NovellaError(Exception):
-    """Any refusal. `status` is the HTTP status that fits it in every dialect."""
+    """Any refusal. `status` is the HTTP status that fits it in every dialect; `retry_after_s`, if
+    there is one, says when the next try may go better.
+    """
 
     status = 500
     title = "Internal Server Error"
+    retry_after_s: int | None = None
 
     def __init__(self, message: str, **details: Any) -> None:
         super().__init__(message)
@@ -99,7 +102,7 @@ class UnsupportedMediaType(NovellaError):
 
 
 class TooManyRequests(NovellaError):
-    """Tried too often. `retry_after_s` says when the next try is allowed."""
+    """Tried too often."""
 
     status = 429
     title = "Too Many Requests"
@@ -121,6 +124,12 @@ class Unavailable(NovellaError):
 
     status = 503
     title = "Service Unavailable"
+
+
+class QueueFull(Unavailable):
+    """More work waits than the cloud takes on."""
+
+    retry_after_s = 10
 
 
 class NoValidHost(NovellaError):

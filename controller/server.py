@@ -56,13 +56,15 @@ def _prepared(settings: Settings) -> list[str]:
 
 def _prepare(settings: Settings) -> dict[str, Any]:
     from controller.core.images import mend_dead_uploads
+    from controller.db import revisions
     from controller.db.session import Database
 
+    db = Database(settings.db_url)
     try:
         bind = _metrics_bind(settings)
-    except BadRequest as error:
+        revisions.require(db)
+    except NovellaError as error:
         return {"refusal": str(error)}
-    db = Database(settings.db_url)
     with db.write() as session:
         mend_dead_uploads(session, settings)
     db.dispose()

@@ -63,6 +63,8 @@ class Settings:
     # Servers: none, project or global.
     unique_server_names: str = "none"
     max_servers_per_request: int = 100
+    # Actions on servers that may wait for a worker; with more of them only deletes are accepted.
+    queue_max: int = 5000
     default_quota: dict[str, int] = field(default_factory=dict)
 
     # Conductor

@@ -25,6 +25,7 @@ from controller.conductor.reconcilers import (
     unneeded_images,
 )
 from controller.core import workers
+from controller.db import revisions
 from controller.db.clock import DatabaseClock
 from controller.db.session import Database
 from controller.errors import BadRequest
@@ -79,6 +80,7 @@ def main(settings: Settings, name: str = "worker") -> None:
     executor = make_executor(settings)
     executor.clean_up()
     db = Database(settings.db_url, on_wake=waker(settings))
+    revisions.require(db)
     engine = Engine(settings, db, executor, owner=incarnation.owner, clock=DatabaseClock(db))
     wakeups = Wakeups(settings.run_dir, name)
     from_others = listener(settings)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from controller.core.context import Context
@@ -12,7 +12,7 @@ from controller.core.sealing import seal
 from controller.db.base import new_id, utcnow
 from controller.db.models import Operation, Server, ServerAction
 from controller.db.session import wake_after
-from controller.errors import InvalidState
+from controller.errors import InvalidState, QueueFull
 from controller.settings import Settings
 from controller.states import TABLE, refusal
 
@@ -63,6 +63,24 @@ def submit(
     return operation
 
 
+def _check_room(session: Session, settings: Settings, action: str) -> None:
+    """Refuse what is only queued to wait for ever. A delete is work that makes others' needless."""
+    if action == "delete":
+        return
+    # Counts no further than it must.
+    some = (
+        select(Operation.id)
+        .where(Operation.state == QUEUED, Operation.action_id.is_not(None))
+        .limit(settings.queue_max + 1)
+        .subquery()
+    )
+    if (session.scalar(select(func.count()).select_from(some)) or 0) > settings.queue_max:
+        raise QueueFull(
+            f"Cannot {action.replace('_', ' ')} servers now: more than {settings.queue_max} "
+            "actions wait for a worker. Try again later."
+        )
+
+
 def begin_action(
     session: Session,
     settings: Settings,
@@ -103,9 +121,10 @@ def begin_actions(
 
     `record_as` is the name in os-instance-actions where that differs from ours (a hard reboot is
     a 'reboot' there). `secrets` are kept encrypted. Raises InvalidState with the reason and the
-    way out. As many statements for many servers as for one.
+    way out, QueueFull. As many statements for many servers as for one.
     """
     row = TABLE[action]
+    _check_room(session, settings, action)
     for server in servers:
         reason = refusal(action, server.state, server.task_state)
         if reason:

@@ -4,7 +4,6 @@ import logging
 import shutil
 from datetime import datetime
 
-from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -40,15 +39,7 @@ def _of_disk(settings: Settings) -> list[str]:
 
 
 def _of_schema(session: Session) -> list[str]:
-    """A newer schema is well: in a rolling upgrade the database goes first."""
-    session.execute(select(1))
-    try:
-        at = revisions.current(session)
-    except SQLAlchemyError:
-        # It does answer: what is missing is the table.
-        session.rollback()
-        at = None
-    if at is None or at < revisions.newest():
+    if revisions.is_old(session):
         return ["the database's schema is older than this release: run `novella db upgrade`"]
     return []
 

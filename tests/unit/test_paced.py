@@ -79,16 +79,16 @@ def test_the_api_answers_though_all_its_threads_met_slow_clients(tmp_path: Path)
         from pathlib import Path
         from controller import paced
         from controller.core.bootstrap import bootstrap
-        from controller.db.models import Base
         from controller.db.session import Database
         from controller.server import serve_api
         from controller.settings import Settings
+        from tests.fixtures import schema
 
         paced.GRACE_S = 1.0
         state, port = Path(sys.argv[1]), int(sys.argv[2])
         settings = Settings(state_dir=state, listen_port=port, api_threads=1)
         db = Database(settings.db_url)
-        Base.metadata.create_all(db.engine)
+        schema.make(db)
         bootstrap(settings, db, "a password of ours")
         db.dispose()
         serve_api(settings)

@@ -222,6 +222,8 @@ def _view(dialect: Dialect, route: Route, services: Services) -> Callable[..., R
         except NovellaError as error:
             _log_refusal(error)
             reply = dialect.render_fault(error, request_id)
+            if error.retry_after_s is not None:
+                reply.headers["Retry-After"] = str(error.retry_after_s)
         except Exception as error:
             log.exception("%s %s failed", request.method, request.path)
             reply = dialect.render_fault(_shown(error, request_id), request_id)

@@ -6,7 +6,7 @@ from flask import Request
 
 from controller.api.common.calls import Reply
 from controller.api.compute.microversions import FIRST, LAST, Version, text
-from controller.errors import BadRequest, NotAcceptable, NovellaError, TooManyRequests
+from controller.errors import BadRequest, NotAcceptable, NovellaError
 
 HEADER = "OpenStack-API-Version"
 LEGACY_HEADER = "X-OpenStack-Nova-API-Version"
@@ -34,9 +34,8 @@ class ComputeDialect:
         """Return {"itemNotFound": {"code": 404, "message": ...}} and the like."""
         fault: dict[str, object] = {"code": error.status, "message": error.message}
         headers = {"x-compute-request-id": request_id}
-        if isinstance(error, TooManyRequests):
+        if error.retry_after_s is not None:
             fault["retryAfter"] = str(error.retry_after_s)
-            headers["Retry-After"] = str(error.retry_after_s)
         name = FAULT_NAMES.get(error.status, "computeFault")
         return Reply({name: fault}, status=error.status, headers=headers)
 

@@ -7,7 +7,7 @@ from flask import Request, request
 
 from controller.api.common import origin
 from controller.api.common.calls import Reply
-from controller.errors import NovellaError, TooManyRequests, Unauthorized
+from controller.errors import NovellaError, Unauthorized
 from controller.settings import Settings
 
 
@@ -26,8 +26,6 @@ class IdentityDialect:
         if isinstance(error, Unauthorized):
             root = origin.root(request, self._settings())
             reply.headers["WWW-Authenticate"] = f'Keystone uri="{root}/identity/v3"'
-        if isinstance(error, TooManyRequests):
-            reply.headers["Retry-After"] = str(error.retry_after_s)
         return reply
 
     def negotiate(self, _incoming: Request) -> tuple[int, int]:

@@ -12,12 +12,13 @@ import pytest
 from controller.conductor.engine import Engine
 from controller.core import hosts, operations, sealing
 from controller.core.context import Context
-from controller.db.base import Base, utcnow
+from controller.db.base import utcnow
 from controller.db.models import CloudSetting, Host, Network, Operation, Port, Server
 from controller.db.session import Database
 from controller.keys import make_keys
 from controller.runner.simulated import SimulatedExecutor
 from controller.settings import Settings
+from tests.fixtures import schema
 
 FLAVOR = {"name": "m1.tiny", "vcpus": 1, "memory_mb": 128, "disk_gb": 1}
 CONTEXT = Context("req-test", user_id="u" * 32, project_id="p" * 32)
@@ -144,7 +145,7 @@ def cloud(state_dir: Path, database_url: str) -> Iterator[Cloud]:
     )
     make_keys(settings)
     db = Database(settings.db_url)
-    Base.metadata.create_all(db.engine)
+    schema.make(db)
     with db.write() as session:
         session.add(CloudSetting(name="cloud_id", value="3f0c0000-0000-4000-8000-000000000000"))
     yield Cloud(settings, db, SimulatedExecutor(), Clock())

@@ -1,0 +1,97 @@
+"""From release to release: queued work is finished, and no process works on a schema too old."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from controller.core.operations import FORMAT_VERSION
+from controller.db.models import Operation, Server
+from tests.fixtures import schema
+from tests.unit.conductor.conftest import Cloud
+
+PROJECT = Path(__file__).resolve().parents[3]
+# Operations as earlier releases wrote them; a row is added here with each release, none is changed.
+QUEUED_BY = {
+    # Before the first release: no request, no notes.
+    "0": {"format_version": 0, "request_id": None, "data": {}, "arguments": {}},
+    # 0.1: a create that has a host and was about to spawn when its worker was stopped.
+    "0.1": {
+        "format_version": 1, "request_id": "req-1", "step": 2, "generation": 4, "attempts": 1,
+        "data": {"tried": [], "failures": [], "spawned": True}, "arguments": {"forced_host": None},
+    },
+}  # fmt: skip
+
+
+def requeue(cloud: Cloud, server_id: str, row: dict[str, Any]) -> None:
+    """Make the server's operation one that another release has queued."""
+    kinds = {name: json.dumps(value) for name, value in row.items() if isinstance(value, dict)}
+    names = ", ".join(f"{name} = :{name}" for name in row)
+    with cloud.db.write() as session:
+        session.execute(
+            text(f"UPDATE operations SET {names} WHERE server_id = :server"),  # noqa: S608
+            {**row, **kinds, "server": server_id},
+        )
+
+
+@pytest.mark.parametrize("release", QUEUED_BY)
+def test_what_an_earlier_release_has_queued_is_finished(cloud: Cloud, release: str) -> None:
+    host_id = cloud.add_host("h1")
+    server_id = cloud.add_server()
+    row = dict(QUEUED_BY[release])
+    if "step" in row:
+        row["host_id"] = host_id
+        with cloud.db.write() as session:
+            server = session.get_one(Server, server_id)
+            server.host_id, server.task_state = host_id, "spawning"
+    requeue(cloud, server_id, row)
+    cloud.work()
+    assert cloud.server(server_id).state == "active"
+    assert cloud.server(server_id).host_id == host_id
+
+
+def test_what_a_newer_release_has_queued_is_left_to_its_workers(cloud: Cloud) -> None:
+    cloud.add_host("h1")
+    newer, unknown, ours = (cloud.add_server(name) for name in ("newer", "unknown", "ours"))
+    requeue(cloud, newer, {"format_version": FORMAT_VERSION + 1})
+    requeue(cloud, unknown, {"kind": "server_teleport"})
+    cloud.work()
+    assert [cloud.server(each).state for each in (newer, unknown, ours)] == [
+        "building", "building", "active"
+    ]  # fmt: skip
+    assert {each.server_id for each in cloud.operations(state="queued")} == {newer, unknown}
+
+
+def test_a_delete_waits_for_what_a_newer_release_does_to_the_server(cloud: Cloud) -> None:
+    """In a rolling upgrade an old worker must not go before a new one's work on the server."""
+    cloud.add_host("h1")
+    server_id = cloud.active_server()
+    requeue(cloud, server_id, {"format_version": FORMAT_VERSION + 1, "state": "queued"})
+    cloud.act(server_id, "delete")
+    cloud.work()
+    assert cloud.server(server_id).state == "active"
+    with cloud.db.write() as session:
+        session.query(Operation).filter(Operation.kind == "server_create").delete()
+    cloud.work()
+    assert cloud.server(server_id).state == "deleted"
+
+
+@pytest.mark.parametrize("process", ["worker", "api"])
+@pytest.mark.parametrize("revision", ["0000", None])
+def test_a_schema_older_than_the_release_is_refused_with_the_way_out(
+    cloud: Cloud, process: str, revision: str | None
+) -> None:
+    schema.say(cloud.db, revision)
+    config = cloud.settings.state_dir / "novella.toml"
+    config.write_text(f'state_dir = "{cloud.settings.state_dir}"\nexecutor = "simulated"\n')
+    done = subprocess.run(
+        [sys.executable, "-m", "controller.cli", "--config", str(config), process],
+        cwd=PROJECT, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "novella db upgrade" in done.stderr
+    assert "Traceback" not in done.stderr
