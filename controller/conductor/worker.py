@@ -218,7 +218,9 @@ def _reconcilers(
             "host-leftovers",
             settings.reap_every_s,
             AUDIT_LONGEST_S,
-            lambda: host_leftovers.run(settings, db, engine.executor, clock, time.sleep),
+            lambda: host_leftovers.run(
+                settings, db, engine.executor, clock, _sleep_until(stopping), stopping
+            ),
         ),
         in_turn(
             "host-tidy",
@@ -248,6 +250,17 @@ def _reconcilers(
             lambda: _ignore(unneeded_images.run(settings, db)),
         ),
     ]
+
+
+def _sleep_until(stopping: Callable[[], bool]) -> Callable[[float], None]:
+    """Return a sleep that ends early when the worker is to stop."""
+
+    def sleep(seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while not stopping() and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, 0.5))
+
+    return sleep
 
 
 def _ignore(_count: int) -> None:

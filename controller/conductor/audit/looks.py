@@ -64,7 +64,8 @@ class Audit:
 
 
 class Auditor:
-    """Audits of one cloud. `wait` passes the time between two looks."""
+    """Audits of one cloud. `wait` passes the time between two looks; runs end when
+    `cancelled`."""
 
     def __init__(
         self,
@@ -73,9 +74,10 @@ class Auditor:
         executor: Executor,
         clock: Callable[[], datetime],
         wait: Callable[[float], None] = time.sleep,
+        cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
         self._settings, self._db, self._executor = settings, db, executor
-        self._clock, self._wait = clock, wait
+        self._clock, self._wait, self._cancelled = clock, wait, cancelled
 
     def audit(self, host_name: str | None = None) -> Audit:
         """Compare everything, or what is on one host. Raises NotFound for an unknown one."""
@@ -131,6 +133,7 @@ class Auditor:
                 hosts=tuple(host_access.of_host(self._settings, one) for one in batch),
                 arguments={},
                 timeout_s=TIMEOUT_S,
+                cancelled=self._cancelled,
             )
         )
 

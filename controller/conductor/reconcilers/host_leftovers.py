@@ -29,12 +29,16 @@ def run(
     executor: Executor,
     clock: Callable[[], datetime],
     wait: Callable[[float], None],
+    stopping: Callable[[], bool] = lambda: False,
 ) -> int:
     """Audit the cloud, report what disagrees, and return how many clean-ups were submitted.
 
     `wait` passes the time between two looks.
     """
-    audit = Auditor(settings, db, executor, clock, wait).audit()
+    audit = Auditor(settings, db, executor, clock, wait, stopping).audit()
+    if stopping():
+        # Hosts that were not asked to the end say nothing.
+        return 0
     _report(audit.findings)
     older = [each for each in audit.findings if each.kind == "database_is_older"]
     with db.write() as session:

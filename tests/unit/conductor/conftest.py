@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -136,6 +137,13 @@ def state_dir() -> Iterator[Path]:
 
 @pytest.fixture
 def cloud(state_dir: Path, database_url: str) -> Iterator[Cloud]:
+    with open_cloud(state_dir, database_url) as made:
+        yield made
+
+
+@contextmanager
+def open_cloud(state_dir: Path, database_url: str = "") -> Iterator[Cloud]:
+    """Yield a cloud without hosts that keeps all but its database in `state_dir`."""
     settings = Settings(
         state_dir=state_dir,
         database_url=database_url,

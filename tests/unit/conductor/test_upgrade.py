@@ -87,7 +87,10 @@ def test_a_schema_older_than_the_release_is_refused_with_the_way_out(
 ) -> None:
     schema.say(cloud.db, revision)
     config = cloud.settings.state_dir / "novella.toml"
-    config.write_text(f'state_dir = "{cloud.settings.state_dir}"\nexecutor = "simulated"\n')
+    config.write_text(
+        f'state_dir = "{cloud.settings.state_dir}"\nexecutor = "simulated"\n'
+        f'database_url = "{cloud.settings.database_url}"\n'
+    )
     done = subprocess.run(
         [sys.executable, "-m", "controller.cli", "--config", str(config), process],
         cwd=PROJECT, capture_output=True, text=True, check=False, timeout=60,
