@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from controller.conductor import claims
@@ -15,6 +15,7 @@ from controller.conductor.claims import Held
 from controller.conductor.server_cleanup import KIND as CLEANUP
 from controller.conductor.steps import Outcome, Play
 from controller.core import host_access, hosts, network_arguments, port_updates
+from controller.core.operations import UNFINISHED
 from controller.db.base import new_id
 from controller.db.models import Host, Operation, Server
 from controller.runner.requests import FAILED, OK, HostResult, Run, RunResult
@@ -224,8 +225,21 @@ def _next_of_host(session: Session, host_id: str) -> dict[str, Any]:
 
 
 def of_whole_host(session: Session, settings: Settings, host_id: str) -> list[dict[str, Any]]:
-    """Return the host's servers, with the generation that they have: a newer run goes before."""
-    query = select(Server).where(Server.host_id == host_id, Server.deleted_at.is_(None))
+    """Return the host's servers, with the generation that they have: a newer run goes before.
+
+    Without those that are being removed. They have the generation of the run that removes them,
+    which would let this one in behind it, to set rules for ports that are gone.
+    """
+    removes = or_(
+        Operation.kind == "server_delete",
+        and_(Operation.kind == "server_create", Operation.undoing.is_not(None)),
+    )
+    removed = select(Operation.id).where(
+        Operation.server_id == Server.id, Operation.state.in_(UNFINISHED), removes
+    )
+    query = select(Server).where(
+        Server.host_id == host_id, Server.deleted_at.is_(None), ~removed.exists()
+    )
     servers = list(session.scalars(query.order_by(Server.id)))
     known = server_arguments(session, settings, servers)
     return [known[server.id] | {"generation": server.generation} for server in servers]

@@ -2,7 +2,7 @@
 
 from controller.conductor import backoff, server_cleanup
 from controller.conductor.steps import Again, Failure, Flow, Outcome, Play, Step, Work
-from controller.core import transitions
+from controller.core import port_updates, transitions
 from controller.placement import allocations
 from controller.states import TABLE
 
@@ -54,4 +54,7 @@ class ServerDelete(Flow):
         if work.operation.attempts + 1 < ATTEMPTS:
             return Again(backoff.delay_s(1.0, work.operation.attempts + 1))
         transitions.fail(work.server, ROW, work.now, failure.message, failure.details)
+        if work.server.host_id is not None:
+            # Updates of rules have left it out while it was being deleted.
+            port_updates.submit_for_hosts(work.session, {work.server.host_id})
         return None

@@ -153,7 +153,7 @@ def test_a_host_that_can_not_delete_it_leaves_it_in_error_after_three_tries(clou
         cloud.work()
         cloud.clock.advance(60)
     server = cloud.server(server_id)
-    assert cloud.playbooks() == ["server_delete"] * 3
+    assert [name for name in cloud.playbooks() if name == "server_delete"] == ["server_delete"] * 3
     assert (server.state, server.task_state) == ("error", None)
 
     cloud.executor.fails = None

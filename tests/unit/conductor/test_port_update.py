@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from controller.conductor import runs
 from controller.core import hosts
 from controller.core.port_updates import GATHER_S, submit_for_hosts
 from controller.db.models import (
@@ -212,3 +213,29 @@ def test_a_host_without_servers_is_told_so(cloud: Cloud) -> None:
     submit(cloud, host_id)
     cloud.work()
     assert cloud.operations(kind="port_update")[0].state == "succeeded"
+
+
+def test_a_server_that_is_being_deleted_is_left_out(cloud: Cloud) -> None:
+    """With the delete's own generation it set rules again behind it. Found by chaos."""
+    host_id = cloud.add_host("a")
+    stays = cloud.active_server()
+    goes = cloud.add_server("goes")
+    cloud.work()
+    cloud.act(goes, "delete")
+    with cloud.db.read() as session:
+        entries = runs.of_whole_host(session, cloud.settings, host_id)
+    assert [entry["id"] for entry in entries] == [stays]
+
+
+def test_a_delete_that_failed_has_the_rules_set_again(cloud: Cloud) -> None:
+    cloud.add_host("a")
+    server_id = cloud.active_server()
+    cloud.executor.fails = lambda run, _id: "busy" if run.playbook == "server_delete" else None
+    cloud.act(server_id, "delete")
+    for _ in range(4):
+        cloud.work()
+        cloud.clock.advance(10)
+    assert cloud.server(server_id).state == "error"
+    assert cloud.playbooks()[-1] == "port_update"
+    (entry,) = cloud.executor.runs[-1].arguments["servers"]
+    assert entry["id"] == server_id
