@@ -1,4 +1,4 @@
-"""`make bench`: every figure, in one run, on a cloud of its own."""
+"""`make bench`: the figures of the parts that are asked for, each on clouds of its own."""
 
 import argparse
 import secrets
@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import creates, dispatch, lists, memory
+from bench import creates, dispatch, lists, load, memory
 from bench.report import Report
 from lab import contents
 from lab.cloud import Cloud
@@ -17,14 +17,42 @@ from lab.demo import HOSTS
 LAB_NAME = "bench"
 
 
+PARTS = ("controller", "load")
+
+
 def main() -> int:
-    """Measure, write bench/results/controller.{json,md}, and take everything down."""
+    """Measure each part, write bench/results/<part>.{json,md}, and take everything down."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=10, help="single creates (10)")
     parser.add_argument("--batches", type=int, default=5, help="rounds of ten at once (5)")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)} (all)")
     arguments = parser.parse_args()
+    unknown = set(arguments.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"unknown part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     # Not /tmp: the hosts' disks are too large for a tmpfs.
     directory = Path(tempfile.mkdtemp(prefix="novella-bench-", dir="/var/tmp"))
+    try:
+        for part in arguments.parts or PARTS:
+            measure = _controller if part == "controller" else _load
+            measure(directory / part, arguments)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+    return 0
+
+
+def _load(directory: Path, _arguments: argparse.Namespace) -> None:
+    """The controller on simulated hosts, under load."""
+    directory.mkdir()
+    report = Report("load")
+    blank = creates.blank_image(directory)
+    load.measure(directory, report, secrets.token_urlsafe(12), blank)
+    print(f"written: {report.write()}")
+
+
+def _controller(directory: Path, arguments: argparse.Namespace) -> None:
+    """The controller on two hosts of a lab: memory, creates against the floor, lists."""
+    directory.mkdir()
     cloud = Cloud(directory / "cloud")
     report = Report("controller")
     password = secrets.token_urlsafe(12)
@@ -39,8 +67,6 @@ def main() -> int:
         print(f"written: {report.write()}")
     finally:
         cloud.destroy()
-        shutil.rmtree(directory, ignore_errors=True)
-    return 0
 
 
 def _set_up(cloud: Cloud, password: str) -> None:

@@ -13,7 +13,7 @@ def measure(cloud: Cloud, report: Report) -> None:
     assert pid is not None
     total = 0.0
     for process in _family(pid):
-        pss = _pss_mb(process)
+        pss = pss_mb(process)
         total += pss
         words = Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
         report.add(f"memory, idle: {words[-2].decode()} (pid {process})", "MB", [pss])
@@ -37,7 +37,8 @@ def _family(root: int) -> list[int]:
     return [process for process in found if process != os.getpid()]
 
 
-def _pss_mb(pid: int) -> float:
+def pss_mb(pid: int) -> float:
+    """Return the process's proportional share of memory, in MB."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) / 1000

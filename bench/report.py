@@ -28,8 +28,15 @@ class Figure:
 
     @property
     def p95(self) -> float:
+        return self._at(0.95)
+
+    @property
+    def p99(self) -> float:
+        return self._at(0.99)
+
+    def _at(self, share: float) -> float:
         ordered = sorted(self.values)
-        return ordered[min(len(ordered) - 1, round(0.95 * (len(ordered) - 1)))]
+        return ordered[round(share * (len(ordered) - 1))]
 
 
 @dataclass
@@ -58,15 +65,16 @@ class Report:
                 "python": platform.python_version(),
                 "load_average": os.getloadavg(),
             },
-            "figures": [asdict(figure) | {"p50": figure.p50, "p95": figure.p95}
+            "figures": [asdict(figure)
+                        | {"p50": figure.p50, "p95": figure.p95, "p99": figure.p99}
                         for figure in self.figures],
         }  # fmt: skip
         path.write_text(json.dumps(content, indent=1) + "\n")
-        table = "| figure | p50 | p95 | min | max | n | unit | aim |\n" + "|---" * 8 + "|\n"
+        table = "| figure | p50 | p95 | p99 | min | max | n | unit | aim |\n" + "|---" * 9 + "|\n"
         for figure in self.figures:
             table += (
-                f"| {figure.name} | {figure.p50:.3g} | {figure.p95:.3g} | {min(figure.values):.3g} "
-                f"| {max(figure.values):.3g} | {len(figure.values)} | {figure.unit} "
+                f"| {figure.name} | {figure.p50:.3g} | {figure.p95:.3g} | {figure.p99:.3g} "
+                f"| {min(figure.values):.3g} | {max(figure.values):.3g} | {len(figure.values)} | {figure.unit} "
                 f"| {figure.aim} |\n"
             )
         path.with_suffix(".md").write_text(table)
@@ -75,7 +83,7 @@ class Report:
 
 def _row(figure: Figure) -> str:
     return (
-        f"{figure.name:<58} p50 {figure.p50:9.3f} {figure.unit:<4} "
+        f"{figure.name:<58} p50 {figure.p50:9.3f} {figure.unit:<4} p99 {figure.p99:9.3f} "
         f"({min(figure.values):.3f} to {max(figure.values):.3f}, n={len(figure.values)})"
         + (f"  aim: {figure.aim}" if figure.aim else "")
     )
