@@ -74,8 +74,8 @@ class Report:
         for figure in self.figures:
             table += (
                 f"| {figure.name} | {figure.p50:.3g} | {figure.p95:.3g} | {figure.p99:.3g} "
-                f"| {min(figure.values):.3g} | {max(figure.values):.3g} | {len(figure.values)} | {figure.unit} "
-                f"| {figure.aim} |\n"
+                f"| {min(figure.values):.3g} | {max(figure.values):.3g} | {len(figure.values)} "
+                f"| {figure.unit} | {figure.aim} |\n"
             )
         path.with_suffix(".md").write_text(table)
         return path
