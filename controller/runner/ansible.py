@@ -5,11 +5,13 @@ import os
 import shlex
 import threading
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 from controller import metrics
-from controller.runner import artifacts, item_results, leftovers
+from controller.runner import artifacts, bounds, item_results, leftovers
 from controller.runner.output import Output
 from controller.runner.play_events import MESSAGE_MAX, PlayEvents, storable
 from controller.runner.requests import CANCELLED, FAILED, OK, TIMEOUT, UNREACHABLE, Run, RunResult
@@ -81,7 +83,8 @@ class AnsibleExecutor:
         from ansible_runner.config.runner import RunnerConfig
         from ansible_runner.runner import Runner
 
-        binary, *words = self._launcher.command if self._launcher else ("ansible-playbook",)
+        started_by = self._launcher.command if self._launcher else ("ansible-playbook",)
+        binary, *words = [*bounds.command(), *started_by]
         config = RunnerConfig(
             private_data_dir=str(folder.path),
             project_dir=str(self._settings.project_dir),
@@ -101,16 +104,17 @@ class AnsibleExecutor:
         runner = Runner(config, event_handler=events.take)
         said = folder.path / "output"
         with (
-            Output(said, runner.event_callback) as output,
+            Output(said, self._event_taker(runner, events)) as output,
             Path(os.devnull).open() as nothing,
             self._following(run, folder),
         ):
             config.input_fd, config.output_fd, config.error_fd = nothing, output.file, output.file
-            output.look_for(_Bounds(run, folder).reached)
+            output.look_for(_Bounds(run, folder, output, events).reached)
             runner.run()
         # One that ended well before it was ended has done its work.
-        done = runner.status == "successful"
-        status = runner.status if done else output.ended_by or runner.status
+        done = runner.status == "successful" and not events.incomplete
+        status = output.ended_by or ("failed" if events.incomplete else runner.status)
+        status = "successful" if done else status
         warm, why = self._how(run, folder)
         if not done:
             # One that was killed may have left some of its own behind.
@@ -126,6 +130,11 @@ class AnsibleExecutor:
         )
         self._keep(run, folder, said, result)
         return result
+
+    @staticmethod
+    def _event_taker(runner: Any, events: PlayEvents) -> Callable[[dict[str, Any]], None]:
+        artifact_dir = Path(runner.config.artifact_dir)
+        return bounds.small_events(runner.event_callback, artifact_dir, events.complain)
 
     def _following(self, run: Run, folder: RunFolder) -> AbstractContextManager[None]:
         if not run.is_batch:
@@ -155,6 +164,9 @@ class AnsibleExecutor:
             "ANSIBLE_HOME": str(folder.home),
             "ANSIBLE_LOCAL_TEMP": str(folder.home / "tmp"),
             "AWX_ISOLATED_DATA_DIR": str(artifact_dir),
+            # ansible-runner's callback empties a result past 700,000 bytes without a word: fifty
+            # servers' results in one would be none. What is too much is for us to say.
+            "MAX_EVENT_RES": str(bounds.FILE_MAX_BYTES),
             item_results.VARIABLE: str(folder.item_results),
             leftovers.MARK: str(folder.path),
             **(self._launcher.variables(folder.launch_record) if self._launcher else {}),
@@ -173,10 +185,10 @@ class AnsibleExecutor:
 
 
 class _Bounds:
-    """What ends a run before its own end: its time, and somebody's word."""
+    """What ends a run before its own end: its time, somebody's word, and too many of its own."""
 
-    def __init__(self, run: Run, folder: RunFolder) -> None:
-        self._run, self._folder = run, folder
+    def __init__(self, run: Run, folder: RunFolder, output: Output, events: PlayEvents) -> None:
+        self._run, self._folder, self._output, self._events = run, folder, output, events
         self._until = time.monotonic() + run.timeout_s
 
     def reached(self) -> str | None:
@@ -184,6 +196,9 @@ class _Bounds:
         why = "timeout" if time.monotonic() > self._until else None
         if self._run.cancelled():
             why = "canceled"
+        if self._output.taken_bytes > bounds.OUTPUT_MAX_BYTES:
+            self._events.complain(f"{bounds.TOO_MUCH}: it was ended while it printed on.")
+            why = "failed"
         if why:
             leftovers.end_processes(self._folder.path)
         return why
@@ -204,6 +219,8 @@ def _message(status: str, events: PlayEvents, stdout: Path) -> str:
     if status == "successful":
         return ""
     said = [result.message for result in events.results().values() if result.message]
+    if events.incomplete:
+        said = events.complaints[:1]
     if not said:
         said = events.complaints or [stdout.read_text(errors="replace") if stdout.exists() else ""]
     return str(storable("\n".join(said).strip())[-MESSAGE_MAX:]) or f"The run ended: {status}."

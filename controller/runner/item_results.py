@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from controller.runner import bounds
 from controller.runner.host_text import keepable
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,9 @@ def _follow(path: Path, ids: Mapping[str, str], take: Take, stop: threading.Even
 
 
 def _take(line: bytes, ids: Mapping[str, str], take: Take) -> None:
+    # All that a line this long says comes, cut to size or refused, with the run's end.
+    if len(line) > bounds.EVENT_MAX_BYTES:
+        return
     with contextlib.suppress(ValueError):
         entry = keepable(json.loads(line))
         if isinstance(entry, dict) and isinstance(entry.get("item"), dict):

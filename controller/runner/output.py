@@ -25,6 +25,7 @@ class Output:
         from ansible_runner.utils import OutputEventFilter
 
         self.ended_by: str | None = None
+        self.taken_bytes = 0
         self._look: Callable[[], str | None] = lambda: None
         # The filter closes it.
         said = codecs.open(str(path), "w", encoding="utf-8")  # noqa: SIM115
@@ -68,6 +69,7 @@ class Output:
                 ready = poll.poll(LOOK_EVERY_S * 1000)
                 data = self._read() if ready else None
                 if data:
+                    self.taken_bytes += len(data)
                     self._filter.write(decoder.decode(data))
                 elif data is not None or over:
                     break

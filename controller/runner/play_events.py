@@ -28,6 +28,8 @@ class PlayEvents:
         self.stats: dict[str, Any] = {}
         # Errors before the first task: a playbook that can't be read, an inventory without hosts.
         self.complaints: list[str] = []
+        # Something is missing from what the hosts said: the run can't count as done.
+        self.incomplete = False
 
     def take(self, event: dict[str, Any]) -> bool:
         """Take an event; the answer False keeps ansible-runner from writing it to a file."""
@@ -41,6 +43,11 @@ class PlayEvents:
         elif kind in ("runner_on_ok", "runner_on_failed", "runner_on_unreachable"):
             self._take_task(kind, data)
         return False
+
+    def complain(self, text: str) -> None:
+        """Note that not all was taken in, and why."""
+        self.incomplete = True
+        self.complaints.insert(0, text)
 
     def results(self) -> dict[str, HostResult]:
         """Return the result of each host that said something, by host id."""

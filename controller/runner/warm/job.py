@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from controller.runner import bounds
 from controller.runner.warm import client, isolation, processes
 from controller.runner.warm.fingerprint import Fingerprint
 from controller.runner.warm.isolation import Job
@@ -154,6 +155,7 @@ def _become(job: Job, warm: Warm) -> int:
     isolation.take_chance()
     isolation.take_paths(warm.placeholders)
     isolation.take_temporary_folder(warm.archives)
+    bounds.take_limits()
     isolation.take_events_folder()
     return play(job.arguments)
 

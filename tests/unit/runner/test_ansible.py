@@ -1,7 +1,9 @@
 """Runs by the real ansible-runner, on this machine itself as the host."""
 
+import contextlib
 import json
 import os
+import resource
 import stat
 import threading
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from controller.runner import bounds, leftovers
 from controller.runner.ansible import AnsibleExecutor
 from controller.runner.requests import CANCELLED, FAILED, OK, TIMEOUT, UNREACHABLE, Run, RunResult
 from controller.settings import Settings
@@ -188,3 +191,65 @@ def test_a_folder_that_others_can_read_is_refused(project: Project) -> None:
     result = project.run(shell("true"))
     assert result.status == FAILED
     assert "Refused to keep runs" in result.message
+
+
+def test_the_results_of_a_large_batch_all_come(project: Project) -> None:
+    """ansible-runner's callback emptied results past 700,000 bytes."""
+    items = [{"id": f"s{number}", "msg": "x" * 40_000} for number in range(50)]
+    result = project.run({"name": "Apply", "apply": {"results": items}})
+    assert result.status == OK
+    assert result.of("aaaa").items == items
+
+
+# --- a host that says too much ------------------------------------------------------------------
+
+SAY = "head -c {} /dev/zero | tr '\\0' x"
+
+
+def test_a_host_that_returns_too_much_at_once_fails_the_run_and_is_not_read(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounds, "EVENT_MAX_BYTES", 1 << 20)
+    long = "{{ [{'id': 's1', 'msg': 'x' * 3000000}] }}"
+    result = project.run({"name": "Apply", "apply": {"results": long}})
+    assert result.status == FAILED
+    assert result.of("aaaa").items == []
+    assert result.message.startswith(bounds.TOO_MUCH)
+    for path in project.settings.artifacts_dir.rglob("*"):
+        assert path.stat().st_size < 2 << 20
+    assert list(project.executor._own_folder().iterdir()) == []
+
+
+def test_a_run_that_prints_without_end_is_ended(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounds, "OUTPUT_MAX_BYTES", 1 << 20)
+    result = project.run(
+        {"name": "Print", "ansible.builtin.debug": {"msg": "{{ 'x' * 1000000 }}"},
+         "loop": "{{ range(1000) | list }}"},
+    )  # fmt: skip
+    assert result.status == FAILED
+    assert result.message.startswith(bounds.TOO_MUCH)
+    assert not processes_of(project)
+
+
+def test_a_host_that_returns_gigabytes_takes_no_more_memory_than_its_bound(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounds, "MEMORY_MAX_BYTES", 512 << 20)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    result = project.run({"name": "Say", "ansible.builtin.raw": SAY.format(8 << 30)}, timeout_s=120)
+    assert result.status in (FAILED, UNREACHABLE)
+    # The worker has taken in next to nothing of it. In KiB.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10
+    assert not processes_of(project)
+
+
+def processes_of(project: Project) -> list[str]:
+    mark = f"{leftovers.MARK}={project.settings.runs_dir}".encode()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark in (entry / "environ").read_bytes():
+                found.append((entry / "cmdline").read_text())
+    return found
