@@ -11,6 +11,7 @@ from controller.core import workers
 from controller.db import migrate, revisions
 from controller.db.base import utcnow
 from controller.db.models import Worker
+from controller.db.session import Database
 from tests.api.conftest import Caller
 
 OWNER = "place/worker/1-abcd"
@@ -20,6 +21,7 @@ OWNER = "place/worker/1-abcd"
 def _ready(services: Services) -> None:
     """A cloud in which all is well: its schema stamped, a worker at work."""
     with services.db.write() as session:
+        session.execute(text("DROP TABLE IF EXISTS alembic_version"))
         session.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32))"))
         session.execute(
             text("INSERT INTO alembic_version VALUES (:newest)"), {"newest": revisions.newest()}
@@ -76,9 +78,7 @@ def test_a_newer_schema_is_well(anonymous: Caller, services: Services) -> None:
 
 def test_a_database_that_does_not_answer_shows(anonymous: Caller, services: Services) -> None:
     services.db.dispose()
-    path = services.settings.state_dir / "novella.db"
-    path.unlink()
-    path.mkdir()
+    object.__setattr__(services, "db", Database("sqlite:////nonexistent/novella.db"))
     assert ready(anonymous) == (503, "the database does not answer\n")
 
 

@@ -14,6 +14,7 @@ from controller.core import workers
 from controller.core.hosts import enroll_record
 from controller.db.base import utcnow
 from controller.db.models import Operation
+from controller.db.session import Database
 from controller.errors import BadRequest
 from controller.settings import Settings
 from tests.api.conftest import Caller
@@ -96,7 +97,7 @@ def test_a_database_that_is_away_leaves_what_the_processes_counted(
     anonymous: Caller, services: Services
 ) -> None:
     services.db.dispose()
-    (services.settings.state_dir / "novella.db").unlink()
+    object.__setattr__(services, "db", Database("sqlite:////nonexistent/novella.db"))
     text = scrape(anonymous).get_data(as_text=True)
     assert "novella_database_up 0.0\n" in text
     assert "novella_api_request_duration_seconds" in text
