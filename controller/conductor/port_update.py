@@ -19,7 +19,13 @@ class FilterPorts(Step):
 
     def finished(self, work: Work, outcome: Outcome) -> None:
         # A server that a newer run works on is refused by the fence; that run sets its rules.
-        failed = [item for item in outcome.items if item.get("failed") and not item.get("fenced")]
+        # Not so where the whole run is refused: the newest one has no successor, so the database
+        # is older than the host, and no rules were set at all.
+        failed = [
+            item
+            for item in outcome.items
+            if item.get("failed") and (item.get("host_fenced") or not item.get("fenced"))
+        ]
         if failed or (not outcome.ok and not outcome.items):
             raise HostFailed(
                 "The rules could not be set on a host.",

@@ -10,7 +10,7 @@ import logging
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from controller.db.models import CloudSetting, Server
+from controller.db.models import CloudSetting, Host, Server
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +45,10 @@ def note_restored(session: Session) -> None:
 
     Hosts refuse a run whose number is lower than one that they have seen.
     """
-    session.execute(
-        update(Server)
-        .values(generation=Server.generation + GENERATIONS_AHEAD)
-        .execution_options(synchronize_session=False)
-    )
+    for numbered in (Server, Host):
+        session.execute(
+            update(numbered)
+            .values(generation=numbered.generation + GENERATIONS_AHEAD)
+            .execution_options(synchronize_session=False)
+        )
     switch_off(session, RESTORED)

@@ -69,7 +69,8 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         with _whole_host(params, check_mode) as look_at_host:
             results = _results(params, check_mode, look_at_host)
     except fence.FenceError as error:
-        results = [{"id": item["id"], **_refused(error)} for item in params["items"]]
+        refusal = {**_refused(error), "host_fenced": True}
+        results = [{"id": item["id"], **refusal} for item in params["items"]]
     if not check_mode:
         journal.prune(state_path)
     failures = [f"server {result['id']}: {result['msg']}" for result in results if result["failed"]]

@@ -138,6 +138,9 @@ results:
           C(failed), C(skipped), C(msg), C(started_at), C(finished_at), C(diff) and C(result).
       type: list
       elements: dict
+    host_fenced:
+      description: Whether the whole run was refused because a newer one about the host was there.
+      type: bool
     done_before:
       description: Whether this is what an earlier run of the item's operation came to.
       type: bool

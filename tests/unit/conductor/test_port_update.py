@@ -59,6 +59,21 @@ def test_a_server_that_a_newer_run_works_on_is_no_failure(cloud: Cloud) -> None:
     assert cloud.operations(kind="port_update")[0].state == "succeeded"
 
 
+def test_a_host_that_refuses_the_newest_run_has_not_set_its_rules(cloud: Cloud) -> None:
+    host_id = cloud.add_host("h1")
+    cloud.active_server()
+    original = cloud.executor._item
+
+    def fenced(run: Run, item_id: str) -> dict[str, Any]:
+        return original(run, item_id) | {"failed": True, "fenced": True, "host_fenced": True}
+
+    cloud.executor._item = fenced  # type: ignore[method-assign]
+    submit(cloud, host_id)
+    cloud.work()
+    (update,) = cloud.operations(kind="port_update")
+    assert (update.state, update.attempts) == ("queued", 1)
+
+
 def test_it_is_tried_until_the_host_is_back(cloud: Cloud) -> None:
     host_id = cloud.add_host("h1")
     cloud.active_server()

@@ -111,6 +111,9 @@ def test_a_restored_database_lets_its_runs_in_and_reaps_nothing(
     with cloud.db.write() as session:
         reaping.note_restored(session)
     assert cloud.server(server_id).generation == before + reaping.GENERATIONS_AHEAD
+    host_id = cloud.server(server_id).host_id
+    assert host_id is not None
+    assert cloud.host(host_id).generation == reaping.GENERATIONS_AHEAD
     assert why_off(cloud) == reaping.RESTORED
     assert reap(cloud) == 0
 
