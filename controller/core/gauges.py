@@ -38,6 +38,11 @@ class Gauges(Collector):
                     _servers(session),
                     self._hosts(session, now),
                     GaugeMetricFamily(
+                        "novella_queue_max_operations",
+                        "Actions that may wait for a worker before more are refused.",
+                        self._settings.queue_max,
+                    ),
+                    GaugeMetricFamily(
                         "novella_workers",
                         "Workers that were at work lately.",
                         workers.count(session, now),

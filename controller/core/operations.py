@@ -63,10 +63,8 @@ def submit(
     return operation
 
 
-def _check_room(session: Session, settings: Settings, action: str) -> None:
-    """Refuse what is only queued to wait for ever. A delete is work that makes others' needless."""
-    if action == "delete":
-        return
+def queue_is_full(session: Session, settings: Settings) -> bool:
+    """Return whether more actions wait for a worker than may."""
     # Counts no further than it must.
     some = (
         select(Operation.id)
@@ -74,7 +72,12 @@ def _check_room(session: Session, settings: Settings, action: str) -> None:
         .limit(settings.queue_max + 1)
         .subquery()
     )
-    if (session.scalar(select(func.count()).select_from(some)) or 0) > settings.queue_max:
+    return (session.scalar(select(func.count()).select_from(some)) or 0) > settings.queue_max
+
+
+def _check_room(session: Session, settings: Settings, action: str) -> None:
+    """Refuse what is only queued to wait for ever. A delete is work that makes others' needless."""
+    if action != "delete" and queue_is_full(session, settings):
         raise QueueFull(
             f"Cannot {action.replace('_', ' ')} servers now: more than {settings.queue_max} "
             "actions wait for a worker. Try again later."

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from controller.core import workers
+from controller.core import operations, workers
 from controller.db import revisions
 from controller.db.session import Database
 from controller.settings import Settings
@@ -23,7 +23,7 @@ def problems(settings: Settings, db: Database, now: datetime) -> list[str]:
     found = _of_disk(settings)
     try:
         with db.read() as session:
-            found += _of_schema(session) or _of_work(session, now)
+            found += _of_schema(session) or _of_work(session, settings, now)
     except SQLAlchemyError as error:
         log.warning("the database does not answer: %s", error)
         found.append("the database does not answer")
@@ -44,7 +44,10 @@ def _of_schema(session: Session) -> list[str]:
     return []
 
 
-def _of_work(session: Session, now: datetime) -> list[str]:
+def _of_work(session: Session, settings: Settings, now: datetime) -> list[str]:
+    found = []
     if workers.count(session, now) == 0:
-        return [f"no worker has been at work in the last {workers.SILENT_S:.0f} s"]
-    return []
+        found.append(f"no worker has been at work in the last {workers.SILENT_S:.0f} s")
+    if operations.queue_is_full(session, settings):
+        found.append("the queue is full: new work on servers is refused until some is done")
+    return found

@@ -1,6 +1,7 @@
 """`/healthz` and `/readyz` tell the truth: each thing that breaks shows, by its name."""
 
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from controller.api.common.calls import Services
 from controller.core import workers
 from controller.db import migrate, revisions
 from controller.db.base import utcnow
-from controller.db.models import Worker
+from controller.db.models import Operation, Server, ServerAction, Worker
 from controller.db.session import Database
 from tests.api.conftest import Caller
 
@@ -80,6 +81,27 @@ def test_a_database_that_does_not_answer_shows(anonymous: Caller, services: Serv
     services.db.dispose()
     object.__setattr__(services, "db", Database("sqlite:////nonexistent/novella.db"))
     assert ready(anonymous) == (503, "the database does not answer\n")
+
+
+def test_a_full_queue_shows(anonymous: Caller, services: Services) -> None:
+    with services.db.write() as session:
+        server = Server(
+            project_id="p", user_id="u", name="web", hostname="web", reservation_id="r-1",
+            flavor={},
+        )  # fmt: skip
+        session.add(server)
+        session.flush()
+        for _ in range(2):
+            action = ServerAction(
+                server_id=server.id, request_id="req-1", action="stop", user_id="u", project_id="p"
+            )
+            session.add(action)
+            session.flush()
+            session.add(Operation(kind="server_stop", server_id=server.id, action_id=action.id))
+    assert ready(anonymous)[0] == 200
+    object.__setattr__(services, "settings", replace(services.settings, queue_max=1))
+    status, said = ready(anonymous)
+    assert (status, said.partition(":")[0]) == (503, "the queue is full")
 
 
 def test_a_full_disk_shows(anonymous: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
