@@ -32,7 +32,7 @@ def test_a_batch_is_active_one_by_one_though_its_connection_is_lost(cloud: Cloud
 
     wait_until(first_is_active, what="the first is ACTIVE", timeout_s=120, interval_s=0.05)
     assert "BUILD" in seen, "the first was told of only when the last was done"
-    assert _drop_connections(cloud, "h1") > 0
+    assert drop_connections(cloud, "h1") > 0
 
     wait_until(lambda: "BUILD" not in statuses(), what="none is being built", timeout_s=120)
     assert statuses() == ["ACTIVE"] * COUNT
@@ -49,7 +49,7 @@ def _batch(cloud: CloudForTests) -> list[Any]:
     return [each for each in cloud.admin.compute.servers() if each.name.startswith("batch-")]
 
 
-def _drop_connections(cloud: CloudForTests, host: str) -> int:
+def drop_connections(cloud: CloudForTests, host: str) -> int:
     """Cut every SSH connection to the host, as a fault of the network would; return how many."""
     listed = cloud.on_host(host, "ps", "-eo", "pid=,args=").stdout.splitlines()
     sessions = [line.split()[0] for line in listed if " sshd: root@" in line]
