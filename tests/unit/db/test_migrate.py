@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from alembic import command
-from sqlalchemy import inspect
+from sqlalchemy import inspect, text
 
 from controller.db import migrate
 from controller.db.models import Base, CloudSetting
@@ -14,8 +14,26 @@ from controller.settings import Settings
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(state_dir=tmp_path / "state")
+def settings(tmp_path: Path, database_url: str) -> Iterator[Settings]:
+    """Settings whose database has no tables."""
+    settings = Settings(state_dir=tmp_path / "state", database_url=database_url)
+    if not database_url:
+        yield settings
+        return
+    drop_tables(database_url)
+    yield settings
+    drop_tables(database_url)
+    db = Database(database_url)
+    Base.metadata.create_all(db.engine)
+    db.dispose()
+
+
+def drop_tables(url: str) -> None:
+    db = Database(url)
+    Base.metadata.drop_all(db.engine)
+    with db.engine.begin() as connection:
+        connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
+    db.dispose()
 
 
 @pytest.fixture
