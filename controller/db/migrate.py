@@ -8,7 +8,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, LargeBinary
 
 from controller.db.connections import for_writes, prepare_migration
 from controller.db.models import Base
@@ -48,8 +48,19 @@ def current_revision(db: Database) -> str | None:
 
 def differences(connection: Connection) -> list[Any]:
     """Return what the models have and the database has not, or the other way round."""
-    context = MigrationContext.configure(connection, opts={"compare_type": True})
+    context = MigrationContext.configure(connection, opts={"compare_type": _differ})
     return list(compare_metadata(context, Base.metadata))
+
+
+def _differ(
+    _context: MigrationContext, _inspected: Any, _column: Any, kept: Any, wanted: Any
+) -> bool | None:
+    """Whether two types differ; None leaves it to alembic.
+
+    MariaDB chooses a kind of BLOB by the length that was asked for, and forgets the length.
+    """
+    binary = isinstance(wanted, LargeBinary) and kept.python_type is bytes
+    return False if binary else None
 
 
 def config(connection: Connection) -> Config:
