@@ -79,7 +79,8 @@ def test_a_newer_schema_is_well(anonymous: Caller, services: Services) -> None:
 
 def test_a_database_that_does_not_answer_shows(anonymous: Caller, services: Services) -> None:
     services.db.dispose()
-    object.__setattr__(services, "db", Database("sqlite:////nonexistent/novella.db"))
+    away = services.settings.state_dir / "away" / "novella.db"
+    object.__setattr__(services, "db", Database(f"sqlite:///{away}"))
     assert ready(anonymous) == (503, "the database does not answer\n")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,9 +86,9 @@ def test_an_interface_of_the_bridges_name_is_left_alone(host: dict[str, Any]) ->
 
 
 def test_a_kernel_that_does_not_filter_bridged_frames_is_refused(
-    host: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    host: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(linux_bridge, "NETFILTER_MARK", "/nonexistent")
+    monkeypatch.setattr(linux_bridge, "NETFILTER_MARK", str(tmp_path / "missing"))
     with pytest.raises(work.WorkError, match="modprobe br_netfilter"):
         check()
 

@@ -19,7 +19,11 @@ AWKWARD = "a \"b\" 'c' \\ \n\t {{ 7*7 }} # ü 🦊 \x7f\x01"
 def write(folder: Path, settings: dict[str, Any]) -> Path:
     """Have Ansible write the file, as the role does."""
     arguments, path = folder / "arguments.yml", folder / "novella.toml"
-    given = {"controller_state_path": "/srv/novella", "controller_settings": settings}
+    given = {
+        "controller_state_path": "/srv/novella",
+        "controller_settings": settings,
+        "controller_secret_settings": {},
+    }
     write_variables(arguments, given)
     subprocess.run(
         [Path(sys.executable).with_name("ansible"), "localhost", "-c", "local", "-m", "template",

@@ -9,7 +9,7 @@ import pytest
 
 
 def test_a_run_has_its_own_environment_and_nothing_of_the_servers_or_of_another_runs(
-    shared: Any,
+    shared: Any, tmp_path: Path
 ) -> None:
     first = shared.probe(OWN="one", ONCE="yes")
     second = shared.probe(OWN="two")
@@ -18,7 +18,7 @@ def test_a_run_has_its_own_environment_and_nothing_of_the_servers_or_of_another_
     assert "c4n4ry-of-the-server" not in str(second)
     assert second["environment"]["HOME"] != first["environment"]["HOME"]
     # The server itself has this one.
-    bare = shared.probe(without=["AWX_ISOLATED_DATA_DIR"], ANSIBLE_HOME="/nonexistent")
+    bare = shared.probe(without=["AWX_ISOLATED_DATA_DIR"], ANSIBLE_HOME=str(tmp_path))
     assert "AWX_ISOLATED_DATA_DIR" not in bare["environment"]
 
 
