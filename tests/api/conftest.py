@@ -20,7 +20,12 @@ from controller.core.passwords import hash_password
 from controller.db.models import Base, Project, Role, RoleAssignment, User
 from controller.db.session import Database
 from controller.settings import Settings
-from tests.fixtures.database_servers import DatabaseServer, read_rows, write_rows
+from tests.fixtures.database_servers import (
+    DatabaseServer,
+    empty,
+    read_rows,
+    write_rows,
+)
 
 PASSWORD = "correct horse battery staple"
 # name -> (project, role)
@@ -45,6 +50,9 @@ def first_state(
         database_url=database_server.url if database_server else "",
     )
     settings.state_dir.mkdir(mode=0o700)
+    if database_server is not None:
+        # Tests of other kinds have used it before.
+        empty(database_server.url)
     db = Database(settings.db_url)
     Base.metadata.create_all(db.engine)
     bootstrap(settings, db, PASSWORD)
