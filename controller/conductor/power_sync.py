@@ -79,6 +79,8 @@ def take_in(
         return
     for server_id in same:
         said, should = states.get(server_id), still[server_id].state
+        if not isinstance(said, str):
+            continue
         if should == ACTIVE and said in OFF:
             _note_off(session, host, server_id, now)
         elif should == STOPPED and said == RUNNING:

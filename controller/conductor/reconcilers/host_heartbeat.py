@@ -21,7 +21,7 @@ from controller.core.operations import QUEUED
 from controller.db.base import new_id
 from controller.db.models import Host, Operation
 from controller.db.session import Database, wake_after
-from controller.errors import ConcurrentUpdate, HostFailed
+from controller.errors import ConcurrentUpdate, HostFailed, NotFound
 from controller.runner.requests import Executor, HostResult, Run
 from controller.settings import Settings
 
@@ -120,6 +120,13 @@ class _Round:
                     _hurry(session, host_id, now)
         except (HostFailed, ConcurrentUpdate) as error:
             log.warning("host %s: %s", host_id, getattr(error, "details", None) or error)
+            return False
+        except NotFound:
+            log.info("host %s was removed while it was asked", host_id)
+            return False
+        except Exception:
+            # What one host says must not keep the others of its run from being recorded.
+            log.exception("what host %s says could not be recorded", host_id)
             return False
         return True
 

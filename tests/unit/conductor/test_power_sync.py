@@ -133,3 +133,13 @@ def test_nonsense_from_a_host_changes_nothing(
     assert beat(cloud) == 1
     with cloud.db.read() as session:
         assert session.get_one(Server, server_id).state == "active"
+
+
+@pytest.mark.parametrize("said", [None, 7, [], {}])
+def test_a_state_that_is_no_text_changes_nothing(
+    cloud: Cloud, host: SimulatedHost, said: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server_id = cloud.active_server()
+    monkeypatch.setattr(cloud.executor.hosts, "domains", lambda _host: {server_id: said})
+    assert beat(cloud) == 1
+    assert state(cloud, server_id) == ("active", None, 1)

@@ -1,8 +1,14 @@
 """The heartbeat: who is asked when, and what an answer brings."""
 
+from typing import Any
+
+import pytest
+
+from controller.conductor import power_sync
 from controller.conductor.reconcilers import host_heartbeat
 from controller.core import hosts
-from controller.db.models import Inventory
+from controller.db.models import Host, Inventory
+from controller.runner.requests import Run, RunResult
 from tests.unit.conductor.conftest import Cloud
 
 
@@ -77,3 +83,41 @@ def test_a_host_that_is_down_is_asked_apart_and_many_in_batches(cloud: Cloud) ->
     sizes = sorted(len(run.hosts) for run in cloud.executor.runs)
     assert sizes == [1, 1, host_heartbeat.BATCH]
     assert ["down"] in [[host.name for host in run.hosts] for run in cloud.executor.runs]
+
+
+def test_a_host_that_cannot_be_recorded_keeps_no_other_from_it(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cloud.add_host("a")
+    other = cloud.add_host("b")
+    take_in = power_sync.take_in
+
+    def fail_for_a(session: Any, settings: Any, host: Host, *args: Any) -> None:
+        if host.name == "a":
+            raise TypeError("what it said")
+        take_in(session, settings, host, *args)
+
+    monkeypatch.setattr(power_sync, "take_in", fail_for_a)
+    cloud.clock.advance(hosts.down_after_s(cloud.settings) + 1)
+    assert beat(cloud) == 1
+    assert hosts.is_up(cloud.host(other), cloud.settings, cloud.clock())
+    assert "could not be recorded" in caplog.text
+
+
+def test_a_host_that_is_removed_while_it_is_asked_is_no_error(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    removed = cloud.add_host("a")
+    cloud.add_host("b")
+    run = cloud.executor.run
+
+    def run_while_it_is_removed(request: Run) -> RunResult:
+        result = run(request)
+        with cloud.db.write() as session:
+            hosts.remove(session, hosts.get(session, removed))
+        return result
+
+    monkeypatch.setattr(cloud.executor, "run", run_while_it_is_removed)
+    cloud.clock.advance(60)
+    assert beat(cloud) == 1
+    assert "Traceback" not in caplog.text
