@@ -209,7 +209,7 @@ def _one_line(text: object) -> str:
 
 
 def _rerun(arguments: argparse.Namespace) -> int:
-    from controller.conductor.rerun import prepare
+    from controller.conductor.rerun import prepare, rules_again
     from controller.conductor.worker import make_executor
     from controller.core import operation_records
     from controller.db.session import Database
@@ -218,13 +218,16 @@ def _rerun(arguments: argparse.Namespace) -> int:
 
     settings = load(arguments.config)
     executor = make_executor(settings)
-    with Database(settings.db_url).write() as session:
+    db = Database(settings.db_url)
+    with db.write() as session:
         operation = operation_records.find(session, arguments.id)
         rerun = prepare(session, settings, operation, check=arguments.check)
     try:
         result = executor.run(rerun.run)
     finally:
         executor.close()
+        with db.write() as session:
+            rules_again(session, rerun)
     diff = "".join(diff_text(host) for host in result.hosts.values())
     if arguments.json:
         said = {"status": result.status, "message": result.message, "host": rerun.host}

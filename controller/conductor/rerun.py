@@ -2,8 +2,12 @@
 
 With `check` nothing changes, neither here nor on the host; the diff says what would. Without it the
 play runs for real, for operations whose play describes what the database says anyway. A rerun is no
-operation and changes no state; like every run it takes the server's fence on the host, with a new
-generation, so that an older run is kept out and a later operation goes before it.
+operation and changes no state; like every run it takes the fence of the server, or of the host for
+a whole host's rules, with a new generation, so that an older run is kept out and a later operation
+goes before it.
+
+What filters ports may change while it runs, and nobody compares that afterwards as for operations.
+So `rules_again` has the host's rules set once more behind it.
 """
 
 from collections.abc import Callable
@@ -13,8 +17,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
+from controller.conductor import runs
 from controller.conductor.arguments import cloud_id, server_arguments, server_secrets
-from controller.core import host_access, hosts
+from controller.core import host_access, hosts, port_updates
 from controller.core.operations import RUNNING, UNFINISHED
 from controller.db.base import new_id
 from controller.db.models import Host, Operation, Server
@@ -57,11 +62,21 @@ def prepare(
         _refuse_unless_safe(operation, server)
         server.generation += 1
         session.flush()
-    entries, secrets = _entry(session, settings, server)
+    entry, secrets = _entry(session, settings, server)
+    arguments = {"servers": [entry]}
     host = hosts.get(session, str(server.host_id))
     playbook = BY_OPERATION[operation.kind].playbooks[0]
-    run = _run(session, settings, operation, host, playbook, [entries], check, cancelled, secrets)
+    run = _run(session, settings, operation, host, playbook, arguments, check, cancelled, secrets)
     return Rerun(run, host.name)
+
+
+def rules_again(session: Session, rerun: Rerun) -> None:
+    """Have the host's rules set from the database as it is now, if the run may have set older ones.
+
+    To be called when the run has ended, however it did.
+    """
+    if not rerun.run.check and rerun.run.playbook in runs.SET_RULES:
+        port_updates.submit_for_hosts(session, {host.id for host in rerun.run.hosts})
 
 
 def _of_host(
@@ -71,17 +86,17 @@ def _of_host(
     check: bool,
     cancelled: Callable[[], bool],
 ) -> Rerun:
-    """A whole host's rules. Servers keep their generation: what is at work on one goes first."""
+    """A whole host's rules, as conductor/runs.py has them set."""
     if operation.host_id is None:
         raise NotFound(f"Cannot run {_named(operation)} again: its host was removed.")
     same_kind = (Operation.host_id == operation.host_id) & (Operation.kind == PORT_UPDATE)
     _refuse_while_busy(session, operation, same_kind, (RUNNING,))
     host = hosts.get(session, operation.host_id)
-    query = select(Server).where(Server.host_id == host.id, Server.deleted_at.is_(None))
-    servers = list(session.scalars(query.order_by(Server.id)))
-    known = server_arguments(session, settings, servers)
-    entries = [known[server.id] | {"generation": server.generation} for server in servers]
-    run = _run(session, settings, operation, host, PORT_UPDATE, entries, check, cancelled, {})
+    entries = runs.of_whole_host(session, settings, host.id)
+    arguments: dict[str, Any] = {"servers": entries}
+    if not check:
+        arguments["host_fence"] = runs.next_host_fence(session, host.id)
+    run = _run(session, settings, operation, host, PORT_UPDATE, arguments, check, cancelled, {})
     return Rerun(run, host.name)
 
 
@@ -91,7 +106,7 @@ def _run(
     operation: Operation,
     host: Host,
     playbook: str,
-    entries: list[dict[str, Any]],
+    arguments: dict[str, Any],
     check: bool,
     cancelled: Callable[[], bool],
     secrets: dict[str, dict[str, str]],
@@ -100,7 +115,7 @@ def _run(
         id=new_id(),
         playbook=playbook,
         hosts=(host_access.of_host(settings, host),),
-        arguments={"cloud_id": cloud_id(session), "servers": entries},
+        arguments={"cloud_id": cloud_id(session), **arguments},
         secrets=secrets,
         check=check,
         timeout_s=settings.run_timeout_s,

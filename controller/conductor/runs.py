@@ -83,7 +83,7 @@ def prepare(
     arguments: dict[str, Any] = {"cloud_id": cloud_id(session)}
     if play.whole_host:
         entries = of_whole_host(session, settings, play.host_id)
-        arguments["host_fence"] = _next_of_host(session, play.host_id)
+        arguments["host_fence"] = next_host_fence(session, play.host_id)
     else:
         entries, secrets = _of_servers(session, settings, operations)
     run = Run(
@@ -212,7 +212,7 @@ def _of_servers(
     return entries, secrets
 
 
-def _next_of_host(session: Session, host_id: str) -> dict[str, Any]:
+def next_host_fence(session: Session, host_id: str) -> dict[str, Any]:
     """Return what shuts out older runs about all of the host, which may wake late."""
     session.execute(
         update(Host)

@@ -15,6 +15,7 @@ from controller.core.context import Context
 from controller.db.base import Base, utcnow
 from controller.db.models import CloudSetting, Domain, Operation, Server, User
 from controller.db.session import Database
+from controller.errors import Conflict
 from controller.keys import make_keys
 from controller.runner.simulated import SimulatedExecutor
 from controller.settings import Settings, load
@@ -154,6 +155,25 @@ def test_rerun_does_the_play_and_says_what_came_of_it(shell: Shell) -> None:
     with shell.db.write() as session:
         session.add(Operation(kind="server_stop", server_id=session.query(Server.id).scalar()))
     assert "is queued. Wait until" in shell.type("rerun", operation_id, "--check", status=1)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_after_a_rerun_for_real_the_rules_are_set_from_the_database(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    """It may have set rules that were taken back meanwhile, and no operation looks at that."""
+    operation_id = shell.create()
+    if fails:
+        monkeypatch.setattr(SimulatedExecutor, "run", _raise)
+    shell.type("rerun", operation_id, "--check", status=int(fails))
+    assert shell.json("list", "--kind", "port_update") == []
+    shell.type("rerun", operation_id, status=int(fails))
+    [update] = shell.json("list", "--kind", "port_update")
+    assert (update["state"], update["host"]) == ("queued", "h1")
+
+
+def _raise(*_arguments: object) -> None:
+    raise Conflict("the run was ended")
 
 
 def test_nothing_is_made_up_for_an_id_that_is_not_there(shell: Shell) -> None:

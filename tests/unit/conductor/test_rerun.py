@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from controller.conductor.rerun import prepare
-from controller.core import operation_records
+from controller.core import operation_records, port_updates
 from controller.errors import BadRequest, Conflict, NotFound
 from controller.runner.requests import Run
 from tests.unit.conductor.conftest import Cloud
@@ -111,14 +111,37 @@ def test_a_hosts_rules_are_set_by_its_update(cloud: Cloud) -> None:
     host_id = cloud.add_host("h1")
     server_id = cloud.active_server()
     with cloud.db.write() as session:
-        from controller.core import port_updates
-
         port_updates.submit_for_hosts(session, {host_id})
     cloud.work()
     for check in (True, False):
         run = rerun(cloud, "port_update", check=check)
         assert [entry["id"] for entry in run.arguments["servers"]] == [server_id]
         assert run.arguments["servers"][0]["generation"] == cloud.server(server_id).generation
+
+
+def test_a_hosts_rules_leave_out_a_server_that_is_being_deleted(cloud: Cloud) -> None:
+    host_id = cloud.add_host("h1")
+    stays, goes = cloud.active_server(), cloud.active_server()
+    with cloud.db.write() as session:
+        port_updates.submit_for_hosts(session, {host_id})
+    cloud.work()
+    cloud.act(goes, "delete")
+    for check in (True, False):
+        run = rerun(cloud, "port_update", check=check)
+        assert [entry["id"] for entry in run.arguments["servers"]] == [stays]
+
+
+def test_a_hosts_rules_for_real_keep_older_runs_out(cloud: Cloud) -> None:
+    host_id = cloud.add_host("h1")
+    with cloud.db.write() as session:
+        port_updates.submit_for_hosts(session, {host_id})
+    cloud.work()
+    before = cloud.host(host_id).generation
+    assert "host_fence" not in rerun(cloud, "port_update").arguments
+    assert cloud.host(host_id).generation == before
+    run = rerun(cloud, "port_update", check=False)
+    assert run.arguments["host_fence"] == {"id": host_id, "generation": before + 1}
+    assert cloud.host(host_id).generation == before + 1
 
 
 def test_an_operation_is_found_by_the_beginning_of_its_id(cloud: Cloud) -> None:
