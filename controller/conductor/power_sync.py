@@ -127,7 +127,11 @@ def _note_running(
 def _begin(session: Session, settings: Settings, server: Server, action: str) -> None:
     context = Context(f"req-{new_id()}", project_id=server.project_id, is_admin=True)
     record_as = "reboot" if action == "hard_reboot" else None
-    operations.begin_action(session, settings, context, server, action, record_as=record_as)
+    # After a power failure the starts may be more than the queue has room for; a heartbeat that
+    # failed for it would make the host look down.
+    operations.begin_action(
+        session, settings, context, server, action, record_as=record_as, bounded=False
+    )
 
 
 def _locked(session: Session, server_ids: Collection[str]) -> list[Server]:

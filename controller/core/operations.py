@@ -94,6 +94,7 @@ def begin_action(
     record_as: str | None = None,
     arguments: Mapping[str, Any] | None = None,
     secrets: Mapping[str, str] | None = None,
+    bounded: bool = True,
 ) -> Operation:
     """Accept `action` on `server`, as `begin_actions` does, and return its operation."""
     (operation,) = begin_actions(
@@ -105,6 +106,7 @@ def begin_action(
         record_as=record_as,
         arguments=arguments,
         secrets=secrets,
+        bounded=bounded,
     )
     return operation
 
@@ -119,15 +121,18 @@ def begin_actions(
     record_as: str | None = None,
     arguments: Mapping[str, Any] | None = None,
     secrets: Mapping[str, str] | None = None,
+    bounded: bool = True,
 ) -> list[Operation]:
     """Accept `action` on `servers`: check the state table, record it, submit its operations.
 
     `record_as` is the name in os-instance-actions where that differs from ours (a hard reboot is
-    a 'reboot' there). `secrets` are kept encrypted. Raises InvalidState with the reason and the
-    way out, QueueFull. As many statements for many servers as for one.
+    a 'reboot' there). `secrets` are kept encrypted. What isn't `bounded`, the controller's own
+    work, is accepted however much waits. Raises InvalidState with the reason and the way out,
+    QueueFull. As many statements for many servers as for one.
     """
     row = TABLE[action]
-    _check_room(session, settings, action)
+    if bounded:
+        _check_room(session, settings, action)
     for server in servers:
         reason = refusal(action, server.state, server.task_state)
         if reason:

@@ -88,6 +88,16 @@ def test_after_a_hosts_boot_what_should_run_is_started_and_rules_are_set(
     assert state(cloud, runs) == ("active", None, 1)
 
 
+def test_a_full_queue_keeps_no_server_from_its_start_after_a_boot(
+    cloud: Cloud, host: SimulatedHost
+) -> None:
+    servers = [cloud.active_server(), cloud.active_server()]
+    cloud.settings = replace(cloud.settings, queue_max=0)
+    host.boot()
+    assert beat(cloud) == 1
+    assert [state(cloud, each)[1] for each in servers] == ["rebooting_hard"] * 2
+
+
 def test_what_is_being_worked_on_is_left_to_its_operation(
     cloud: Cloud, host: SimulatedHost
 ) -> None:
