@@ -43,11 +43,6 @@ def about(**what: str | None) -> Iterator[None]:
         _ABOUT.reset(token)
 
 
-def now_about() -> Mapping[str, str]:
-    """Return what lines bear at this place."""
-    return _ABOUT.get()
-
-
 def set_up(log_format: str, level: str, stream: TextIO | None = None) -> None:
     """Have all that is logged in this process written to `stream` (standard error), and only there.
 

@@ -7,7 +7,6 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, LargeBinary
 
 from controller.db.connections import for_writes, prepare_migration
@@ -33,17 +32,6 @@ def upgrade(settings: Settings) -> str:
             return str(MigrationContext.configure(connection).get_current_revision())
     finally:
         db.dispose()
-
-
-def newest_revision() -> str:
-    """Return the revision that this release needs."""
-    return str(ScriptDirectory(str(MIGRATIONS)).get_current_head())
-
-
-def current_revision(db: Database) -> str | None:
-    """Return the revision that the database is at; None before the first."""
-    with db.engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
 
 
 def differences(connection: Connection) -> list[Any]:

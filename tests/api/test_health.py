@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from controller.api.common.calls import Services
 from controller.core import workers
-from controller.db import migrate, revisions
+from controller.db import revisions
 from controller.db.base import utcnow
 from controller.db.models import Operation, Server, ServerAction, Worker
 from controller.db.session import Database
@@ -109,7 +109,3 @@ def test_a_full_disk_shows(anonymous: Caller, monkeypatch: pytest.MonkeyPatch) -
     usage = type(shutil.disk_usage("/"))
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage(1 << 40, 1 << 40, 0))
     assert ready(anonymous) == (503, "the controller's disk is full\n")
-
-
-def test_the_newest_revision_by_the_files_is_alembics_own() -> None:
-    assert revisions.newest() == migrate.newest_revision()

@@ -130,9 +130,6 @@ class Books:
         """Return the living servers whose host this is."""
         return [server for server in self.servers.values() if server.host_id == host_id]
 
-    def ports_of(self, server_id: str) -> list[BookPort]:
-        return [port for port in self.ports.values() if port.server_id == server_id]
-
     def busy_servers(self) -> set[str]:
         """Return the servers that an operation stands for, other than clean-ups."""
         return {each.server_id for each in self.operations if each.server_id and each.ordered}

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 from alembic import command
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
-from controller.db import migrate
+from controller.db import migrate, revisions
 from controller.db.models import Base, CloudSetting
 from controller.db.session import Database
 from controller.settings import Settings
@@ -56,8 +57,9 @@ def test_an_upgrade_says_the_revision_and_changes_nothing_the_second_time(
 ) -> None:
     with db.write() as session:
         session.add(CloudSetting(name="cloud_id", value="kept"))
-    assert migrate.upgrade(settings) == migrate.newest_revision() == migrate.current_revision(db)
+    assert migrate.upgrade(settings) == revisions.newest()
     with db.read() as session:
+        assert revisions.current(session) == revisions.newest()
         assert session.get_one(CloudSetting, "cloud_id").value == "kept"
 
 
@@ -79,7 +81,13 @@ def test_the_revisions_lead_back_to_an_empty_database(db: Database) -> None:
     assert inspect(db.engine).get_table_names() == ["alembic_version"]
 
 
-def test_a_fresh_database_is_at_no_revision(tmp_path: Path) -> None:
+def test_a_database_without_a_schema_is_old(tmp_path: Path) -> None:
     db = Database(f"sqlite:///{tmp_path / 'fresh.db'}")
-    assert migrate.current_revision(db) is None
+    with db.read() as session:
+        assert revisions.is_old(session)
     db.dispose()
+
+
+def test_the_newest_revision_by_the_files_is_alembics_own() -> None:
+    scripts = ScriptDirectory(str(migrate.MIGRATIONS))
+    assert revisions.newest() == scripts.get_current_head()
