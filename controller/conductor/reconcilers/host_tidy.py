@@ -1,7 +1,8 @@
 """Hosts remove what they keep for no server: disks whose time in quarantine is over, old bases.
 
 A base is kept in any case while a server of the host was made from its image; the host itself looks
-whether a disk stands on it.
+whether a disk stands on it. While reaping is off nothing is tidied: what is in quarantine may be all
+that is left of a server that the database should have.
 """
 
 import logging
@@ -11,7 +12,7 @@ from datetime import datetime
 
 from sqlalchemy import select
 
-from controller.core import host_access, hosts
+from controller.core import host_access, hosts, reaping
 from controller.db.base import new_id
 from controller.db.models import Host, Server
 from controller.db.session import Database
@@ -32,12 +33,14 @@ def run(
     clock: Callable[[], datetime],
     stopping: Callable[[], bool] = lambda: False,
 ) -> int:
-    """Have every host that is up tidied, and return how many did it."""
+    """Have every host that is up tidied, and return how many did it: none while reaping is off."""
 
     def tidy(host: Host) -> bool:
         return not stopping() and _tidy(settings, db, executor, host, stopping)
 
     with db.read() as session:
+        if reaping.why_off(session) is not None:
+            return 0
         known = [one for one in hosts.list_hosts(session) if hosts.is_up(one, settings, clock())]
     with ThreadPoolExecutor(RUNS_AT_ONCE, "tidy") as pool:
         return sum(pool.map(tidy, known))

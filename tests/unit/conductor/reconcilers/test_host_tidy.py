@@ -1,6 +1,7 @@
 """Hosts are told what to tidy, and which bases are needed."""
 
 from controller.conductor.reconcilers import host_tidy
+from controller.core import reaping
 from tests.unit.conductor.conftest import Cloud
 
 
@@ -33,6 +34,18 @@ def test_a_host_that_is_down_is_left_alone(cloud: Cloud) -> None:
     cloud.clock.advance(1000)
     assert tidy(cloud) == 0
     assert cloud.executor.runs == []
+
+
+def test_nothing_is_tidied_while_reaping_is_off(cloud: Cloud) -> None:
+    """A restored database must not have the quarantine emptied."""
+    cloud.add_host("a")
+    with cloud.db.write() as session:
+        reaping.switch_off(session, reaping.RESTORED)
+    assert tidy(cloud) == 0
+    assert cloud.executor.runs == []
+    with cloud.db.write() as session:
+        reaping.switch_on(session)
+    assert tidy(cloud) == 1
 
 
 def test_a_host_that_fails_is_no_success(cloud: Cloud) -> None:
