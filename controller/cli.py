@@ -152,7 +152,7 @@ def _named_config() -> dict[str, str]:
 
 
 def _add_db(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    database = commands.add_parser("db", help="the database: upgrade, bootstrap")
+    database = commands.add_parser("db", help="the database: upgrade, bootstrap, restored")
     actions = database.add_subparsers(metavar="ACTION", required=True)
     upgrade = actions.add_parser(
         "upgrade",
