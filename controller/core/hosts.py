@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
+from controller.core.operations import UNFINISHED
 from controller.db.base import utcnow
 from controller.db.models import (
     Allocation,
@@ -123,6 +124,22 @@ def remove(session: Session, host: Host) -> None:
         raise InUse(
             f"Cannot remove host {host.name}: {living} servers are on it, and {held} allocations "
             "are held there. Delete the servers, and wait until the host has confirmed it."
+        )
+    clean_ups = session.scalar(
+        select(func.count())
+        .select_from(Operation)
+        .where(
+            Operation.host_id == host.id,
+            Operation.kind == "server_cleanup",
+            Operation.state.in_(UNFINISHED),
+        )
+    )
+    if clean_ups:
+        raise InUse(
+            f"Cannot remove host {host.name}: {clean_ups} clean-ups there are not confirmed, so it "
+            "may still have disks of deleted servers, or run them. Bring the host back, and wait "
+            f"until `novella operation list --host {host.name} --kind server_cleanup` says that "
+            "all have succeeded."
         )
     # The past keeps no host that isn't there; a finished operation still says what it did.
     for model in (Server, Operation, Port):

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from controller.core import host_access, hosts
+from controller.core import host_access, hosts, operations
 from controller.db.base import utcnow
-from controller.db.models import Base, Host, Inventory, ResourceProvider, Server
+from controller.db.models import Base, Host, Inventory, Operation, ResourceProvider, Server
 from controller.db.session import Database
 from controller.errors import InUse, NotFound
 from controller.placement import allocations
@@ -63,6 +63,23 @@ def test_a_host_whose_clean_up_is_not_confirmed_stays(db: Database) -> None:
         host = hosts.get_by_name(session, "c1")
         allocations.claim(session, "a-clean-up", host.id, {"VCPU": 1})
     with db.write() as session, pytest.raises(InUse, match="1 allocations are held"):
+        hosts.remove(session, hosts.get_by_name(session, "c1"))
+
+
+@pytest.mark.parametrize("state", [operations.QUEUED, operations.RUNNING])
+def test_a_host_with_a_clean_up_of_leftovers_stays_until_it_ends(db: Database, state: str) -> None:
+    """Such a clean-up holds no room."""
+    with db.write() as session:
+        host = hosts.get_by_name(session, "c1")
+        gone = _server(session, host, "deleted")
+        session.flush()
+        clean_up = operations.submit(session, "server_cleanup", server=gone, host_id=host.id)
+        clean_up.state = state
+    with db.write() as session, pytest.raises(InUse, match="1 clean-ups there are not confirmed"):
+        hosts.remove(session, hosts.get_by_name(session, "c1"))
+    with db.write() as session:
+        session.get_one(Operation, clean_up.id).state = operations.SUCCEEDED
+    with db.write() as session:
         hosts.remove(session, hosts.get_by_name(session, "c1"))
 
 
