@@ -1,8 +1,8 @@
 """Hosts remove what they keep for no server: disks whose time in quarantine is over, old bases.
 
 A base is kept in any case while a server of the host was made from its image; the host itself looks
-whether a disk stands on it. While reaping is off nothing is tidied: what is in quarantine may be all
-that is left of a server that the database should have.
+whether a disk stands on it. While reaping is off nothing is tidied: what is in quarantine may be
+all that is left of a server that the database should have.
 """
 
 import logging
