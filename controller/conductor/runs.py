@@ -14,7 +14,13 @@ from controller.conductor.arguments import cloud_id, server_arguments, server_se
 from controller.conductor.claims import Held
 from controller.conductor.server_cleanup import KIND as CLEANUP
 from controller.conductor.steps import Outcome, Play
-from controller.core import host_access, hosts, network_arguments, port_updates
+from controller.core import (
+    host_access,
+    hosts,
+    network_arguments,
+    port_departures,
+    port_updates,
+)
 from controller.core.operations import UNFINISHED
 from controller.db.base import new_id
 from controller.db.models import Host, Operation, Server
@@ -193,7 +199,7 @@ def _of_servers(
     query = select(Server).where(Server.id.in_(ids)).execution_options(populate_existing=True)
     servers = {server.id: server for server in session.scalars(query)}
     kept = {
-        operation.server_id: operation.arguments["server"]
+        operation.server_id: _kept(session, operation)
         for operation in operations
         if operation.kind == CLEANUP
     }
@@ -210,6 +216,14 @@ def _of_servers(
             own = server_secrets(settings, server, operation.sealed)
             secrets |= {server.id: own} if own else {}
     return entries, secrets
+
+
+def _kept(session: Session, operation: Operation) -> dict[str, Any]:
+    """Return what a clean-up was given; of leftovers, found long after, only what is nobody's."""
+    entry: dict[str, Any] = operation.arguments["server"]
+    if not entry.get("quarantine") or operation.host_id is None:
+        return entry
+    return port_departures.without_living(session, operation.host_id, entry)
 
 
 def next_host_fence(session: Session, host_id: str) -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """How many images, and how many MiB of them, a project may have: Glance's unified limits.
 
-What counts is what a project sees: not the bytes of a deleted image that a server still needs.
+What counts is what is there: the bytes of a deleted image stay, and count, while a server that was
+made from it needs them. Else uploads, a server of each and deletes would fill everybody's store.
 """
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, or_, select
 from sqlalchemy.orm import Session
 
 from controller.core.quotas import UNLIMITED, lock_project
-from controller.db.models import Image, QuotaLimit
+from controller.db.models import Image, QuotaLimit, Server
 from controller.errors import ImageQuotaExceeded
 from controller.settings import Settings
 
@@ -29,11 +30,14 @@ def limits(session: Session, settings: Settings, project_id: str | None) -> dict
 
 
 def used(session: Session, project_id: str | None) -> tuple[int, int]:
-    """Return how many bytes the project's images have, and how many images there are."""
+    """Return how many bytes the project has in the store, and how many images it can see."""
+    needed = select(Server.id).where(Server.image_id == Image.id, Server.deleted_at.is_(None))
+    seen = Image.deleted_at.is_(None)
     row = session.execute(
-        select(func.coalesce(func.sum(Image.size_bytes), 0), func.count()).where(
-            Image.project_id == project_id, Image.deleted_at.is_(None)
-        )
+        select(
+            func.coalesce(func.sum(Image.size_bytes), 0),
+            func.coalesce(func.sum(case((seen, 1), else_=0)), 0),
+        ).where(Image.project_id == project_id, or_(seen, needed.exists()))
     ).one()
     return int(row[0] or 0), int(row[1])
 

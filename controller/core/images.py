@@ -282,13 +282,18 @@ def end_upload(
         raise Gone(f"Image {image.id} was deleted during its upload. Create another image.")
 
 
-def undo_upload(session: Session, image_id: str) -> None:
-    """Put an image whose upload broke off back to where it was before."""
+def undo_upload(session: Session, image_id: str) -> bool:
+    """Put an image whose upload broke off back to where it was before.
+
+    Return whether its bytes may go: not those of an image that is active after all, for a commit
+    can get through though its answer was lost.
+    """
     session.execute(
         update(Image)
         .where(Image.id == image_id, Image.status == "saving")
         .values(status="queued", updated_at=utcnow())
     )
+    return session.scalar(select(Image.status).where(Image.id == image_id)) != "active"
 
 
 def remove(session: Session, image: Image) -> bool:

@@ -5,13 +5,14 @@ tell it from something that was never ours to remove.
 """
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from controller import host_names
 from controller.core import port_records
-from controller.db.models import Port, PortDeparture
+from controller.db.models import IPAllocation, Port, PortDeparture
 
 # Names in one statement: SQLite takes 32,766 parameters, other databases fewer.
 CHUNK = 500
@@ -58,6 +59,35 @@ def servers_of_networks(
         servers = tuple(dict.fromkeys(session.scalars(query)))
         found |= {network_id: servers} if servers else {}
     return found
+
+
+def without_living(session: Session, host_id: str, entry: dict[str, Any]) -> dict[str, Any]:
+    """Return a clean-up's `entry` without what other servers have on the host by now.
+
+    A port that was a tenant's own, or an address, may serve another server there: its rules, its
+    DHCP entry and its metadata are that one's.
+    """
+    networks = {port["network_id"] for port in entry["ports"]}
+    living = session.execute(
+        select(Port.id, Port.network_id, IPAllocation.ip_address)
+        .outerjoin(IPAllocation, IPAllocation.port_id == Port.id)
+        .where(Port.host_id == host_id, Port.network_id.in_(networks))
+    ).all()
+    ids = {port_id for port_id, _, _ in living}
+    taken = {(network_id, address) for _, network_id, address in living}
+    ports = [
+        port
+        | {
+            "fixed_ips": [
+                each
+                for each in port["fixed_ips"]
+                if (port["network_id"], each["ip_address"]) not in taken
+            ]
+        }
+        for port in entry["ports"]
+        if port["id"] not in ids
+    ]
+    return entry | {"ports": ports}
 
 
 def of_servers(session: Session, server_ids: Collection[str]) -> list[PortDeparture]:

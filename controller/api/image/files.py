@@ -50,9 +50,10 @@ def upload_file(call: Call, image_id: str) -> Reply:
             raise BadRequest("The upload broke off. Send it again.") from error
         finally:
             if not done:
-                image_store.remove(call.settings, image_id)
                 with db.write() as session:
-                    images.undo_upload(session, image_id)
+                    unneeded = images.undo_upload(session, image_id)
+                if unneeded:
+                    image_store.remove(call.settings, image_id)
     return Reply(status=204)
 
 

@@ -4,6 +4,7 @@ from itertools import groupby
 
 from controller.conductor.audit.findings import Finding
 from controller.conductor.audit.looks import Audit
+from controller.logs import one_line
 
 
 def as_text(audit: Audit) -> str:
@@ -23,5 +24,6 @@ def as_text(audit: Audit) -> str:
 def _of_kind(findings: list[Finding]) -> list[str]:
     first = findings[0]
     lines = [f"{first.kind} ({len(findings)})"]
-    lines += [f"  - {finding.what}" for finding in findings]
+    # Part of it are hosts' own words, and this goes to a terminal.
+    lines += [f"  - {one_line(finding.what)}" for finding in findings]
     return [*lines, f"  why: {first.why}", f"  way out: {first.way_out}", ""]

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from controller.api.common.calls import Services
@@ -296,6 +298,24 @@ def test_an_image_deleted_during_its_upload_leaves_nothing(
     )
     assert answer.status_code == 410
     assert stored(settings) == []
+
+
+def test_bytes_stay_when_only_the_answer_to_the_commit_is_lost(
+    alice: Caller, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image_id = make(alice)
+    ended = images.end_upload
+
+    def lost(session: Session, *arguments: Any) -> None:
+        ended(session, *arguments)
+        session.commit()
+        raise OperationalError("COMMIT", {}, Exception("server closed the connection"))
+
+    monkeypatch.setattr(images, "end_upload", lost)
+    assert upload(alice, image_id, RAW).status_code == 503
+    assert alice.get(f"{IMAGES}/{image_id}").json["status"] == "active"
+    with alice.get(f"{IMAGES}/{image_id}/file") as answer:
+        assert answer.data == RAW
 
 
 def test_uploads_that_died_with_their_process_are_mended_at_the_next_start(

@@ -10,7 +10,8 @@ import pytest
 
 from controller.api.common.calls import Services
 from controller.core import image_store
-from controller.db.models import QuotaLimit
+from controller.db.base import utcnow
+from controller.db.models import QuotaLimit, Server
 from controller.settings import Settings
 from tests.api.conftest import Caller
 from tests.api.image.test_files import BYTES, IMAGES, make, stored, upload
@@ -85,6 +86,25 @@ class TestQuota:
         assert upload(alice, second, b"x").status_code == 413
         assert upload(bob, make(bob), b"x" * 3 * MIB).status_code == 204
         alice.delete(f"{IMAGES}/{first}")
+        assert upload(alice, second, b"x").status_code == 204
+
+    def test_a_deleted_images_bytes_count_while_a_server_needs_them(
+        self, alice: Caller, services: Services
+    ) -> None:
+        first, second = make(alice), make(alice)
+        upload(alice, first, b"x" * 3 * MIB)
+        with services.db.write() as session:
+            server = Server(
+                project_id=alice.project_id, user_id=alice.user_id, name="web", hostname="web",
+                flavor={}, reservation_id="r-1", image_id=first,
+            )  # fmt: skip
+            session.add(server)
+        alice.delete(f"{IMAGES}/{first}")
+        assert upload(alice, second, b"x").status_code == 413
+        usage = alice.get("/image/v2/info/usage").json["usage"]
+        assert usage["image_count_total"]["usage"] == 1
+        with services.db.write() as session:
+            session.get_one(Server, server.id).deleted_at = utcnow()
         assert upload(alice, second, b"x").status_code == 204
 
     def test_a_project_may_have_limits_of_its_own(self, alice: Caller, services: Services) -> None:

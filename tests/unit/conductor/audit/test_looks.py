@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, update
 
-from controller.conductor.audit.findings import KINDS
+from controller.conductor.audit.findings import KINDS, Finding
 from controller.conductor.audit.looks import Audit, Auditor
 from controller.conductor.audit.text import as_text
 from controller.core.operations import RUNNING
@@ -186,6 +186,13 @@ def test_artifacts_of_no_operation(made: Cloud) -> None:
     (made.settings.artifacts_dir / new_id()).mkdir(parents=True)
     (made.settings.artifacts_dir / "host_enroll-a").mkdir()
     assert kinds(audit(made)) == {"artifacts_of_nobody"}
+
+
+def test_what_a_host_says_moves_no_cursor() -> None:
+    said = "unread: a says \x1b[2J\nAll agree"
+    text = as_text(Audit([Finding("leftover", "a", said)]))
+    assert "\x1b" not in text
+    assert "\nAll agree" not in text
 
 
 # --- the books against hosts -------------------------------------------------------------------

@@ -1,12 +1,12 @@
 """Leftovers: what deleted servers left is removed by way of quarantine; all else is reported."""
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
 from controller.conductor.reconcilers import host_leftovers
-from controller.core import reaping
+from controller.core import port_departures, reaping
 from controller.db.base import new_id
-from controller.db.models import PortDeparture, Server
+from controller.db.models import Host, IPAllocation, Port, PortDeparture, Server, Subnet
 from controller.runner.simulated_hosts import SimulatedHost, SimulatedServer
 from tests.unit.conductor.conftest import Cloud
 
@@ -54,6 +54,50 @@ def test_what_is_left_of_a_deleted_server_goes_and_its_disks_are_set_aside(
     assert (len(entry["ports"]), len(entry["networks"])) == (1, 1)
     assert entry["generation"] > 2
     assert reap(cloud) == 0
+
+
+def test_what_another_server_has_on_the_host_by_now_is_left_to_it(
+    cloud: Cloud, leftover: tuple[str, SimulatedHost]
+) -> None:
+    server_id, _ = leftover
+    with cloud.db.write() as session:
+        (departed,) = port_departures.of_servers(session, [server_id])
+        departed.addresses = ["10.91.0.7", "10.91.0.8"]
+        host_id = session.scalars(select(Host.id)).one()
+        subnet = Subnet(
+            network_id=departed.network_id, project_id="p", ip_version=4, cidr="10.91.0.0/24"
+        )
+        other = Port(
+            network_id=departed.network_id, project_id="p", mac_address="fa:16:3e:00:00:02",
+            host_id=host_id,
+        )  # fmt: skip
+        session.add_all([subnet, other])
+        session.flush()
+        session.add(
+            IPAllocation(subnet_id=subnet.id, ip_address="10.91.0.7", position=7, port_id=other.id)
+        )
+    assert reap(cloud) == 1
+    (run,) = [run for run in cloud.executor.runs if run.playbook == "server_delete"]
+    (port,) = run.arguments["servers"][0]["ports"]
+    assert port["fixed_ips"] == [{"ip_address": "10.91.0.8"}]
+
+
+def test_a_port_that_serves_another_server_there_is_left_to_it(
+    cloud: Cloud, leftover: tuple[str, SimulatedHost]
+) -> None:
+    server_id, _ = leftover
+    with cloud.db.write() as session:
+        (departed,) = port_departures.of_servers(session, [server_id])
+        session.add(
+            Port(
+                id=departed.port_id, network_id=departed.network_id, project_id="p",
+                mac_address=departed.mac_address, device_id=new_id(),
+                host_id=session.scalars(select(Host.id)).one(),
+            )
+        )  # fmt: skip
+    assert reap(cloud) == 1
+    (run,) = [run for run in cloud.executor.runs if run.playbook == "server_delete"]
+    assert run.arguments["servers"][0]["ports"] == []
 
 
 def test_what_has_no_record_of_deletion_stays(
