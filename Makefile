@@ -23,7 +23,7 @@ demo: packages $(VENV)/.demo collections ## set up a whole cloud on this machine
 clean-demo: ## take the demo down: processes, namespaces, interfaces, files
 	@$(PYTHON) -m lab.demo down --dir $(DEMO)
 
-test: packages-test $(VENV)/.dev collections ## checks and tests, under 20 minutes on two cores
+test: packages-test $(VENV)/.dev collections ## checks and tests, under half an hour on two cores
 	@$(BIN)/python -m tools.run_tests
 
 test-full: packages-test $(VENV)/.dev collections ## every case on real guests
