@@ -65,11 +65,11 @@ class Report:
                 "python": platform.python_version(),
                 "load_average": os.getloadavg(),
             },
-            "figures": [asdict(figure)
-                        | {"p50": figure.p50, "p95": figure.p95, "p99": figure.p99}
-                        for figure in self.figures],
-        }  # fmt: skip
-        path.write_text(json.dumps(content, indent=1) + "\n")
+        }
+        head = json.dumps(content, indent=1).removesuffix("\n}")
+        # A line for each figure: some have thousands of values.
+        figures = ",\n".join(f"  {_json(figure)}" for figure in self.figures)
+        path.write_text(f'{head},\n "figures": [\n{figures}\n ]\n}}\n')
         table = "| figure | p50 | p95 | p99 | min | max | n | unit | aim |\n" + "|---" * 9 + "|\n"
         for figure in self.figures:
             table += (
@@ -79,6 +79,12 @@ class Report:
             )
         path.with_suffix(".md").write_text(table)
         return path
+
+
+def _json(figure: Figure) -> str:
+    spread = {"p50": figure.p50, "p95": figure.p95, "p99": figure.p99}
+    values = [float(f"{value:.5g}") for value in figure.values]
+    return json.dumps(asdict(figure) | {"values": values} | spread)
 
 
 def _row(figure: Figure) -> str:
