@@ -7,6 +7,7 @@ from werkzeug.exceptions import HTTPException
 
 from controller.api.common.calls import Services, render_routing_error
 from controller.api.common.policy import Policy
+from controller.db.clock import DatabaseClock
 from controller.db.session import Database
 from controller.errors import NovellaError
 from controller.queue.wake import waker
@@ -21,11 +22,13 @@ def build_services(settings: Settings) -> Services:
     from controller.api.image.policies import RULES as IMAGE
     from controller.api.network.policies import RULES as NETWORK
 
+    db = Database(settings.db_url, on_wake=waker(settings))
     return Services(
         settings=settings,
-        db=Database(settings.db_url, on_wake=waker(settings)),
+        db=db,
         policy=Policy(settings, [*IDENTITY, *IMAGE, *NETWORK, *COMPUTE]),
         authenticate=authenticator(settings),
+        clock=DatabaseClock(db),
     )
 
 

@@ -315,6 +315,7 @@ def _host_enroll(arguments: argparse.Namespace) -> None:
 
 def _host_list(arguments: argparse.Namespace) -> None:
     from controller.core.hosts import is_up, list_hosts
+    from controller.db.clock import DatabaseClock
     from controller.db.session import Database
 
     settings = _settings(arguments)
@@ -325,7 +326,9 @@ def _host_list(arguments: argparse.Namespace) -> None:
     print(
         row.format("NAME", "ADDRESS", "ENABLED", "STATE", "VCPUS", "MEMORY_MB", "DISK_GB", "ZONE")
     )
-    with Database(settings.db_url).read() as session:
+    db = Database(settings.db_url)
+    now = DatabaseClock(db)()
+    with db.read() as session:
         for host in list_hosts(session):
             facts = host.facts
             print(
@@ -333,7 +336,7 @@ def _host_list(arguments: argparse.Namespace) -> None:
                     host.name,
                     f"{host.address}:{host.ssh_port}",
                     "yes" if host.enabled else "no",
-                    "up" if is_up(host, settings) else "down",
+                    "up" if is_up(host, settings, now) else "down",
                     facts.get("cpus", "?"),
                     facts.get("memory_mb", "?"),
                     facts.get("disk_gb", "?"),
@@ -350,9 +353,12 @@ def _print_hosts_as_json(settings: Settings) -> None:
 
     from controller.conductor.host_enroll import fingerprint_of
     from controller.core.hosts import is_up, list_hosts
+    from controller.db.clock import DatabaseClock
     from controller.db.session import Database
 
-    with Database(settings.db_url).read() as session:
+    db = Database(settings.db_url)
+    now = DatabaseClock(db)()
+    with db.read() as session:
         known = [
             {
                 "name": host.name,
@@ -364,7 +370,7 @@ def _print_hosts_as_json(settings: Settings) -> None:
                 "availability_zone": host.availability_zone,
                 "enabled": host.enabled,
                 "disabled_reason": host.disabled_reason,
-                "state": "up" if is_up(host, settings) else "down",
+                "state": "up" if is_up(host, settings, now) else "down",
                 # False while no enrolment of it has come to its end.
                 "enrolled": host.last_seen_at is not None,
                 "facts": host.facts,
@@ -431,13 +437,14 @@ def _audit(arguments: argparse.Namespace) -> int:
     from controller.conductor.audit.looks import Auditor
     from controller.conductor.audit.text import as_text
     from controller.conductor.worker import make_executor
-    from controller.db.base import utcnow
+    from controller.db.clock import DatabaseClock
     from controller.db.session import Database
 
     settings = _settings(arguments)
     executor = make_executor(settings)
+    db = Database(settings.db_url)
     try:
-        auditor = Auditor(settings, Database(settings.db_url), executor, utcnow)
+        auditor = Auditor(settings, db, executor, DatabaseClock(db))
         audit = auditor.audit(arguments.host)
     finally:
         executor.close()

@@ -4,7 +4,6 @@ from flask import Blueprint, Response
 
 from controller.api.common.calls import Services
 from controller.core import readiness
-from controller.db.base import utcnow
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -17,7 +16,7 @@ def blueprint(services: Services) -> Blueprint:
 
     @health.get("/readyz")
     def readyz() -> Response:
-        found = readiness.problems(services.settings, services.db, utcnow())
+        found = readiness.problems(services.settings, services.db, services.clock())
         text = "".join(f"{each}\n" for each in found) or "ok\n"
         return Response(text, status=503 if found else 200, mimetype="text/plain")
 

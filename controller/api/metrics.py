@@ -71,7 +71,8 @@ class MetricsPort:
             return _answer(start_response, "405 Method Not Allowed", b"read it with GET\n")
         if not _may_read(settings, environ):
             return _answer(start_response, "401 Unauthorized", b"send the metrics_token\n")
-        figures = metrics.render(settings.metrics_dir, Gauges(settings, self._services.db))
+        gauges = Gauges(settings, self._services.db, self._services.clock)
+        figures = metrics.render(settings.metrics_dir, gauges)
         return _answer(start_response, "200 OK", figures, metrics.CONTENT_TYPE)
 
 

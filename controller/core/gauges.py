@@ -1,7 +1,7 @@
 """What the database knows for the metrics, by a fixed number of statements at each scrape."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session
 
 from controller.core import hosts, workers
 from controller.core.operations import QUEUED, UNFINISHED
-from controller.db.base import utcnow
 from controller.db.models import Operation, Server
 from controller.db.session import Database
 from controller.settings import Settings
@@ -25,12 +24,13 @@ log = logging.getLogger(__name__)
 class Gauges(Collector):
     """Queue, servers, hosts and workers as they are now."""
 
-    def __init__(self, settings: Settings, db: Database) -> None:
+    def __init__(self, settings: Settings, db: Database, clock: Callable[[], datetime]) -> None:
         self._settings = settings
         self._db = db
+        self._clock = clock
 
     def collect(self) -> Iterator[Metric]:
-        now = utcnow()
+        now = self._clock()
         try:
             with self._db.read() as session:
                 found = [

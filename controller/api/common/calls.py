@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import Any, Literal, Protocol
 
@@ -65,6 +66,8 @@ class Services:
     db: Database
     policy: Policy
     authenticate: Authenticator
+    # The time that workers write into leases and heartbeats by.
+    clock: Callable[[], datetime]
 
 
 @dataclass(slots=True)

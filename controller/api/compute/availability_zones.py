@@ -6,16 +6,15 @@ from controller.api.common.calls import Call, Reply
 from controller.api.compute.times import seconds_fraction
 from controller.core import availability_zones, hosts, services
 from controller.core.availability_zones import Zone
-from controller.db.base import utcnow
 
 
 def list_zones(call: Call) -> Reply:
-    found = availability_zones.list_zones(call.session, call.settings, utcnow())
+    found = availability_zones.list_zones(call.session, call.settings, call.services.clock())
     return Reply({"availabilityZoneInfo": [_zone(zone) | {"hosts": None} for zone in found]})
 
 
 def list_zones_in_detail(call: Call) -> Reply:
-    found = availability_zones.list_zones(call.session, call.settings, utcnow())
+    found = availability_zones.list_zones(call.session, call.settings, call.services.clock())
     return Reply(
         {"availabilityZoneInfo": [_zone(zone) | {"hosts": _hosts(call, zone)} for zone in found]}
     )
@@ -32,7 +31,7 @@ def _hosts(call: Call, zone: Zone) -> dict[str, Any] | None:
         host.name: {
             services.BINARY: {
                 "active": host.enabled,
-                "available": hosts.is_up(host, call.settings),
+                "available": hosts.is_up(host, call.settings, call.services.clock()),
                 "updated_at": seconds_fraction(host.last_seen_at),
             }
         }

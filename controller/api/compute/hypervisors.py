@@ -100,7 +100,7 @@ def _basic(call: Call, found: Hypervisor) -> dict[str, Any]:
     view: dict[str, Any] = {
         "id": _id(call, found),
         "hypervisor_hostname": found.host.name,
-        "state": "up" if hosts.is_up(found.host, call.settings) else "down",
+        "state": "up" if hosts.is_up(found.host, call.settings, call.services.clock()) else "down",
         "status": "enabled" if found.host.enabled else "disabled",
     }
     if found.servers or (

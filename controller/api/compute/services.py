@@ -48,7 +48,7 @@ def _service(call: Call, host: Host) -> dict[str, Any]:
         "host": host.name,
         "zone": host.availability_zone,
         "status": "enabled" if host.enabled else "disabled",
-        "state": "up" if hosts.is_up(host, call.settings) else "down",
+        "state": "up" if hosts.is_up(host, call.settings, call.services.clock()) else "down",
         "updated_at": seconds_fraction(host.last_seen_at),
         "disabled_reason": host.disabled_reason,
     }

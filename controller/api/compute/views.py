@@ -20,7 +20,6 @@ from controller.api.compute.times import zulu
 from controller.core.sealing import unseal
 from controller.core.server_connections import Connections
 from controller.core.services import status_of_host
-from controller.db.base import utcnow
 from controller.db.models import Host, Server
 
 # What a server in this state is called, unless its task says more.
@@ -78,7 +77,7 @@ def look(call: Call) -> Look:
         locked_reason=there("locked_reason"),
         hostname=there("hostname_for_all"),
         pinned_zone=there("pinned_availability_zone"),
-        now=utcnow(),
+        now=call.services.clock(),
     )
 
 
