@@ -179,10 +179,12 @@ def change(
         )
     for field_name, value in changes.items():
         setattr(server, field_name, value)
+    # Read here: after a refusal the session has nothing more to say.
+    wanted = server.name
     try:
         session.flush()
     except IntegrityError as error:
-        raise server_names.taken(settings, server.name) from error
+        raise server_names.taken(settings, wanted) from error
 
 
 def reset_state(session: Session, context: Context, server: Server, state: str) -> None:

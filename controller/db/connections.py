@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 
-from controller.db import dialects, turns
+from controller.db import dialects, failures, turns
 from controller.errors import BadRequest
 
 SQLITE, POSTGRESQL, MARIADB = "sqlite", "postgresql", "mariadb"
@@ -82,6 +82,7 @@ def open_engine(database_url: str) -> Engine:
             f"Cannot use {shown(database_url)}: Python's {error.name} is not here. To mend: "
             f"{way_out}."
         ) from error
+    event.listen(engine, "handle_error", failures.forget_values)
     if kind == SQLITE:
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)

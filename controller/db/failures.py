@@ -1,8 +1,10 @@
 """What a database's refusal means, whichever database it is."""
 
+import re
 from collections.abc import Iterator
 
 from sqlalchemy import exc
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 
 # PostgreSQL's SQLSTATEs: serialization failure, deadlock.
@@ -32,6 +34,34 @@ def is_away(error: BaseException) -> bool:
 def refuses_value(error: BaseException) -> bool:
     """Whether a value is too long, too large, or has characters that can't be kept."""
     return isinstance(error, DataError)
+
+
+def forget_values(context: ExceptionContext) -> None:
+    """Take out of an error what was to be written, which servers repeat; names stay.
+
+    A listener for SQLAlchemy's `handle_error`: errors are logged, and there are secrets among the
+    values.
+    """
+    for error in (context.original_exception, context.sqlalchemy_exception):
+        if error is not None:
+            error.args = tuple(
+                _without_values(each) if isinstance(each, str) else each for each in error.args
+            )
+
+
+# PostgreSQL: the lines after the first, and `invalid input syntax for type integer: "..."`.
+# MariaDB: `Duplicate entry '...' for key 'name'`, `Incorrect string value: '...' for column`.
+_VALUES = (
+    (re.compile(r"\n(?:DETAIL|CONTEXT|HINT|LINE)\b.*\Z", re.DOTALL), ""),
+    (re.compile(r': "[^\n]*"'), ': "..."'),
+    (re.compile(r"(entry|value:?) '.*' for ", re.DOTALL), r"\1 '...' for "),
+)
+
+
+def _without_values(message: str) -> str:
+    for values, shown in _VALUES:
+        message = values.sub(shown, message)
+    return message
 
 
 def _gave_way(error: BaseException) -> bool:

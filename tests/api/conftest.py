@@ -105,7 +105,8 @@ def services(settings: Settings, only_app: tuple[Flask, Services]) -> Iterator[S
     for entry in fields(Services):
         object.__setattr__(services, entry.name, getattr(fresh, entry.name))
     yield services
-    services.db.dispose()
+    # Not `services.db`, which a test may have put another in the place of.
+    fresh.db.dispose()
 
 
 @pytest.fixture

@@ -7,12 +7,15 @@ stands there as a placeholder, which `isolation` replaces.
 
 import contextlib
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 # Kinds of plugins that a run looks through one and all, to ask each for its options.
 WHOLE = ("become_loader", "callback_loader", "connection_loader", "shell_loader")
@@ -97,7 +100,23 @@ def archive_folder() -> Path:
 
 
 def build_archives(collections: Path) -> None:
-    """Build the archives that go over to a host, as the first task with each module would."""
+    """Build the archives that go over to a host, as the first task with each module would.
+
+    They are files. A process of its own makes them, for the 9 MB that stay with who made them.
+    Where it fails, the first run with a module builds its archive, or says why it can't.
+    """
+    pid = os.fork()
+    if pid == 0:
+        try:
+            _build_archives(collections)
+        except Exception:
+            log.exception("no module archive could be built ahead")
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+
+
+def _build_archives(collections: Path) -> None:
     from ansible.executor import module_common
     from ansible.parsing.dataloader import DataLoader
     from ansible.plugins.loader import module_loader
