@@ -1,0 +1,45 @@
+"""What a refusal of the database says, and what it must not say."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, event, text
+from sqlalchemy.exc import DBAPIError
+
+from controller.db.connections import open_engine
+
+# As PostgreSQL and MariaDB write them; `tests/api/identity/test_faults.py` asks the real ones.
+REFUSALS = (
+    'duplicate key value violates unique constraint "uq_projects_name"\n'
+    "DETAIL:  Key (domain_id, name)=(default, canary) already exists.",
+    "invalid input syntax for type integer: \"canary\"\nLINE 1: SELECT 'canary'::int",
+    "Duplicate entry 'default-canary'' for x' for key 'uq_projects_name'",
+    "Incorrect string value: '\\xF0canary' for column `projects`.`name` at row 1",
+)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    made = open_engine(f"sqlite:///{tmp_path / 'test.db'}")
+    yield made
+    made.dispose()
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_an_error_does_not_repeat_the_values(engine: Engine, refusal: str) -> None:
+    @event.listens_for(engine, "do_execute")
+    def refuse(*_args: object) -> None:
+        raise engine.dialect.dbapi.IntegrityError(refusal)  # type: ignore[union-attr]
+
+    with engine.connect() as connection, pytest.raises(DBAPIError) as caught:
+        connection.execute(text("SELECT 1"))
+    assert "canary" not in f"{caught.value} {caught.value.orig!r}"
+
+
+def test_it_names_the_constraint(engine: Engine) -> None:
+    with engine.connect() as connection:
+        connection.execute(text("CREATE TABLE t (name TEXT UNIQUE)"))
+        connection.execute(text("INSERT INTO t VALUES ('db')"))
+        with pytest.raises(DBAPIError, match=r"UNIQUE.*: t\.name"):
+            connection.execute(text("INSERT INTO t VALUES ('db')"))
