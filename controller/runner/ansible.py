@@ -12,8 +12,9 @@ from typing import Any
 
 from controller import metrics
 from controller.runner import artifacts, bounds, item_results, leftovers
+from controller.runner.host_text import keepable
 from controller.runner.output import Output
-from controller.runner.play_events import MESSAGE_MAX, PlayEvents, storable
+from controller.runner.play_events import MESSAGE_MAX, PlayEvents
 from controller.runner.requests import CANCELLED, FAILED, OK, TIMEOUT, UNREACHABLE, Run, RunResult
 from controller.runner.run_folder import RunFolder, private_folder, run_folder
 from controller.runner.warm import launch
@@ -223,4 +224,4 @@ def _message(status: str, events: PlayEvents, stdout: Path) -> str:
         said = events.complaints[:1]
     if not said:
         said = events.complaints or [stdout.read_text(errors="replace") if stdout.exists() else ""]
-    return str(storable("\n".join(said).strip())[-MESSAGE_MAX:]) or f"The run ended: {status}."
+    return str(keepable("\n".join(said).strip())[-MESSAGE_MAX:]) or f"The run ended: {status}."

@@ -7,6 +7,7 @@ against its own operation.
 
 from typing import Any
 
+from controller.runner.host_text import keepable
 from controller.runner.requests import FAILED, OK, UNREACHABLE, HostResult
 
 # What a host says in words is cut here: a message goes into a database column.
@@ -39,7 +40,7 @@ class PlayEvents:
                 name: data.get(name) or {} for name in ("ok", "changed", "failures", "dark")
             }
         elif kind in ("error", "warning"):
-            self.complaints.append(storable(str(event.get("stdout", "")))[:MESSAGE_MAX])
+            self.complaints.append(keepable(str(event.get("stdout", "")))[:MESSAGE_MAX])
         elif kind in ("runner_on_ok", "runner_on_failed", "runner_on_unreachable"):
             self._take_task(kind, data)
         return False
@@ -65,7 +66,7 @@ class PlayEvents:
         host_id = self._ids.get(str(data.get("host")))
         if host_id is None:
             return
-        result = storable(data.get("res"))
+        result = keepable(data.get("res"))
         result = result if isinstance(result, dict) else {}
         # Tasks go by their full name or a short one, as the play writes them.
         module = str(data.get("resolved_action") or data.get("task_action")).rpartition(".")[2]
@@ -84,17 +85,3 @@ class PlayEvents:
         self._status[host_id] = UNREACHABLE if kind == "runner_on_unreachable" else FAILED
         said = str(result.get("msg") or result.get("module_stderr") or "no message")
         self._messages.setdefault(host_id, []).append(f"{data.get('task')}: {said}"[:MESSAGE_MAX])
-
-
-def storable(value: Any) -> Any:
-    """Return `value` with its text, keys too, free of what no database takes: NUL, half characters.
-
-    A host that sent one would else make each try to write down its results fail, for ever.
-    """
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode().replace("\0", "?")
-    if isinstance(value, dict):
-        return {storable(key): storable(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [storable(each) for each in value]
-    return value
