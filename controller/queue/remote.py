@@ -31,6 +31,8 @@ IDLE_S = 5.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0
 CONNECT_TIMEOUT_S = 5.0
 STOP_S = 5.0
+# A process that ends gives its last wake-up this long; the workers poll.
+LAST_SEND_S = 1.0
 
 
 class Sender:
@@ -39,7 +41,7 @@ class Sender:
     def __init__(self, queue_url: str) -> None:
         self._broker = _broker(queue_url)
         self._asked = threading.Event()
-        self._closing = False
+        self._closing = threading.Event()
         self._lock = threading.Lock()
         # Of the process that started it: a forked one needs a thread and a connection of its own.
         self._thread: tuple[int, threading.Thread] | None = None
@@ -51,10 +53,10 @@ class Sender:
 
     def close(self) -> None:
         """Send what was asked for, if the broker is there, and let the connection go."""
-        self._closing = True
+        self._closing.set()
         self._asked.set()
         if self._thread is not None and self._thread[0] == os.getpid():
-            self._thread[1].join(STOP_S)
+            self._thread[1].join(LAST_SEND_S)
 
     def _start(self) -> None:
         with self._lock:
@@ -66,12 +68,12 @@ class Sender:
     def _loop(self) -> None:
         pause_s = FIRST_PAUSE_S
         pending = False
-        stop = threading.Event()
-        while not (self._closing and not self._asked.is_set()):
+        # A broker that was away a moment ago is not waited for again at the end.
+        while not self._closing.is_set() or (self._asked.is_set() and not pending):
             if not pending and not self._asked.wait(IDLE_S):
                 self._answer_heartbeat()
                 continue
-            stop.wait(GATHER_S)
+            self._closing.wait(GATHER_S)
             # Cleared first: what is asked for from here on is another message.
             self._asked.clear()
             try:
@@ -79,8 +81,8 @@ class Sender:
             except Exception as error:
                 # Whatever it is, the process that asked goes on, and the workers poll.
                 log.warning("no wake-up could be sent; it is tried again: %s", _said(error))
-                pending = not self._closing
-                stop.wait(pause_s)
+                pending = True
+                self._closing.wait(pause_s)
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
             else:
                 pending, pause_s = False, FIRST_PAUSE_S

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from controller.errors import BadRequest
+from controller.queue import remote
 from controller.queue.remote import QUEUE, Listener, Sender
 from lab.waiting import wait_until
 from tests.fixtures.database_servers import PASSWORD, Broker, free_port, rabbitmq
@@ -67,6 +68,18 @@ def test_nobody_waits_for_a_broker_that_is_away(caplog: pytest.LogCaptureFixture
     wait_until(lambda: "no wake-up could be sent" in caplog.text, what="it is said", timeout_s=30)
     sender.close()
     assert PASSWORD not in caplog.text
+
+
+def test_a_stop_cuts_the_pause_before_the_next_try(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "FIRST_PAUSE_S", 3600.0)
+    monkeypatch.setattr(remote, "LAST_SEND_S", 60.0)
+    sender = Sender(f"amqp://novella:{PASSWORD}@127.0.0.1:{free_port()}/%2F")
+    sender.wake()
+    wait_until(lambda: "no wake-up could be sent" in caplog.text, what="it is said", timeout_s=30)
+    sender.close()
+    assert "wake-sender" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_an_address_that_is_none_is_refused_without_its_password() -> None:
