@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from controller import quota_defaults
 from controller.errors import BadRequest
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
@@ -210,11 +211,28 @@ def _checked(name: str, value: Any, source: Path) -> Any:
     if type(value) is not type(default):
         kind = _KINDS.get(type(default), type(default).__name__)
         raise BadRequest(f"Setting '{name}' in {source} is {value!r}; expected a {kind}.")
+    if name == "default_quota":
+        _check_quota(value, source)
     if value not in _CHOICES.get(name, (value,)):
         raise BadRequest(
             f"Setting '{name}' in {source} is {value!r}; it may be {' or '.join(_CHOICES[name])}."
         )
     return value
+
+
+def _check_quota(limits: dict[str, Any], source: Path) -> None:
+    """Refuse limits of what nothing counts, and what is no limit."""
+    for name, limit in limits.items():
+        if name not in quota_defaults.NAMES:
+            raise BadRequest(
+                f"Setting 'default_quota' in {source} has an unknown name {name!r}. Known are: "
+                f"{', '.join(sorted(quota_defaults.NAMES))}."
+            )
+        if type(limit) is not int or limit < quota_defaults.UNLIMITED:
+            raise BadRequest(
+                f"Setting 'default_quota' in {source} has {name} = {limit!r}; expected a number, "
+                f"or {quota_defaults.UNLIMITED} for no limit."
+            )
 
 
 def _network(name: str, value: Any, source: Path) -> str:

@@ -7,15 +7,16 @@ made from it needs them. Else uploads, a server of each and deletes would fill e
 from sqlalchemy import case, func, or_, select
 from sqlalchemy.orm import Session
 
-from controller.core.quotas import UNLIMITED, lock_project
+from controller import quota_defaults
+from controller.core.quotas import lock_project
 from controller.db.models import Image, QuotaLimit, Server
 from controller.errors import ImageQuotaExceeded
+from controller.quota_defaults import UNLIMITED
 from controller.settings import Settings
 
 MIB = 1 << 20
 SIZE, COUNT = "image_size_total", "image_count_total"
-# The size is in MiB. The setting `default_quota` overrides either.
-DEFAULTS = {SIZE: 100 * 1024, COUNT: 1000}
+DEFAULTS = quota_defaults.IMAGE
 
 
 def limits(session: Session, settings: Settings, project_id: str | None) -> dict[str, int]:

@@ -82,6 +82,10 @@ class SecurityGroupRuleParameterConflict(BadRequest):
     pass
 
 
+class SecurityGroupEthertypeConflictWithProtocol(BadRequest):
+    pass
+
+
 class NetworkInUse(InUse):
     pass
 

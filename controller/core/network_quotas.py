@@ -5,19 +5,13 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from controller import quota_defaults
 from controller.core.network_faults import OverQuota
 from controller.db.models import Network, Port, Project, SecurityGroup, SecurityGroupRule, Subnet
+from controller.quota_defaults import UNLIMITED
 from controller.settings import Settings
 
-UNLIMITED = -1
-# Neutron's defaults; the setting `default_quota` overrides each by its name here.
-DEFAULTS = {
-    "network": 100,
-    "subnet": 100,
-    "port": 500,
-    "security_group": 10,
-    "security_group_rule": 100,
-}
+DEFAULTS = quota_defaults.NETWORK
 COUNTED: dict[str, Any] = {
     "network": Network,
     "subnet": Subnet,

@@ -6,28 +6,13 @@ from dataclasses import dataclass
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
+from controller import quota_defaults
 from controller.db.models import Project, QuotaLimit, Server
 from controller.errors import BadRequest, QuotaExceeded
+from controller.quota_defaults import UNLIMITED
 from controller.settings import Settings
 
-UNLIMITED = -1
-# Upstream's names and values; `ram` is in MiB. The setting `default_quota` overrides any.
-DEFAULTS: dict[str, int] = {
-    "instances": 10,
-    "cores": 20,
-    "ram": 50 * 1024,
-    "metadata_items": 128,
-    "key_pairs": 100,
-    "server_groups": 10,
-    "server_group_members": 10,
-    "injected_files": 5,
-    "injected_file_content_bytes": 10 * 1024,
-    "injected_file_path_bytes": 255,
-    "fixed_ips": UNLIMITED,
-    "floating_ips": UNLIMITED,
-    "security_groups": UNLIMITED,
-    "security_group_rules": UNLIMITED,
-}
+DEFAULTS = quota_defaults.COMPUTE
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from controller.core import network_quotas, port_updates, security_groups
 from controller.core.context import Context
 from controller.core.network_faults import (
+    SecurityGroupEthertypeConflictWithProtocol,
     SecurityGroupInvalidIcmpValue,
     SecurityGroupInvalidPortRange,
     SecurityGroupInvalidProtocol,
@@ -33,6 +34,10 @@ PROTOCOLS = {
 ANY = ("any", "ip", "")
 WITH_PORTS = frozenset(PROTOCOLS[name] for name in ("tcp", "udp", "sctp", "dccp", "udplite"))
 ICMP, ICMPV6 = PROTOCOLS["icmp"], PROTOCOLS["icmpv6"]
+# What Neutron refuses for IPv4, by name and by number.
+IPV6_ALONE = frozenset(
+    PROTOCOLS[f"ipv6-{name}"] for name in ("encap", "frag", "icmp", "nonxt", "opts", "route")
+)
 SAME = (
     "direction", "ethertype", "protocol", "port_range_min", "port_range_max", "remote_ip_prefix",
     "remote_group_id",
@@ -119,9 +124,9 @@ def _protocol(protocol: str | None, ethertype: str) -> str | None:
             f"Security group rule protocol {protocol} not supported. Only protocol values "
             f"{', '.join(sorted(PROTOCOLS))}, and numbers from 0 to 255, are supported."
         )
-    if name.startswith("ipv6-") and ethertype == "IPv4" and name != "ipv6-encap":
-        raise SecurityGroupRuleParameterConflict(
-            f"Conflicting value ethertype {ethertype} for protocol {protocol}. Use IPv6."
+    if ethertype == "IPv4" and protocol_number(name) in IPV6_ALONE:
+        raise SecurityGroupEthertypeConflictWithProtocol(
+            f"Invalid ethertype {ethertype} for protocol {protocol}. Use IPv6."
         )
     return name if name in PROTOCOLS else str(int(name))
 

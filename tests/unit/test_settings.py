@@ -38,6 +38,10 @@ def test_a_file_overrides_defaults_and_leaves_the_rest(tmp_path: Path) -> None:
         ('trusted_proxies = ["proxy1"]', "'trusted_proxies' .* 192.0.2.0/28"),
         ('unique_server_names = "projects"', "none or project or global"),
         ('executor = "Ansible"', "ansible or simulated"),
+        ("default_quota = {instance = 1}", "'instance'. Known are: .*, instances, .*, port, "),
+        ("default_quota.port = true", "'default_quota' .* port = True; expected a number"),
+        ("default_quota = {image_count_total = -2}", "image_count_total = -2; .* -1 for no limit"),
+        ("default_quota = 9", "'default_quota' .* expected a dict"),
         ("lease_s = ", "Mend the file"),
     ],
 )

@@ -103,6 +103,10 @@ def test_rules(alice, web, refused):
         ({"protocol": 6, **ports(0, 4)}, "SecurityGroupInvalidPortRange"),
         ({"protocol": "gre", **ports(5, 6)}, "SecurityGroupInvalidPortRange"),
         ({**ports(5, 6)}, "SecurityGroupProtocolRequiredWithPorts"),
+        *(
+            ({"protocol": each, "ethertype": "IPv4"}, "SecurityGroupEthertypeConflictWithProtocol")
+            for each in ("icmpv6", "ipv6-icmp", "IPv6-ICMP", 58, "058", "ipv6-encap", 44)
+        ),
         ({"protocol": "icmp", "port_range_max": 6}, "SecurityGroupMissingIcmpType"),
         ({"protocol": "icmp", "port_range_min": 256}, "SecurityGroupInvalidIcmpValue"),
         ({"remote_ip_prefix": "fd00::/8"}, "SecurityGroupRuleParameterConflict"),

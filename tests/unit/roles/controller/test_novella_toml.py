@@ -45,7 +45,7 @@ def test_the_controller_reads_a_setting_of_each_kind_as_it_was_given(tmp_path: P
         "lease_s": 2,
         "runs_dir": "/somewhere/else",
         "scheduler_weighers": ["Cpu", AWKWARD],
-        "default_quota": {"instances": 20, "a b.c": -1, AWKWARD: 0},
+        "default_quota": {"instances": 20, "port": -1, "cores": 0},
     }
     settings = load(write(tmp_path, given))
     read = {name: getattr(settings, name) for name in given}
