@@ -23,9 +23,13 @@ LINE_MAX_BYTES = 4 << 20
 JOIN_S = 5.0
 
 # The module writes into the FIFO (module_utils/item_stream.py); its end, however it comes, is ours.
+# A module that never opens it has no end: then the end of our own input is ours, which comes with
+# that of the connection, or of whoever runs the play. `read` is the shell's own: nothing is left.
 _SCRIPT = """\
-umask 077; mkdir -p {folder} && mkfifo {fifo} && trap 'rm -f {fifo}' EXIT \
-&& timeout {timeout} cat {fifo}"""
+exec 3<&0; umask 077; mkdir -p {folder} && mkfifo {fifo} || exit; trap 'rm -f {fifo}' EXIT
+timeout {timeout} cat {fifo} & reader=$!
+{{ read -r nothing; kill "$reader"; }} <&3 >/dev/null 2>&1 & watcher=$!
+wait "$reader"; kill "$watcher" 2>/dev/null"""
 TIMEOUT_S = 3600
 
 
@@ -53,6 +57,7 @@ def following(
         reader.terminate()
         thread.join(JOIN_S)
         reader.wait()
+        cast("IO[bytes]", reader.stdin).close()
 
 
 def _reader(connection: Any, folder: str, name: str) -> subprocess.Popen[bytes]:
@@ -65,7 +70,8 @@ def _reader(connection: Any, folder: str, name: str) -> subprocess.Popen[bytes]:
     argv = connection._build_command(connection.get_option("ssh_executable"), "ssh", host, command)
     return subprocess.Popen(
         [argv[0], b"-o", b"ControlMaster=no", *argv[1:]],
-        stdin=subprocess.DEVNULL,
+        # Nothing is sent: its end says that nobody reads any more.
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )
