@@ -195,10 +195,12 @@ class Engine:
     def _run(self, tickets: Sequence[Ticket]) -> bool:
         """Do one run and take in its results; return whether the host answered.
 
-        Whatever goes wrong here, no operation stays held with nobody at work on it.
+        Whatever goes wrong here, no operation stays held with nobody at work on it. What has moved
+        on by then (`moved`) is elsewhere: in another run, perhaps, or ended.
         """
+        moved: set[Held] = set()
         try:
-            return self._prepare_and_run(tickets)
+            return self._prepare_and_run(tickets, moved)
         except Exception as error:
             expected = isinstance(error, SQLAlchemyError)
             log.log(
@@ -207,14 +209,13 @@ class Engine:
                 error, exc_info=not expected,
             )  # fmt: skip
             for ticket in tickets:
-                self._give_back(ticket.held, backoff.delay_s(1.0, ticket.held.generation))
+                if ticket.held not in moved:
+                    self._give_back(ticket.held, backoff.delay_s(1.0, ticket.held.generation))
             return True
 
-    def _prepare_and_run(self, tickets: Sequence[Ticket]) -> bool:
-        ended: set[Held] = set()
-
+    def _prepare_and_run(self, tickets: Sequence[Ticket], moved: set[Held]) -> bool:
         def cancelled() -> bool:
-            left = [ticket for ticket in tickets if ticket.held not in ended]
+            left = [ticket for ticket in tickets if ticket.held not in moved]
             # With none left the run is about to end, and has more to say for operators.
             given_up = bool(left) and all(self._is_given_up(ticket) for ticket in left)
             return self._abandoned or given_up
@@ -228,19 +229,21 @@ class Engine:
         except SQLAlchemyError:
             raise
         except Exception as error:
-            return self._run_apart(tickets, error)
+            return self._run_apart(tickets, error, moved)
         taken = {ticket.held for ticket in (*prepared.tickets, *prepared.cancelled)}
         for ticket in tickets:
             if ticket.held not in taken:
                 self._drop(ticket.held)
         for ticket in prepared.cancelled:
+            moved.add(ticket.held)
             self._advance(ticket.held, Ended(Outcome(CANCELLED, "cancelled"), ticket.undo))
         if prepared.run is None:
             return True
-        return self._launch(prepared, prepared.run, ended)
+        return self._launch(prepared, prepared.run, moved)
 
-    def _run_apart(self, tickets: Sequence[Ticket], error: Exception) -> bool:
+    def _run_apart(self, tickets: Sequence[Ticket], error: Exception, moved: set[Held]) -> bool:
         """One of the tickets can't be run: the others go alone, and it fails."""
+        moved.update(ticket.held for ticket in tickets)
         if len(tickets) > 1:
             answers = [self._run([ticket]) for ticket in tickets]
             return all(answers)
@@ -249,13 +252,13 @@ class Engine:
         self._advance(tickets[0].held, Ended(outcome, tickets[0].undo))
         return True
 
-    def _launch(self, prepared: Prepared, run: Run, ended: set[Held]) -> bool:
-        """Run it; operations whose item ends before the others are moved on at once (`ended`)."""
+    def _launch(self, prepared: Prepared, run: Run, moved: set[Held]) -> bool:
+        """Run it; operations whose item ends before the others are moved on at once (`moved`)."""
 
         def on_item(host_id: str, item: dict[str, Any]) -> None:
             found = runs.early_outcome(prepared, host_id, item)
             if found is not None:
-                self._end_early(prepared, *found, ended)
+                self._end_early(prepared, *found, moved)
 
         with logs.about(operation_id=",".join(run.keep_as), host=run.hosts[0].name):
             result = self.executor.run(replace(run, on_item=on_item))
@@ -266,8 +269,9 @@ class Engine:
         self._mend_rules(prepared, host_id, prepared.server_ids)
         with self._lanes.gathering():
             for ticket, outcome in runs.outcomes(prepared, result):
-                if ticket.held in ended:
+                if ticket.held in moved:
                     continue
+                moved.add(ticket.held)
                 if self.stopping and outcome.status == CANCELLED:
                     self._give_back(ticket.held, 0.0)
                 else:
@@ -275,10 +279,10 @@ class Engine:
         return answered
 
     def _end_early(
-        self, prepared: Prepared, ticket: Ticket, outcome: Outcome, ended: set[Held]
+        self, prepared: Prepared, ticket: Ticket, outcome: Outcome, moved: set[Held]
     ) -> None:
         """Take in the result of one of a batch, once; what fails here is left to the run's end."""
-        if ticket.held in ended:
+        if ticket.held in moved:
             return
         try:
             server_ids = prepared.server_ids & {ticket.server_id}
@@ -286,7 +290,7 @@ class Engine:
         except SQLAlchemyError as error:
             log.warning("an early result is left to the end of its run: %s", error)
             return
-        ended.add(ticket.held)
+        moved.add(ticket.held)
         self._advance(ticket.held, Ended(outcome, ticket.undo))
 
     def _mend_rules(self, prepared: Prepared, host_id: str, server_ids: frozenset[str]) -> None:

@@ -1,6 +1,7 @@
 """Batches: each server's result counts as it ends, once, whatever becomes of the others."""
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from controller.db.models import ServerEvent
 from controller.runner.requests import Run
 from lab.waiting import wait_until
 from tests.unit.conductor.conftest import Cloud
+
+PRETEND = {"name": "Pretend", "changed": True, "failed": True, "msg": "no disk"}
 
 
 def servers(cloud: Cloud, count: int) -> list[str]:
@@ -157,3 +160,84 @@ def test_a_delete_during_a_batch_waits_for_its_own_item_alone(cloud: Cloud) -> N
     gate.set()
     engine.run_until_idle()
     assert cloud.server(asked[1]).state == "active"
+
+
+class FirstFails:
+    """The first of two creates fails, and is undone by a play that waits for `gate`, while the
+    second is being made. `meanwhile` is called with the run and the second's id.
+    """
+
+    def __init__(self, cloud: Cloud, meanwhile: Callable[[Run, str], None]) -> None:
+        self.gate, self.asked = threading.Event(), list[str]()
+        self._undoing = threading.Event()
+        self._meanwhile = meanwhile
+        cloud.executor.fails = self._fails
+
+    def _fails(self, run: Run, item_id: str) -> str | None:
+        if run.playbook == "server_delete":
+            self._undoing.set()
+            assert self.gate.wait(10)
+        elif run.is_batch:
+            self.asked.append(item_id)
+            if len(self.asked) == 1:
+                return "no disk"
+            assert self._undoing.wait(10)
+            self._meanwhile(run, item_id)
+        return None
+
+
+def only_the_undoing_runs() -> bool:
+    runs_now = [each for each in threading.enumerate() if each.name.startswith("run-")]
+    return len(runs_now) == 1
+
+
+def test_a_result_that_is_told_again_changes_nothing(cloud: Cloud) -> None:
+    """By the stream, by that of a new connection out of the journal, and by the run's end."""
+    ids = servers(cloud, 2)
+
+    def tell_again(run: Run, _item_id: str) -> None:
+        item = {"id": batch.asked[0], "failed": True, "msg": "no disk", "steps": [PRETEND]}
+        for each in (item, {**item, "failed": False, "done_before": True}):
+            run.on_item(run.hosts[0].id, each)
+
+    batch = FirstFails(cloud, tell_again)
+    engine = cloud.engine()
+    engine.tick()
+    wait_until(lambda: len(batch.asked) == 2, what="the second is being made", timeout_s=10)
+    wait_until(only_the_undoing_runs, what="the batch has ended", timeout_s=10)
+    # What each create told, once.
+    assert events_named(cloud, "Pretend") == 2
+    batch.gate.set()
+    engine.run_until_idle()
+    assert sorted(states(cloud, ids)) == ["active", "error"]
+    assert cloud.playbooks() == ["server_create", "server_delete"]
+    assert events_named(cloud, "Pretend") == 3
+
+
+def test_a_run_whose_last_write_fails_gives_back_only_what_has_not_moved_on(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servers(cloud, 2)
+    honest = runs.rules_due_in
+
+    def away(session: Any, prepared: Any, server_ids: frozenset[str]) -> Any:
+        if server_ids != {batch.asked[0]}:
+            raise OperationalError("away", {}, Exception())
+        return honest(session, prepared, server_ids)
+
+    monkeypatch.setattr(runs, "rules_due_in", away)
+    batch = FirstFails(cloud, lambda _run, _item_id: None)
+    engine = cloud.engine()
+    engine.tick()
+    wait_until(lambda: len(batch.asked) == 2, what="the second is being made", timeout_s=10)
+    wait_until(only_the_undoing_runs, what="the batch has ended", timeout_s=10)
+    undone, given_back = (
+        cloud.operations(kind="server_create", server_id=each)[0] for each in batch.asked
+    )
+    assert (undone.state, given_back.state) == ("running", "queued")
+    monkeypatch.undo()
+    batch.gate.set()
+    cloud.clock.advance(5)
+    engine.run_until_idle()
+    assert states(cloud, batch.asked) == ["error", "active"]
+    assert cloud.playbooks().count("server_delete") == 1
