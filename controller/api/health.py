@@ -16,8 +16,9 @@ def blueprint(services: Services) -> Blueprint:
 
     @health.get("/readyz")
     def readyz() -> Response:
-        found = readiness.problems(services.settings, services.db, services.clock())
-        text = "".join(f"{each}\n" for each in found) or "ok\n"
-        return Response(text, status=503 if found else 200, mimetype="text/plain")
+        found = readiness.look(services.settings, services.db, services.clock())
+        lines = [*(found.problems or ["ok"]), *(f"warning: {each}" for each in found.warnings)]
+        status = 503 if found.problems else 200
+        return Response("".join(f"{each}\n" for each in lines), status, mimetype="text/plain")
 
     return health

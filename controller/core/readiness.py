@@ -1,7 +1,12 @@
-"""Readiness: whether the cloud can do what it is asked, and if not, why."""
+"""Readiness: whether the cloud can do what it is asked, and if not, why.
+
+A full queue is no reason to be taken out of a balancer's rotation: it is all controllers' at once,
+reads and deletes go on, and creates are refused one by one with Retry-After. It is a warning.
+"""
 
 import logging
 import shutil
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,15 +23,29 @@ log = logging.getLogger(__name__)
 FREE_MIN_BYTES = 64 << 20
 
 
-def problems(settings: Settings, db: Database, now: datetime) -> list[str]:
-    """Return what is wrong, in words that anybody may read; empty when all is well."""
-    found = _of_disk(settings)
+@dataclass(slots=True)
+class Readiness:
+    """What is wrong, in words that anybody may read: `problems` keep the cloud from its work,
+    `warnings` from some of it.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def look(settings: Settings, db: Database, now: datetime) -> Readiness:
+    """Return what is wrong now; nothing when all is well."""
+    found = Readiness(_of_disk(settings))
     try:
         with db.read() as session:
-            found += _of_schema(session) or _of_work(session, settings, now)
+            if old := _of_schema(session):
+                found.problems += old
+            else:
+                found.problems += _of_workers(session, now)
+                found.warnings += _of_queue(session, settings)
     except SQLAlchemyError as error:
         log.warning("the database does not answer: %s", error)
-        found.append("the database does not answer")
+        found.problems.append("the database does not answer")
     return found
 
 
@@ -44,10 +63,13 @@ def _of_schema(session: Session) -> list[str]:
     return []
 
 
-def _of_work(session: Session, settings: Settings, now: datetime) -> list[str]:
-    found = []
+def _of_workers(session: Session, now: datetime) -> list[str]:
     if workers.count(session, now) == 0:
-        found.append(f"no worker has been at work in the last {workers.SILENT_S:.0f} s")
+        return [f"no worker has been at work in the last {workers.SILENT_S:.0f} s"]
+    return []
+
+
+def _of_queue(session: Session, settings: Settings) -> list[str]:
     if operations.queue_is_full(session, settings):
-        found.append("the queue is full: new work on servers is refused until some is done")
-    return found
+        return ["the queue is full: new work on servers is refused until some is done"]
+    return []

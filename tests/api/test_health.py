@@ -96,7 +96,9 @@ def test_a_database_that_does_not_answer_shows(anonymous: Caller, services: Serv
     assert ready(anonymous) == (503, "the database does not answer\n")
 
 
-def test_a_full_queue_shows(anonymous: Caller, services: Services) -> None:
+def test_a_full_queue_is_a_warning_that_takes_no_controller_out(
+    anonymous: Caller, services: Services
+) -> None:
     with services.db.write() as session:
         server = Server(
             project_id="p", user_id="u", name="web", hostname="web", reservation_id="r-1",
@@ -110,11 +112,18 @@ def test_a_full_queue_shows(anonymous: Caller, services: Services) -> None:
             )
             session.add(action)
             session.flush()
-            session.add(Operation(kind="server_stop", server_id=server.id, action_id=action.id))
-    assert ready(anonymous)[0] == 200
+            session.add(
+                Operation(kind="server_stop", server_id=server.id, action_id=action.id, user_id="u")
+            )
+    assert ready(anonymous) == (200, "ok\n")
     object.__setattr__(services, "settings", replace(services.settings, queue_max=1))
     status, said = ready(anonymous)
-    assert (status, said.partition(":")[0]) == (503, "the queue is full")
+    assert (status, said.splitlines()[0]) == (200, "ok")
+    assert "warning: the queue is full" in said
+    with services.db.write() as session:
+        workers.forget(session, OWNER)
+    status, said = ready(anonymous)
+    assert (status, "ok" in said.splitlines(), "warning: " in said) == (503, False, True)
 
 
 def test_a_full_disk_shows(anonymous: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
