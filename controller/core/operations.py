@@ -64,11 +64,19 @@ def submit(
 
 
 def queue_is_full(session: Session, settings: Settings) -> bool:
-    """Return whether more actions wait for a worker than may."""
+    """Return whether more of what users asked for waits for a worker than may.
+
+    The controller's own work doesn't count: after a power failure it starts what should run, and
+    as many starts as there are servers must not keep everybody out.
+    """
     # Counts no further than it must.
     some = (
         select(Operation.id)
-        .where(Operation.state == QUEUED, Operation.action_id.is_not(None))
+        .where(
+            Operation.state == QUEUED,
+            Operation.action_id.is_not(None),
+            Operation.user_id.is_not(None),
+        )
         .limit(settings.queue_max + 1)
         .subquery()
     )

@@ -6,6 +6,7 @@ import pytest
 
 from controller.conductor.reconcilers import host_heartbeat
 from controller.db.models import Server
+from controller.errors import QueueFull
 from controller.runner.requests import Run, RunResult
 from controller.runner.simulated_hosts import SimulatedHost
 from tests.unit.conductor.conftest import Cloud
@@ -96,6 +97,19 @@ def test_a_full_queue_keeps_no_server_from_its_start_after_a_boot(
     host.boot()
     assert beat(cloud) == 1
     assert [state(cloud, each)[1] for each in servers] == ["rebooting_hard"] * 2
+
+
+def test_the_starts_after_a_boot_keep_no_user_out(cloud: Cloud, host: SimulatedHost) -> None:
+    servers = [cloud.active_server(), cloud.active_server()]
+    cloud.settings = replace(cloud.settings, queue_max=1)
+    host.boot()
+    beat(cloud)
+    assert [state(cloud, each)[1] for each in servers] == ["rebooting_hard"] * 2
+    # Two of users' own are more than may wait.
+    accepted = [cloud.add_server("one"), cloud.add_server("two")]
+    assert [cloud.server(each).task_state for each in accepted] == ["scheduling"] * 2
+    with pytest.raises(QueueFull):
+        cloud.add_server("three")
 
 
 def test_what_is_being_worked_on_is_left_to_its_operation(
