@@ -7,7 +7,8 @@ a whole host's rules, with a new generation, so that an older run is kept out an
 goes before it.
 
 What filters ports may change while it runs, and nobody compares that afterwards as for operations.
-So `rules_again` has the host's rules set once more behind it.
+So the host's rules are set once more behind it, by an update that is queued before it begins: at
+its end (`rules_again`), or when its time is over, should it be killed before.
 """
 
 from collections.abc import Callable
@@ -29,6 +30,8 @@ from controller.settings import Settings
 from controller.states import ACTIVE, BY_OPERATION, STOPPED
 
 PORT_UPDATE = "port_update"
+# A run whose time is over has ended on its host too after this.
+ENDED_S = 60.0
 # What a server must be for the play to bring about nothing but what the database says.
 SAFE_IN = {"server_create": ACTIVE, "server_start": ACTIVE, "server_stop": STOPPED}
 
@@ -54,6 +57,35 @@ def prepare(
     Raises Conflict when something is at work on its server, or when the play would change what the
     database knows nothing of; NotFound when server or host are gone.
     """
+    rerun = _prepared(session, settings, operation, check, cancelled)
+    if _sets_rules(rerun):
+        for host in rerun.run.hosts:
+            after_s = rerun.run.timeout_s + ENDED_S
+            port_updates.submit_behind(session, host.id, rerun.run.id, after_s)
+    return rerun
+
+
+def rules_again(session: Session, rerun: Rerun) -> None:
+    """Have the host's rules set from the database as it is now, if the run may have set older ones.
+
+    To be called when the run has ended, however it did.
+    """
+    if _sets_rules(rerun):
+        for host in rerun.run.hosts:
+            port_updates.hurry_behind(session, host.id, rerun.run.id)
+
+
+def _sets_rules(rerun: Rerun) -> bool:
+    return not rerun.run.check and rerun.run.playbook in runs.SET_RULES
+
+
+def _prepared(
+    session: Session,
+    settings: Settings,
+    operation: Operation,
+    check: bool,
+    cancelled: Callable[[], bool],
+) -> Rerun:
     if operation.kind == PORT_UPDATE:
         return _of_host(session, settings, operation, check, cancelled)
     server = _server(session, operation)
@@ -68,15 +100,6 @@ def prepare(
     playbook = BY_OPERATION[operation.kind].playbooks[0]
     run = _run(session, settings, operation, host, playbook, arguments, check, cancelled, secrets)
     return Rerun(run, host.name)
-
-
-def rules_again(session: Session, rerun: Rerun) -> None:
-    """Have the host's rules set from the database as it is now, if the run may have set older ones.
-
-    To be called when the run has ended, however it did.
-    """
-    if not rerun.run.check and rerun.run.playbook in runs.SET_RULES:
-        port_updates.submit_for_hosts(session, {host.id for host in rerun.run.hosts})
 
 
 def _of_host(

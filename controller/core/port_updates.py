@@ -10,8 +10,9 @@ gathered for a moment, and goes out once for all of them.
 
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
+from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Select, case, select, update
+from sqlalchemy import ColumnElement, CursorResult, Select, case, or_, select, update
 from sqlalchemy.orm import Session
 
 from controller.core import operations
@@ -24,6 +25,8 @@ from controller.db.session import wake_after
 KIND = "port_update"
 # How long members gained or lost by servers that come and go are gathered.
 GATHER_S = 1.5
+# How the request of an update begins that comes after a run.
+BEHIND = "rerun-"
 
 
 def submit_for_hosts(
@@ -47,6 +50,41 @@ def submit_for_hosts(
         wake_after(session)
 
 
+def submit_behind(session: Session, host_id: str, run_id: str, after_s: float) -> None:
+    """Submit an update that comes after the run, which sets rules and is nobody's operation.
+
+    It starts after `after_s`, by when the run has ended in any case, or at `hurry_behind`. It is an
+    update of its own: one that others waited for, and had tried at once, would go before the end.
+    """
+    operations.submit(
+        session,
+        KIND,
+        context=Context(f"{BEHIND}{run_id}", user_id=""),
+        host_id=host_id,
+        not_before=utcnow() + timedelta(seconds=after_s),
+    )
+
+
+def hurry_behind(session: Session, host_id: str, run_id: str) -> None:
+    """The run has ended: have the update that comes after it start at once."""
+    changed = session.execute(
+        update(Operation)
+        .where(
+            Operation.kind == KIND,
+            Operation.state == QUEUED,
+            Operation.host_id == host_id,
+            Operation.request_id == f"{BEHIND}{run_id}",
+        )
+        .values(not_before=Operation.created_at.expression)
+        .execution_options(synchronize_session=False)
+    )
+    if cast("CursorResult[Any]", changed).rowcount:
+        wake_after(session)
+    else:
+        # The run outlasted its time, and the update went before its end.
+        submit_for_hosts(session, {host_id})
+
+
 def _hold_waiting(
     session: Session, host_ids: Collection[str], start: datetime | None
 ) -> Iterable[str]:
@@ -56,7 +94,12 @@ def _hold_waiting(
     claimed it between our look and our commit would read the arguments without our change, and
     nobody would send it again.
     """
-    waits = (Operation.kind == KIND, Operation.state == QUEUED, Operation.host_id.in_(host_ids))
+    waits = (
+        Operation.kind == KIND,
+        Operation.state == QUEUED,
+        Operation.host_id.in_(host_ids),
+        or_(Operation.request_id.is_(None), Operation.request_id.not_like(f"{BEHIND}%")),
+    )
     sooner: ColumnElement[datetime] = Operation.created_at.expression
     if start is not None:
         sooner = case((Operation.not_before > start, start), else_=Operation.not_before)

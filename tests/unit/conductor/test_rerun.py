@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from controller.conductor.rerun import prepare
+from controller.conductor.rerun import ENDED_S, prepare
 from controller.core import operation_records, port_updates
 from controller.errors import BadRequest, Conflict, NotFound
 from controller.runner.requests import Run
@@ -142,6 +142,28 @@ def test_a_hosts_rules_for_real_keep_older_runs_out(cloud: Cloud) -> None:
     run = rerun(cloud, "port_update", check=False)
     assert run.arguments["host_fence"] == {"id": host_id, "generation": before + 1}
     assert cloud.host(host_id).generation == before + 1
+
+
+def test_a_rerun_that_is_killed_leaves_the_hosts_rules_to_an_update_after_it(cloud: Cloud) -> None:
+    host_id = cloud.add_host("h1")
+    server_id = cloud.active_server()
+    rerun(cloud, "server_create", check=False)
+    # What changes meanwhile has an update of its own, and doesn't use up the other.
+    with cloud.db.write() as session:
+        port_updates.submit_for_hosts(session, {host_id})
+    cloud.work()
+    assert cloud.playbooks() == ["port_update"]
+    cloud.clock.advance(cloud.settings.run_timeout_s + ENDED_S + 1)
+    cloud.work()
+    assert cloud.playbooks() == ["port_update"] * 2
+    assert [each["id"] for each in cloud.executor.runs[-1].arguments["servers"]] == [server_id]
+
+
+def test_a_check_is_followed_by_nothing(cloud: Cloud) -> None:
+    cloud.add_host("h1")
+    cloud.active_server()
+    rerun(cloud, "server_create")
+    assert not cloud.operations(kind="port_update")
 
 
 def test_an_operation_is_found_by_the_beginning_of_its_id(cloud: Cloud) -> None:
