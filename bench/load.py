@@ -18,7 +18,6 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from bench.memory import pss_mb
 from bench.report import Report
 from controller.core import hosts, operations
 from controller.core.context import Context
@@ -28,6 +27,7 @@ from controller.db.session import Database
 from controller.settings import load
 from lab import contents
 from lab.cloud import Cloud
+from lab.memory import pss_mb
 from lab.waiting import wait_until
 
 CREATES = 50

@@ -130,10 +130,18 @@ class Cloud:
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True,
                 )  # fmt: skip
         try:
-            wait_until(self._answers, what="the controller answers", timeout_s=START_TIMEOUT_S)
+            wait_until(self.is_ready, what="the controller answers", timeout_s=START_TIMEOUT_S)
         except LabError as error:
             tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
             raise LabError(f"{error} Its log, {self.log}, ends with:\n{tail}") from error
+
+    def is_ready(self) -> bool:
+        """Return whether the controller answers and says that it is ready."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=2) as answer:  # noqa: S310 -- our own URL
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
 
     def stop_controller(self, *, kill: bool = False) -> None:
         """Stop `novella serve` and wait until it has gone; `kill` gives it no time to tidy up."""
@@ -156,13 +164,6 @@ class Cloud:
                 if config in words and b"controller.cli" in words:
                     found[int(path.parent.name)] = words[-2].decode()
         return found
-
-    def _answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/readyz", timeout=2) as answer:  # noqa: S310 -- our own URL
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
 
     # --- its hosts --------------------------------------------------------------------------
 

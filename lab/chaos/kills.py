@@ -23,12 +23,21 @@ BACK_S = 90.0
 
 @dataclass
 class Kill:
-    """`back_at` is when what was killed was there again by itself, or was brought back."""
+    """`at` is when it was killed, `over_at` when what we did to it ended: power back on, disk freed.
+
+    `back_at` is when what was killed answered again, None where nothing could answer.
+    Times are those of time.monotonic().
+    """
 
     kind: str
     target: str
     at: float
-    back_at: float = 0.0
+    over_at: float = 0.0
+    back_at: float | None = None
+
+    def __post_init__(self) -> None:
+        # A process is killed in a moment.
+        self.over_at = self.over_at or self.at
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -100,7 +109,8 @@ class Killer(threading.Thread):
             os.kill(pid, signal.SIGKILL)
 
         def is_back() -> bool | None:
-            return True if set(self._pids(what)) - {pid} else None
+            there = set(self._pids(what)) - {pid}
+            return True if there and (what != "api" or self._cloud.is_ready()) else None
 
         wait_for(is_back, f"a process {what} runs again", BACK_S)
         kill.back_at = time.monotonic()
@@ -126,7 +136,7 @@ class Killer(threading.Thread):
         if not found:
             return None
         pid = self._dice.choice(sorted(found))
-        kill = Kill("ssh", str(pid), time.monotonic(), time.monotonic())
+        kill = Kill("ssh", str(pid), time.monotonic())
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         return kill
@@ -149,6 +159,7 @@ class Killer(threading.Thread):
         kill = Kill("host", host, time.monotonic())
         hosts.kill(self._cloud.lab_dir, host)
         self._stopping.wait(self._dice.uniform(1.0, 6.0))
+        kill.over_at = time.monotonic()
         hosts.start(self._cloud.lab_dir, host)
         kill.back_at = time.monotonic()
         return kill
@@ -165,7 +176,7 @@ class Killer(threading.Thread):
         hosts.run(self._cloud.lab_dir, host, ["sh", "-c", script], check=False, timeout_s=BACK_S)
         self._stopping.wait(self._dice.uniform(2.0, 5.0))
         hosts.run(self._cloud.lab_dir, host, ["rm", "-f", filler])
-        kill.back_at = time.monotonic()
+        kill.over_at = time.monotonic()
         return kill
 
     def _database(self) -> Kill | None:
@@ -181,8 +192,14 @@ class Killer(threading.Thread):
             connection.execute("ROLLBACK")
         finally:
             connection.close()
+        kill.over_at = time.monotonic()
+        self._await_ready()
         kill.back_at = time.monotonic()
         return kill
+
+    def _await_ready(self) -> None:
+        ready = self._cloud.is_ready
+        wait_for(lambda: True if ready() else None, "the controller is ready", BACK_S)
 
     def _hosts(self) -> list[str]:
         return [status.name for status in hosts.status(self._cloud.lab_dir)]

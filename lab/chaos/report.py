@@ -24,6 +24,11 @@ class Report:
     away: int
     busy: Sequence[str]
     audit: dict[str, Any]
+    # Of each process at the end, in MB (PSS), by its name.
+    memory_mb: dict[str, list[float]]
+    # What the cloud stood on: the kinds of its database and its queue.
+    database: str
+    queue: str
 
     @property
     def bad(self) -> list[Asked]:
@@ -34,23 +39,32 @@ class Report:
     def passed(self) -> bool:
         return not self.bad and not self.busy and bool(self.audit.get("agrees"))
 
-    def recoveries(self) -> dict[str, list[float]]:
-        """Return, by kind of kill, the seconds until a request ended as it was asked.
+    def until_work(self) -> dict[str, list[float]]:
+        """Return, by kind of kill, the seconds until work went on.
 
-        For hosts it counts from when their power is back, and what was done on them.
+        That is until the end of the first request that was accepted after the kill (for what
+        lasts, as a host without power or a full disk: after it was over) and ended as it was asked;
+        of a host's, one on that host.
         """
         found: dict[str, list[float]] = {}
         for kill in self.kills:
-            since = kill.back_at if kill.kind == "host" else kill.at
             ends = [
-                each.ended_at - since
+                each.ended_at - kill.over_at
                 for each in self.asked
                 if each.outcome == DONE
-                and each.ended_at > since
-                and (kill.kind != "host" or each.host in (None, kill.target))
+                and each.accepted_at > kill.over_at
+                and (kill.kind not in ("host", "disk") or each.host == kill.target)
             ]
             if ends:
                 found.setdefault(kill.kind, []).append(min(ends))
+        return found
+
+    def until_answer(self) -> dict[str, list[float]]:
+        """Return, by kind of kill, the seconds until what was killed answered again."""
+        found: dict[str, list[float]] = {}
+        for kill in self.kills:
+            if kill.back_at is not None:
+                found.setdefault(kill.kind, []).append(kill.back_at - kill.over_at)
         return found
 
     def as_json(self) -> dict[str, Any]:
@@ -58,6 +72,8 @@ class Report:
         return {
             "passed": self.passed,
             "seed": self.seed,
+            "database": self.database,
+            "queue": self.queue,
             "seconds": round(self.seconds, 1),
             "operations": len(self.asked),
             "outcomes": dict(outcomes),
@@ -68,14 +84,9 @@ class Report:
             "refused": self.refused,
             "api_away": self.away,
             "kills": dict(Counter(kill.kind for kill in self.kills)),
-            "recovery_s": {
-                kind: {
-                    "count": len(times),
-                    "p50": round(statistics.median(times), 2),
-                    "max": round(max(times), 2),
-                }
-                for kind, times in sorted(self.recoveries().items())
-            },
+            "until_work_s": _spreads(self.until_work()),
+            "until_answer_s": _spreads(self.until_answer()),
+            "memory_mb": self.memory_mb,
             "errors": sorted({each.detail for each in self.asked if each.outcome == "error"}),
             "bad": [each.as_json() for each in self.bad],
             "busy_at_the_end": list(self.busy),
@@ -92,6 +103,7 @@ class Report:
         told = self.as_json()
         lines = [
             f"chaos: {'passed' if self.passed else 'FAILED'}; seed {self.seed}, "
+            f"{self.database}, {self.queue} queue, "
             f"{told['seconds']} s, {told['operations']} operations, {len(self.kills)} kills",
             f"  ended: {_counts(told['outcomes'])}; refused {self.refused}; "
             f"API away {self.away} times",
@@ -99,11 +111,18 @@ class Report:
                 f"  {action:<12} {_counts(told['by_action'][action])}"
                 for action in told["by_action"]
             ),
-            f"  {'killed':<12} {'times':>6} {'p50 s':>8} {'max s':>8}   until work goes on",
+            f"  {'killed':<20} {'times':>6} {'answers s: p50':>15} {'max':>8}"
+            f" {'work goes on s: p50':>20} {'max':>8}",
         ]
         for kind, count in sorted(told["kills"].items()):
-            times = told["recovery_s"].get(kind, {"p50": "-", "max": "-"})
-            lines.append(f"  {kind:<12} {count:>6} {times['p50']:>8} {times['max']:>8}")
+            answer = told["until_answer_s"].get(kind, {"p50": "-", "max": "-"})
+            work = told["until_work_s"].get(kind, {"p50": "-", "max": "-"})
+            lines.append(
+                f"  {kind:<20} {count:>6} {answer['p50']:>15} {answer['max']:>8}"
+                f" {work['p50']:>20} {work['max']:>8}"
+            )
+        weights = (f"{name} {' + '.join(map(str, each))}" for name, each in self.memory_mb.items())
+        lines.append(f"  memory at the end, MB (PSS): {'; '.join(weights)}")
         lines += [f"  BAD: {each.action} {each.server_id}: {each.detail}" for each in self.bad]
         lines += [f"  BUSY: {each}" for each in self.busy]
         lines += [f"  AUDIT: {each['what']}" for each in self.audit.get("findings", [])]
@@ -114,3 +133,14 @@ class Report:
 
 def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{name or LOST} {count}" for name, count in sorted(counts.items()))
+
+
+def _spreads(times: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+    return {
+        kind: {
+            "count": len(each),
+            "p50": round(statistics.median(each), 2),
+            "max": round(max(each), 2),
+        }
+        for kind, each in sorted(times.items())
+    }

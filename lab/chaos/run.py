@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lab import memory
 from lab.chaos import kills as kill
 from lab.chaos.api import Api, Credentials
 from lab.chaos.kills import Killer
@@ -75,7 +76,7 @@ def run(cloud: Cloud, credentials: Credentials, create: dict[str, Any], plan: Pl
         audit = _audit(cloud)
     return Report(
         plan.seed, time.monotonic() - began, stream.asked, killer.kills, stream.refused,
-        stream.away, busy, audit,
+        stream.away, busy, audit, memory.by_name(cloud.processes()), "sqlite", "embedded",
     )  # fmt: skip
 
 
