@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 RESULTS = Path(__file__).with_name("results")
 
@@ -56,17 +57,7 @@ class Report:
         """Write JSON and a table under bench/results; return the JSON's path."""
         RESULTS.mkdir(exist_ok=True)
         path = RESULTS / f"{self.name}.json"
-        content = {
-            "taken_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "commit": _commit(),
-            "conditions": {
-                "cpus": os.cpu_count(),
-                "kernel": platform.release(),
-                "python": platform.python_version(),
-                "load_average": os.getloadavg(),
-            },
-        }
-        head = json.dumps(content, indent=1).removesuffix("\n}")
+        head = json.dumps(circumstances(), indent=1).removesuffix("\n}")
         # A line for each figure: some have thousands of values.
         figures = ",\n".join(f"  {_json(figure)}" for figure in self.figures)
         path.write_text(f'{head},\n "figures": [\n{figures}\n ]\n}}\n')
@@ -79,6 +70,20 @@ class Report:
             )
         path.with_suffix(".md").write_text(table)
         return path
+
+
+def circumstances() -> dict[str, Any]:
+    """Return when, of which commit and on what machine figures are taken."""
+    return {
+        "taken_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": _commit(),
+        "conditions": {
+            "cpus": os.cpu_count(),
+            "kernel": platform.release(),
+            "python": platform.python_version(),
+            "load_average": os.getloadavg(),
+        },
+    }
 
 
 def _json(figure: Figure) -> str:

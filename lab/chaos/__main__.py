@@ -12,6 +12,7 @@ from typing import Any
 
 from lab import contents, hosts
 from lab.chaos.api import Credentials
+from lab.chaos.backing import DATABASES, QUEUES, Backing, backing
 from lab.chaos.run import Plan, run
 from lab.cloud import Cloud
 from lab.errors import LabError
@@ -30,27 +31,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--operations", type=int, default=Plan().operations)
     parser.add_argument("--kills", type=int, default=Plan().kills)
     parser.add_argument("--seed", type=int, default=None, help="of the dice (made up and printed)")
-    parser.add_argument("--keep", action="store_true", help="leave the cloud up, to look at it")
+    parser.add_argument("--database", choices=DATABASES, default=DATABASES[0])
+    parser.add_argument("--queue", choices=QUEUES, default=QUEUES[0])
+    parser.add_argument(
+        "--keep",
+        action="store_true",
+        help="leave the cloud up, to look at it (its database server and broker end all the same)",
+    )
     arguments = parser.parse_args(argv)
     seed = arguments.seed if arguments.seed is not None else random.randrange(1 << 20)  # noqa: S311
     print(f"chaos: seed {seed}", flush=True)
     cloud = Cloud(arguments.dir / "cloud")
+    plan = Plan(operations=arguments.operations, kills=arguments.kills, seed=seed)
     try:
-        credentials, create = set_up(cloud)
-        plan = Plan(operations=arguments.operations, kills=arguments.kills, seed=seed)
-        report = run(cloud, credentials, create, plan)
+        with backing(arguments.database, arguments.queue) as servers:
+            try:
+                credentials, create = set_up(cloud, servers)
+                report = run(cloud, credentials, create, plan, servers)
+            finally:
+                # While its database is there: it ends in peace.
+                if not arguments.keep:
+                    cloud.destroy()
     except LabError as error:
         print(f"chaos: {error}", file=sys.stderr)
         return 1
-    finally:
-        if not arguments.keep:
-            cloud.destroy()
     report.write(arguments.dir)
     print(report.as_text(), end="")
     return 0 if report.passed else 1
 
 
-def set_up(cloud: Cloud) -> tuple[Credentials, dict[str, Any]]:
+def set_up(cloud: Cloud, servers: Backing) -> tuple[Credentials, dict[str, Any]]:
     """Make the cloud anew; return its administrator and the body of a create."""
     name = "c" + hashlib.sha256(str(cloud.directory.absolute()).encode()).hexdigest()[:5]
     cloud.stop_controller(kill=True)
@@ -61,6 +71,7 @@ def set_up(cloud: Cloud) -> tuple[Credentials, dict[str, Any]]:
         # One of its own, for SSH connections are found by it; short, for their sockets lie there.
         cloud.configure(
             lease_s=10, heartbeat_s=10, retry_backoff_s=2, runs_dir=f"/dev/shm/{name}",  # noqa: S108 -- made 0700 by the runner
+            **servers.settings(),
         )  # fmt: skip
         cloud.start_lab(HOSTS, name=name, disk_limit_mb=DISK_LIMIT_MB)
         cloud.prepare_database(password)

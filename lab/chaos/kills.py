@@ -13,19 +13,24 @@ from pathlib import Path
 from typing import Any
 
 from lab import hosts
+from lab.broker import Broker
+from lab.chaos.backing import Backing
 from lab.chaos.waits import wait_for
 from lab.cloud import Cloud
+from lab.database_servers import DatabaseServer
 from lab.errors import LabError
 
 STATE_PATH = "/var/lib/novella"
+# The controller's queue; only a queue of this name is lost.
+WAKE_UPS = "novella.wakeups"
 BACK_S = 90.0
 
 
 @dataclass
 class Kill:
-    """`at` is when it was killed, `over_at` when what we did to it ended: power back on, disk freed.
+    """`at` is when it was killed, `back_at` when it answered again: None where nothing could.
 
-    `back_at` is when what was killed answered again, None where nothing could answer.
+    `over_at` is when what we did to it ended: power back on, disk freed.
     Times are those of time.monotonic().
     """
 
@@ -49,13 +54,15 @@ class Killer(threading.Thread):
     def __init__(
         self,
         cloud: Cloud,
+        backing: Backing,
         weights: Mapping[str, int],
         seed: int,
         pause_s: tuple[float, float],
         limit: int,
     ) -> None:
         super().__init__(name="killer", daemon=True)
-        self._cloud, self._pause_s, self._limit = cloud, pause_s, limit
+        self._cloud, self._backing = cloud, backing
+        self._pause_s, self._limit = pause_s, limit
         self._dice = random.Random(seed)  # noqa: S311 -- a test's dice
         self._stopping = threading.Event()
         self.kills: list[Kill] = []
@@ -69,9 +76,15 @@ class Killer(threading.Thread):
             "libvirtd": self._libvirtd,
             "host": self._host,
             "disk": self._disk,
-            "database": self._database,
+            **self._database_kinds(),
+            **self._queue_kinds(),
         }
-        self._kinds = [kind for kind, weight in weights.items() for _ in range(weight)]
+        self._kinds = [
+            kind
+            for kind, weight in weights.items()
+            for _ in range(weight)
+            if kind in self._functions
+        ]
 
     def run(self) -> None:
         try:
@@ -179,12 +192,71 @@ class Killer(threading.Thread):
         kill.over_at = time.monotonic()
         return kill
 
-    def _database(self) -> Kill | None:
+    def _database_kinds(self) -> dict[str, Callable[[], Kill | None]]:
+        server = self._backing.database
+        if server is None:
+            # A file has no connection that could be cut; its counterpart is that it is locked.
+            return {"database-lock": self._database_lock}
+        return {
+            "database-connections": lambda: self._database_connections(server),
+            "database-server": lambda: self._database_server(server),
+        }
+
+    def _queue_kinds(self) -> dict[str, Callable[[], Kill | None]]:
+        broker = self._backing.broker
+        if broker is None:
+            return {}
+        return {
+            "rabbitmq": lambda: self._rabbitmq(broker),
+            "lost-queue": lambda: self._lost_queue(broker),
+        }
+
+    def _database_connections(self, server: DatabaseServer) -> Kill:
+        """All that the controller has, whatever is being said on them."""
+        kill = Kill("database-connections", "", time.monotonic())
+        kill.target = f"{server.cut_connections()} connections"
+        self._await_ready()
+        kill.back_at = time.monotonic()
+        return kill
+
+    def _database_server(self, server: DatabaseServer) -> Kill:
+        """The whole server, away for longer than a transaction is tried again."""
+        kill = Kill("database-server", "", time.monotonic())
+        server.server.kill()
+        self._stopping.wait(self._dice.uniform(0.0, 8.0))
+        server.start()
+        kill.over_at = time.monotonic()
+        self._await_ready()
+        kill.back_at = time.monotonic()
+        return kill
+
+    def _rabbitmq(self, broker: Broker) -> Kill:
+        kill = Kill("rabbitmq", "", time.monotonic())
+        broker.restart()
+        kill.over_at = time.monotonic()
+        self._await_queue(broker)
+        kill.back_at = time.monotonic()
+        return kill
+
+    def _lost_queue(self, broker: Broker) -> Kill:
+        kill = Kill("lost-queue", WAKE_UPS, time.monotonic())
+        broker.lose_queue(WAKE_UPS)
+        self._await_queue(broker)
+        kill.back_at = time.monotonic()
+        return kill
+
+    def _await_queue(self, broker: Broker) -> None:
+        def is_there() -> bool | None:
+            return True if broker.has_queue(WAKE_UPS) else None
+
+        wait_for(is_there, f"queue {WAKE_UPS} is there again", BACK_S)
+
+    def _database_lock(self) -> Kill | None:
         """Keep everybody out of the database for longer than they wait for it."""
         path = Path(_setting(self._cloud, "state_dir")) / "novella.db"
         if not path.exists():
             return None
-        kill = Kill("database", "sqlite", time.monotonic())
+        kill = Kill("database-lock", "sqlite", time.monotonic())
         connection = sqlite3.connect(path, timeout=30, isolation_level=None)
         try:
             connection.execute("BEGIN EXCLUSIVE")

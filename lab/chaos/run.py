@@ -10,6 +10,7 @@ from typing import Any
 from lab import memory
 from lab.chaos import kills as kill
 from lab.chaos.api import Api, Credentials
+from lab.chaos.backing import Backing
 from lab.chaos.kills import Killer
 from lab.chaos.report import Report
 from lab.chaos.stream import Stream, run_actors, wait_all
@@ -22,6 +23,7 @@ from lab.progress import step
 QUIET_S = 300.0
 AUDIT_TIMEOUT_S = 300.0
 
+# Of these only what there is: a cloud on SQLite has no database server.
 WEIGHTS: Mapping[str, int] = {
     "worker": 6,
     "api": 4,
@@ -31,8 +33,15 @@ WEIGHTS: Mapping[str, int] = {
     "libvirtd": 4,
     "host": 3,
     "disk": 2,
-    "database": 2,
+    "database-lock": 2,
+    "database-connections": 4,
+    "database-server": 2,
+    "rabbitmq": 2,
+    "lost-queue": 3,
 }
+
+
+ALONE = Backing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +57,13 @@ class Plan:
     weights: Mapping[str, int] = field(default_factory=lambda: dict(WEIGHTS))
 
 
-def run(cloud: Cloud, credentials: Credentials, create: dict[str, Any], plan: Plan) -> Report:
+def run(
+    cloud: Cloud,
+    credentials: Credentials,
+    create: dict[str, Any],
+    plan: Plan,
+    backing: Backing = ALONE,
+) -> Report:
     """Stir the cloud as `plan` says, let it come to rest, and return what was seen.
 
     `create` is the body of a server to be made, without its name. Raises LabError when the run
@@ -58,7 +73,7 @@ def run(cloud: Cloud, credentials: Credentials, create: dict[str, Any], plan: Pl
     api.log_in()
     began = time.monotonic()
     stream = Stream(api, create, plan.operations)
-    killer = Killer(cloud, plan.weights, plan.seed, plan.pause_s, plan.kills)
+    killer = Killer(cloud, backing, plan.weights, plan.seed, plan.pause_s, plan.kills)
     with step(f"stir: {plan.operations} operations, {plan.kills} kills, seed {plan.seed}"):
         actors = run_actors(stream, plan.actors, plan.seed)
         killer.start()
@@ -76,8 +91,15 @@ def run(cloud: Cloud, credentials: Credentials, create: dict[str, Any], plan: Pl
         audit = _audit(cloud)
     return Report(
         plan.seed, time.monotonic() - began, stream.asked, killer.kills, stream.refused,
-        stream.away, busy, audit, memory.by_name(cloud.processes()), "sqlite", "embedded",
+        stream.away, busy, audit, _memory(cloud, backing), backing.database_kind,
+        backing.queue_kind,
     )  # fmt: skip
+
+
+def _memory(cloud: Cloud, backing: Backing) -> dict[str, list[float]]:
+    """Return the MB of each process; a server's processes under the server's name."""
+    servers = {pid: name for root, name in backing.roots().items() for pid in memory.family(root)}
+    return memory.by_name(cloud.processes() | servers)
 
 
 def _rest(api: Api) -> list[str]:

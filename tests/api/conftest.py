@@ -20,12 +20,8 @@ from controller.core.passwords import hash_password
 from controller.db.models import Base, Project, Role, RoleAssignment, User
 from controller.db.session import Database
 from controller.settings import Settings
-from tests.fixtures.database_servers import (
-    DatabaseServer,
-    empty,
-    read_rows,
-    write_rows,
-)
+from lab.database_servers import DatabaseServer
+from tests.fixtures.database_servers import empty, read_rows, write_rows
 
 PASSWORD = "correct horse battery staple"
 # name -> (project, role)

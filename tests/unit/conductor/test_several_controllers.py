@@ -23,15 +23,10 @@ from controller.db.session import Database
 from controller.queue.remote import QUEUE
 from controller.runner.simulated import SimulatedExecutor
 from controller.settings import PROJECT_DIR, Settings
+from lab.broker import Broker, rabbitmq
+from lab.database_servers import DatabaseServer, postgresql
+from lab.servers import PASSWORD, any_free_port
 from lab.waiting import wait_until
-from tests.fixtures.database_servers import (
-    PASSWORD,
-    Broker,
-    DatabaseServer,
-    free_port,
-    postgresql,
-    rabbitmq,
-)
 from tests.unit.conductor.conftest import Clock, Cloud
 
 pytestmark = pytest.mark.slow
@@ -145,7 +140,7 @@ def _controller(folder: Path, name: str, database: DatabaseServer, broker: Broke
     shared = {each: folder / each.removesuffix("_dir") for each in ("keys_dir", "ssh_dir")}
     values = {
         "state_dir": state, **shared, "images_dir": folder / "images", "runs_dir": state / "runs",
-        "database_url": database.url, "queue_url": broker.url, "listen_port": free_port(),
+        "database_url": database.url, "queue_url": broker.url, "listen_port": any_free_port(),
         "metrics_listen": "", "executor": "simulated", "simulated_delay_s": RUN_S,
         "lease_s": LEASE_S, "stop_timeout_s": 5,
     }  # fmt: skip

@@ -9,8 +9,9 @@ import pytest
 from controller.errors import BadRequest
 from controller.queue import remote
 from controller.queue.remote import QUEUE, Listener, Sender
+from lab.broker import Broker, rabbitmq
+from lab.servers import PASSWORD, any_free_port
 from lab.waiting import wait_until
-from tests.fixtures.database_servers import PASSWORD, Broker, free_port, rabbitmq
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,7 @@ def test_a_listener_is_woken_also_after_the_broker_was_killed_and_after_its_queu
 
 
 def test_nobody_waits_for_a_broker_that_is_away(caplog: pytest.LogCaptureFixture) -> None:
-    sender = Sender(f"amqp://novella:{PASSWORD}@127.0.0.1:{free_port()}/%2F")
+    sender = Sender(f"amqp://novella:{PASSWORD}@127.0.0.1:{any_free_port()}/%2F")
     for _ in range(1000):
         sender.wake()
     wait_until(lambda: "no wake-up could be sent" in caplog.text, what="it is said", timeout_s=30)

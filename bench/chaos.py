@@ -1,0 +1,73 @@
+"""Keep what chaos reported: `python -m bench.chaos REPORT...` writes bench/results/chaos.{json,md}.
+
+Each REPORT is the report.json of one `make chaos`.
+"""
+
+import argparse
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench.report import RESULTS, circumstances
+
+# What a summary keeps of a report; the rest is for whoever looks into one run.
+KEPT = (
+    "passed", "database", "queue", "seed", "seconds", "operations", "outcomes", "by_action",
+    "refused", "api_away", "kills", "until_answer_s", "until_work_s", "memory_mb", "bad",
+    "busy_at_the_end", "audit",
+)  # fmt: skip
+NOTHING = {"p50": "-", "max": "-"}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.chaos", description=__doc__)
+    parser.add_argument("reports", nargs="+", type=Path, metavar="REPORT")
+    runs = [_kept(path) for path in parser.parse_args().reports]
+    content = circumstances() | {"runs": runs}
+    (RESULTS / "chaos.json").write_text(json.dumps(content, indent=1) + "\n")
+    (RESULTS / "chaos.md").write_text("\n".join(_table(run) for run in runs))
+    print(f"written: {RESULTS / 'chaos.json'}")
+    return 0
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    told = json.loads(path.read_text())
+    ended_at = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
+    return {"ended_at": ended_at} | {name: told[name] for name in KEPT}
+
+
+def _table(run: dict[str, Any]) -> str:
+    outcomes = ", ".join(f"{count} {name}" for name, count in sorted(run["outcomes"].items()))
+    lost = sum(run["outcomes"].get(name, 0) for name in ("lost", "wrong"))
+    audit = "all agree" if run["audit"].get("agrees") else f"{run['audit'].get('findings')}"
+    weights = "; ".join(
+        f"{name} {' + '.join(map(str, each))}" for name, each in run["memory_mb"].items()
+    )
+    rows = [
+        f"| {kind} | {count} | {answer['p50']} | {answer['max']} | {work['p50']} | {work['max']} |"
+        for kind, count in sorted(run["kills"].items())
+        for answer in [run["until_answer_s"].get(kind, NOTHING)]
+        for work in [run["until_work_s"].get(kind, NOTHING)]
+    ]
+    return "\n".join(
+        [
+            f"## {run['database']}, {run['queue']} queue",
+            "",
+            f"{'Passed' if run['passed'] else 'FAILED'}: {run['operations']} operations "
+            f"({outcomes}; lost or wrong: {lost}), {sum(run['kills'].values())} kills in "
+            f"{run['seconds']} s, seed {run['seed']}. Busy at the end: "
+            f"{len(run['busy_at_the_end'])}; audit: {audit}.",
+            "",
+            "| killed | times | answers, p50 s | max s | work goes on, p50 s | max s |",
+            "|---|---|---|---|---|---|",
+            *rows,
+            "",
+            f"Memory of each process at the end, MB (PSS): {weights}.",
+            "",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
