@@ -30,6 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--dir", type=Path, default=Path("var/chaos"), help="where all of it lies")
     parser.add_argument("--operations", type=int, default=Plan().operations)
     parser.add_argument("--kills", type=int, default=Plan().kills)
+    parser.add_argument("--actors", type=int, default=Plan().actors, help="who ask side by side")
+    parser.add_argument(
+        "--minutes", type=float, default=Plan().limit_s / 60, help="after these nothing is asked"
+    )
     parser.add_argument("--seed", type=int, default=None, help="of the dice (made up and printed)")
     parser.add_argument("--database", choices=DATABASES, default=DATABASES[0])
     parser.add_argument("--queue", choices=QUEUES, default=QUEUES[0])
@@ -42,7 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     seed = arguments.seed if arguments.seed is not None else random.randrange(1 << 20)  # noqa: S311
     print(f"chaos: seed {seed}", flush=True)
     cloud = Cloud(arguments.dir / "cloud")
-    plan = Plan(operations=arguments.operations, kills=arguments.kills, seed=seed)
+    plan = Plan(
+        operations=arguments.operations, kills=arguments.kills, seed=seed,
+        actors=arguments.actors, limit_s=60 * arguments.minutes,
+    )  # fmt: skip
     try:
         with backing(arguments.database, arguments.queue) as servers:
             try:

@@ -53,6 +53,8 @@ class Plan:
     pause_s: tuple[float, float] = (2.0, 10.0)
     actors: int = 4
     seed: int = 1
+    # After so long nothing more is asked, whatever of `operations` is left.
+    limit_s: float = 3000.0
     timeout_s: float = 3600.0
     weights: Mapping[str, int] = field(default_factory=lambda: dict(WEIGHTS))
 
@@ -72,7 +74,7 @@ def run(
     api = Api(cloud.url, credentials)
     api.log_in()
     began = time.monotonic()
-    stream = Stream(api, create, plan.operations)
+    stream = Stream(api, create, plan.operations, ends_at=began + plan.limit_s)
     killer = Killer(cloud, backing, plan.weights, plan.seed, plan.pause_s, plan.kills)
     with step(f"stir: {plan.operations} operations, {plan.kills} kills, seed {plan.seed}"):
         actors = run_actors(stream, plan.actors, plan.seed)

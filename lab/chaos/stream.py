@@ -61,11 +61,15 @@ class Asked:
 
 @dataclass
 class Stream:
-    """What all actors share. `limit` is how many requests are to be accepted in all."""
+    """What all actors share. `limit` is how many requests are to be accepted in all.
+
+    After `ends_at`, of time.monotonic(), no more are made.
+    """
 
     api: Api
     create: dict[str, Any]
     limit: int
+    ends_at: float
     asked: list[Asked] = field(default_factory=list)
     refused: int = 0
     away: int = 0
@@ -74,7 +78,9 @@ class Stream:
 
     def has_more(self) -> bool:
         with self.lock:
-            return not self.stopping.is_set() and len(self.asked) < self.limit
+            if self.stopping.is_set() or time.monotonic() >= self.ends_at:
+                return False
+            return len(self.asked) < self.limit
 
     def keep(self, asked: Asked) -> Asked:
         with self.lock:
