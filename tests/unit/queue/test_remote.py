@@ -76,7 +76,7 @@ def test_a_stop_cuts_the_pause_before_the_next_try(
 ) -> None:
     monkeypatch.setattr(remote, "FIRST_PAUSE_S", 3600.0)
     monkeypatch.setattr(remote, "LAST_SEND_S", 60.0)
-    sender = Sender(f"amqp://novella:{PASSWORD}@127.0.0.1:{free_port()}/%2F")
+    sender = Sender(f"amqp://novella:{PASSWORD}@127.0.0.1:{any_free_port()}/%2F")
     sender.wake()
     wait_until(lambda: "no wake-up could be sent" in caplog.text, what="it is said", timeout_s=30)
     sender.close()
