@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets as random
+from functools import partial
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
@@ -13,6 +14,7 @@ from ansible.utils.display import Display
 from ansible_collections.novella.cloud.plugins.plugin_utils import (
     image_stream,
     item_follower,
+    kept_modules,
     steps_file,
 )
 
@@ -41,6 +43,9 @@ _NEVER_CONNECTED = re.compile(
 class ActionModule(ActionBase):
     TRANSFERS_FILES = False
     _requires_connection = True
+
+    # Where the host keeps the module's archive, while the module is what is executed.
+    _kept_in: str | None = None
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> Result:
         answer: Result = super().run(tmp, task_vars)
@@ -161,18 +166,35 @@ class ActionModule(ActionBase):
                 with item_follower.following(
                     self._connection, host, module_args["state_path"], ids
                 ) as stream:
-                    answer: Result = self._execute_module(
-                        module_name="novella.cloud.apply",
-                        module_args={**module_args, "stream": stream},
-                        task_vars=task_vars,
-                    )
-                    return answer
+                    return self._executed({**module_args, "stream": stream}, task_vars)
             except AnsibleConnectionFailure as error:
                 if not tries or _NEVER_CONNECTED.search(str(error)):
                     raise
                 tries -= 1
                 display.warning(f"The connection to {host} was lost in mid-run; trying again.")
                 self._connection.reset()
+
+    def _executed(self, module_args: Result, task_vars: dict[str, Any]) -> Result:
+        if not self._task.check_mode:
+            self._kept_in = f"{module_args['state_path']}/modules"
+        try:
+            answer: Result = self._execute_module(
+                module_name="novella.cloud.apply", module_args=module_args, task_vars=task_vars
+            )
+            return answer
+        finally:
+            self._kept_in = None
+
+    def _low_level_execute_command(
+        self, cmd: str, sudoable: bool = True, in_data: bytes | None = None, **options: Any
+    ) -> Result:
+        execute = partial(super()._low_level_execute_command, sudoable=sudoable, **options)
+        module = kept_modules.taken_from(in_data) if in_data and self._kept_in else None
+        if module is None or self._kept_in is None:
+            return execute(cmd, in_data=in_data)
+        return kept_modules.run(
+            lambda command, data: execute(command, in_data=data), cmd, module, self._kept_in
+        )
 
     def _send_images(
         self,
