@@ -146,7 +146,14 @@ def _before_fork(_server: Any, _worker: Any) -> None:
 
 def _after_fork(_server: Any, worker: Any) -> None:
     from controller import metrics
+    from controller.runner.warm.processes import die_with_parent
 
+    # Orphaned by a kill it would keep both ports while it ends its connections in peace, and the
+    # next API could not listen: chaos saw it away for 85 seconds, and then without its metrics.
+    die_with_parent()
+    if os.getppid() != worker.ppid:
+        # The parent's end was before that.
+        os._exit(1)
     settings = worker.app.settings
     if settings.api_workers > 1:
         # Connections opened while loading belong to the parent.

@@ -1,0 +1,75 @@
+"""The API's processes, as `novella api` starts them."""
+
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from controller.core.bootstrap import bootstrap
+from controller.db import migrate
+from controller.db.session import Database
+from controller.settings import PROJECT_DIR, Settings
+from lab.servers import any_free_port
+from lab.waiting import wait_until
+
+
+@pytest.fixture
+def port() -> int:
+    return any_free_port()
+
+
+@pytest.fixture
+def api(tmp_path: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A running `novella api` that answers at `port`."""
+    settings = Settings(state_dir=tmp_path / "state")
+    settings.state_dir.mkdir(mode=0o700)
+    migrate.upgrade(settings)
+    db = Database(settings.db_url)
+    bootstrap(settings, db, "a password of ours")
+    db.dispose()
+    config = tmp_path / "novella.toml"
+    config.write_text(
+        f'state_dir = "{settings.state_dir}"\nlisten_port = {port}\nmetrics_listen = ""\n'
+    )
+    command = [sys.executable, "-m", "controller.cli", "--config", str(config), "api"]
+    process = subprocess.Popen(command, cwd=PROJECT_DIR)
+    try:
+        wait_until(lambda: _answers(port), what="the API answers", timeout_s=60)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 5) as client:
+        client.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        return b" 200 " in client.recv(100)
+    return False
+
+
+def test_what_answers_goes_at_once_with_an_api_that_is_killed_and_keeps_no_port(
+    api: subprocess.Popen[bytes], port: int
+) -> None:
+    with socket.create_connection(("127.0.0.1", port), 30) as client:
+        client.sendall(b"GET /healthz HTTP/1.0\r\n")
+        # Answered behind it, so the half request is in a thread's hands by now.
+        assert _answers(port)
+        api.send_signal(signal.SIGKILL)
+        api.wait()
+        with contextlib.suppress(ConnectionError):
+            client.sendall(b"\r\n")
+            assert client.recv(100) == b""
+    wait_until(lambda: _is_free(port), what="the port is free", timeout_s=10)
+
+
+def _is_free(port: int) -> bool:
+    with contextlib.suppress(OSError):
+        socket.create_server(("127.0.0.1", port)).close()
+        return True
+    return False
