@@ -32,7 +32,8 @@ def turn(
 ) -> Iterator[bool]:
     """Yield whether it is this worker's turn; the next comes `every_s` after this one began.
 
-    `longest_s` is how long a round may take before another worker no longer waits for its end.
+    `longest_s` is how long a round may take before another worker no longer waits for its end. An
+    owner is in one round of a name at a time.
     """
     mine = _claim(db, name, owner, clock(), every_s, longest_s, is_dead)
     try:
@@ -66,7 +67,10 @@ def _claim(
             return False
         return True
     dead = row.owner is not None and is_dead(row.owner)
-    busy = row.owner is not None and not dead and row.owned_until and row.owned_until > now
+    # Our own is over, or we would not be here: the database was away when its end was to be noted.
+    # Waiting for its time to be over left all hosts without a heartbeat, and so down, for minutes.
+    others = row.owner not in (None, owner) and not dead
+    busy = others and row.owned_until and row.owned_until > now
     # A clock that was set back must not stop the reconciler until it has caught up.
     far_off = row.next_at > now + timedelta(seconds=2 * every_s)
     if busy or (row.next_at > now and not dead and not far_off):

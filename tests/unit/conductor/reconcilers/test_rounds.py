@@ -42,6 +42,20 @@ def test_the_round_of_a_dead_worker_is_taken_over_at_once(cloud: Cloud) -> None:
         assert second
 
 
+def test_a_round_whose_end_the_database_never_heard_of_holds_up_others_but_not_its_worker(
+    cloud: Cloud,
+) -> None:
+    unheard = turn(cloud, "one")
+    assert unheard.__enter__()
+    with turn(cloud, "one") as early:
+        assert not early
+    cloud.clock.advance(60)
+    with turn(cloud, "two") as other:
+        assert not other
+    with turn(cloud, "one") as own:
+        assert own
+
+
 def test_a_round_that_fails_is_over(cloud: Cloud) -> None:
     try:
         with turn(cloud, "one"):
