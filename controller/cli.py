@@ -411,24 +411,34 @@ def _add_reaping(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     reaping = commands.add_parser(
         "reaping",
         help="whether leftovers of deleted servers are removed from hosts",
-        description="Say whether reaping is on, or switch it. It switches itself off when a host "
-        "has seen newer runs than the database knows.",
+        description="Say whether reaping is on, or switch it. It switches itself off on a host "
+        "that has seen newer runs than the database knows, and on those that can't be asked then.",
     )
-    reaping.add_argument("to", nargs="?", choices=("on", "off"), help="switch it")
+    reaping.add_argument("to", nargs="?", choices=("on", "off"), help="switch it, on all hosts")
+    reaping.add_argument("--host", metavar="NAME", help="on this host alone")
     reaping.set_defaults(run=_reaping)
 
 
 def _reaping(arguments: argparse.Namespace) -> None:
-    from controller.core import reaping
+    from controller.core import hosts, reaping
     from controller.db.session import Database
 
+    by_hand = "an operator switched it off"
     with Database(_settings(arguments).db_url).write() as session:
-        if arguments.to == "on":
+        host = hosts.get_by_name(session, arguments.host) if arguments.host else None
+        if arguments.to == "on" and host:
+            host.reaping_off = None
+        elif arguments.to == "on":
             reaping.switch_on(session)
+        elif arguments.to == "off" and host:
+            reaping.switch_off_on(host, by_hand)
         elif arguments.to == "off":
-            reaping.switch_off(session, "an operator switched it off")
-        why = reaping.why_off(session)
+            reaping.switch_off(session, by_hand)
+        session.flush()
+        why, where = reaping.why_off(session), reaping.hosts_off(session)
     print("reaping is on" if why is None else f"reaping is off: {why}")
+    for name, reason in where.items():
+        print(f"reaping is off on host {name}: {reason}")
 
 
 def _audit(arguments: argparse.Namespace) -> int:

@@ -91,7 +91,8 @@ KINDS: dict[str, tuple[str, str]] = {
         "Mend the cause on the host, then run this again.",
     ),
     "database_is_older": (
-        "The host has had newer runs than the database knows: it was restored from a backup.",
+        "The host has had newer runs than the database knows: it was restored from a backup, or "
+        "the host's records are wrong. Nothing is reaped there.",
         "See 'Restoring from a backup' in the operators' guide.",
     ),
     "domain_missing": ("The server isn't there.", HARD_REBOOT),

@@ -40,13 +40,16 @@ PAUSE_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What an audit found. `in_motion` counts what was left out because it was being worked on."""
+    """What an audit found. `in_motion` counts what was left out because it was being worked on;
+    `answered` are the ids of the hosts that could be asked, each time.
+    """
 
     findings: list[Finding] = field(default_factory=list)
     hosts: int = 0
     servers: int = 0
     looks: int = 0
     in_motion: int = 0
+    answered: frozenset[str] = frozenset()
 
     @property
     def agrees(self) -> bool:
@@ -89,7 +92,10 @@ class Auditor:
         keys = {finding.key for finding in first.findings}
         still = [finding for finding in second.findings if finding.key in keys]
         passed = len(second.findings) - len(still)
-        return Audit(still, second.hosts, second.servers, 2, second.in_motion + passed)
+        return Audit(
+            still, second.hosts, second.servers, 2, second.in_motion + passed,
+            first.answered & second.answered,
+        )  # fmt: skip
 
     def look(self, host_name: str | None = None) -> Audit:
         """Look once."""
@@ -114,7 +120,8 @@ class Auditor:
         moving = in_motion(before, after)
         still = [each for each in found if not _is_moving(each, moving)]
         still.sort(key=lambda each: (each.host or "", each.kind, each.subject))
-        return Audit(still, len(wanted), len(after.servers), 1, len(found) - len(still))
+        moved = len(found) - len(still)
+        return Audit(still, len(wanted), len(after.servers), 1, moved, frozenset(told))
 
     def ask(self, wanted: Sequence[Host]) -> dict[str, HostResult]:
         """Return what each host says that it has, by its id."""

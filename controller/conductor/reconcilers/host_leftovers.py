@@ -2,7 +2,7 @@
 
 Removed is only what bears this cloud's id and has a record of its deletion. Disks are set aside for
 a day first. A host that has seen newer runs than the database knows shows that this was restored
-from a backup: reaping is off then, until somebody has looked.
+from a backup: nothing is removed there then, until somebody has looked.
 """
 
 import logging
@@ -40,16 +40,19 @@ def run(
         # Hosts that were not asked to the end say nothing.
         return 0
     _report(audit.findings)
-    older = [each for each in audit.findings if each.kind == "database_is_older"]
+    newer = {
+        each.host_id: each.what
+        for each in audit.findings
+        if each.kind == "database_is_older" and each.host_id
+    }
     with db.write() as session:
-        if older and reaping.why_off(session) is None:
-            reaping.switch_off(session, older[0].what)
+        off = reaping.take_in(session, newer, audit.answered)
         if reaping.why_off(session) is not None:
             return 0
     places = {
         (each.server_id, each.host_id)
         for each in audit.findings
-        if each.kind == "leftover" and each.server_id and each.host_id
+        if each.kind == "leftover" and each.server_id and each.host_id and each.host_id not in off
     }
     return sum(_submit(db, server_id, host_id) for server_id, host_id in sorted(places))
 

@@ -1,7 +1,7 @@
 """Hosts remove what they keep for no server: disks whose time in quarantine is over, old bases.
 
 A base is kept in any case while a server of the host was made from its image; the host itself looks
-whether a disk stands on it. While reaping is off nothing is tidied: what is in quarantine may be
+whether a disk stands on it. Where reaping is off nothing is tidied: what is in quarantine may be
 all that is left of a server that the database should have.
 """
 
@@ -33,7 +33,7 @@ def run(
     clock: Callable[[], datetime],
     stopping: Callable[[], bool] = lambda: False,
 ) -> int:
-    """Have every host that is up tidied, and return how many did it: none while reaping is off."""
+    """Have the hosts tidied that are up, and return how many did it: none where reaping is off."""
 
     def tidy(host: Host) -> bool:
         return not stopping() and _tidy(settings, db, executor, host, stopping)
@@ -41,7 +41,11 @@ def run(
     with db.read() as session:
         if reaping.why_off(session) is not None:
             return 0
-        known = [one for one in hosts.list_hosts(session) if hosts.is_up(one, settings, clock())]
+        known = [
+            one
+            for one in hosts.list_hosts(session)
+            if hosts.is_up(one, settings, clock()) and one.reaping_off is None
+        ]
     with ThreadPoolExecutor(RUNS_AT_ONCE, "tidy") as pool:
         return sum(pool.map(tidy, known))
 

@@ -32,6 +32,8 @@ class Host(Base):
     forced_down: Mapped[bool] = mapped_column(default=False)
     # Rises with every run about all of it, so that an older one is refused there.
     generation: Mapped[int] = mapped_column(default=0)
+    # Why nothing is reaped there; see core.reaping.
+    reaping_off: Mapped[str | None] = mapped_column(Name)
     # Null until it answered for the first time; see core.hosts.is_up.
     last_seen_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(default=utcnow)

@@ -69,6 +69,7 @@ def upgrade() -> None:
         sa.Column("disabled_reason", sa.String(length=255), nullable=True),
         sa.Column("forced_down", sa.Boolean(), nullable=False),
         sa.Column("generation", sa.Integer(), nullable=False),
+        sa.Column("reaping_off", sa.String(length=255), nullable=True),
         sa.Column("last_seen_at", sa.DateTime(), nullable=True),
         sa.Column("created_at", sa.DateTime(), nullable=False),
         sa.Column("updated_at", sa.DateTime(), nullable=False),

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import delete, select
 
-from controller.conductor.reconcilers import host_leftovers
+from controller.conductor.reconcilers import host_leftovers, host_tidy
 from controller.core import port_departures, reaping
 from controller.db.base import new_id
 from controller.db.models import Host, IPAllocation, Port, PortDeparture, Server, Subnet
@@ -24,6 +24,16 @@ def reap(cloud: Cloud) -> int:
 def why_off(cloud: Cloud) -> str | None:
     with cloud.db.read() as session:
         return reaping.why_off(session)
+
+
+def off(cloud: Cloud) -> dict[str, str]:
+    with cloud.db.read() as session:
+        return reaping.hosts_off(session)
+
+
+def empty_host(cloud: Cloud, name: str) -> SimulatedHost:
+    host = cloud.executor.hosts.hosts[cloud.add_host(name)] = SimulatedHost()
+    return host
 
 
 @pytest.fixture
@@ -131,13 +141,13 @@ def test_what_another_cloud_has_on_the_host_is_not_looked_at(
     assert server_id in host.servers
 
 
-def test_a_host_with_newer_runs_switches_reaping_off_until_somebody_looked(
+def test_a_host_with_newer_runs_is_left_alone_until_somebody_looked(
     cloud: Cloud, leftover: tuple[str, SimulatedHost]
 ) -> None:
     server_id, host = leftover
     host.fences[new_id()] = (CLOUD_ID, 1)
     assert reap(cloud) == 0
-    assert "which is not known" in (why_off(cloud) or "")
+    assert "which is not known" in off(cloud)["a"]
     host.fences = {server_id: host.fences[server_id]}
     assert reap(cloud) == 0
     assert server_id in host.servers
@@ -145,6 +155,41 @@ def test_a_host_with_newer_runs_switches_reaping_off_until_somebody_looked(
         reaping.switch_on(session)
     assert reap(cloud) == 1
     assert host.servers == {}
+
+
+def test_a_host_that_lies_keeps_reaping_from_no_other(
+    cloud: Cloud, leftover: tuple[str, SimulatedHost]
+) -> None:
+    server_id, host = leftover
+    liar = empty_host(cloud, "liar")
+    liar.fences[new_id()] = (CLOUD_ID, 1_000_000)
+    assert reap(cloud) == 1
+    assert host.servers == {}
+    assert list(off(cloud)) == ["liar"]
+    assert why_off(cloud) is None
+    # What it claims to have of a deleted server stays, too.
+    liar.fences[server_id] = host.fences[server_id]
+    liar.servers[server_id] = SimulatedServer(CLOUD_ID, {"ports": [], "networks": []}, "running")
+    assert reap(cloud) == 0
+    assert server_id in liar.servers
+
+
+def test_a_host_that_can_not_be_asked_meanwhile_waits_until_it_can(
+    cloud: Cloud, leftover: tuple[str, SimulatedHost]
+) -> None:
+    """It may have newer runs too: a database restored from a backup, and nobody said so."""
+    _, host = leftover
+    newer = empty_host(cloud, "newer")
+    newer.fences[new_id()] = (CLOUD_ID, 1)
+    cloud.executor.unreachable = {"a"}
+    assert reap(cloud) == 0
+    assert off(cloud)["a"] == reaping.NOT_ASKED
+    cloud.executor.unreachable = set()
+    assert host_tidy.run(cloud.settings, cloud.db, cloud.executor, cloud.clock) == 0
+    assert reap(cloud) == 1
+    assert host.servers == {}
+    assert list(off(cloud)) == ["newer"]
+    assert host_tidy.run(cloud.settings, cloud.db, cloud.executor, cloud.clock) == 1
 
 
 def test_a_restored_database_lets_its_runs_in_and_reaps_nothing(
