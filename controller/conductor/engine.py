@@ -272,7 +272,10 @@ class Engine:
                 if ticket.held in moved:
                     continue
                 moved.add(ticket.held)
-                if self.stopping and outcome.status == CANCELLED:
+                if outcome.status == runs.UNREADABLE:
+                    log.warning("operation %s: %s", ticket.held.operation_id, outcome.message)
+                    self._give_back(ticket.held, backoff.delay_s(1.0, ticket.held.generation))
+                elif self.stopping and outcome.status == CANCELLED:
                     self._give_back(ticket.held, 0.0)
                 else:
                     self._advance(ticket.held, Ended(outcome, ticket.undo))

@@ -24,7 +24,14 @@ from controller.core import (
 from controller.core.operations import UNFINISHED
 from controller.db.base import new_id
 from controller.db.models import Host, Operation, Server
-from controller.runner.requests import FAILED, OK, HostResult, Run, RunResult
+from controller.runner.requests import (
+    FAILED,
+    ITEM_FORMAT_VERSION,
+    OK,
+    HostResult,
+    Run,
+    RunResult,
+)
 from controller.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -32,6 +39,9 @@ log = logging.getLogger(__name__)
 # Playbooks that set the packet filter of the servers that they are about, by these arguments.
 SET_RULES = frozenset({"server_create", "server_start", "server_hard_reboot", "port_update"})
 RULES = ("ports", "security_groups", "remote_group_members")
+# An outcome that this release can't read. During an upgrade an old worker may start a new release's
+# playbooks, which lie on disk already: a new worker does it again, and finds what is done.
+UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +145,15 @@ def early_outcome(
     for ticket in prepared.tickets:
         mine = ticket.play.host_id == host_id and not ticket.play.whole_host
         if mine and ticket.server_id and ticket.server_id == item.get("id"):
-            return ticket, _of_item(item)
+            outcome = _of_item(item)
+            return None if outcome.status == UNREADABLE else (ticket, outcome)
     return None
 
 
 def _outcome(ticket: Ticket, host: HostResult, items: dict[str, dict[str, Any]]) -> Outcome:
     if ticket.play.whole_host:
+        if unread := [each for each in items.values() if not _is_readable(each)]:
+            return _of_item(unread[0])
         return Outcome(host.status, host.message, list(items.values()))
     item = items.get(ticket.server_id or "")
     if item is None:
@@ -149,7 +162,14 @@ def _outcome(ticket: Ticket, host: HostResult, items: dict[str, dict[str, Any]])
     return _of_item(item)
 
 
+def _is_readable(item: dict[str, Any]) -> bool:
+    return item.get("format_version", ITEM_FORMAT_VERSION) == ITEM_FORMAT_VERSION
+
+
 def _of_item(item: dict[str, Any]) -> Outcome:
+    if not _is_readable(item):
+        said = f"the result is of format {item['format_version']!r}, and this release reads "
+        return Outcome(UNREADABLE, f"{said}{ITEM_FORMAT_VERSION}")
     failed = bool(item.get("failed"))
     return Outcome(FAILED if failed else OK, str(item.get("msg") or ""), [item])
 

@@ -9,6 +9,9 @@ from controller.ssh import HostAccess
 
 OK, FAILED, UNREACHABLE, TIMEOUT, CANCELLED = "ok", "failed", "unreachable", "timeout", "cancelled"
 
+# Of an item's result (plugins/module_utils/journal.py); one without it is like the first.
+ITEM_FORMAT_VERSION = 1
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -43,8 +46,8 @@ class Run:
 @dataclass(frozen=True, slots=True)
 class HostResult:
     """What one host did. `items` are the results of its `apply` tasks, one for each server:
-    {"id", "changed", "failed", "msg", "steps", ...}. `facts` is what compute_host_info or
-    host_audit_info said.
+    {"id", "format_version", "changed", "failed", "msg", "steps", ...}. `facts` is what
+    compute_host_info or host_audit_info said.
 
     All of it comes from the host, so the reader checks it.
     """

@@ -60,9 +60,9 @@ ARGUMENT_SPEC: dict[str, Any] = {
 def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Return {"changed", "failed", "msg", "results"}: one result for each item, in order.
 
-    A result is {"id", "changed", "failed", "msg", "steps"} and, where it applies, `missing_base`,
-    `undone`, `fenced` and `done_before` (by an earlier run of the same operation). An item that
-    fails stops; the others go on.
+    A result is {"id", "format_version", "changed", "failed", "msg", "steps"} and, where it applies,
+    `missing_base`, `undone`, `fenced` and `done_before` (by an earlier run of the same operation).
+    An item that fails stops; the others go on.
     """
     state_path = params["state_path"]
     try:
@@ -70,7 +70,8 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
             results = _results(params, check_mode, look_at_host)
     except fence.FenceError as error:
         refusal = {**_refused(error), "host_fenced": True}
-        results = [{"id": item["id"], **refusal} for item in params["items"]]
+        version = {"format_version": journal.FORMAT_VERSION}
+        results = [{"id": item["id"], **version, **refusal} for item in params["items"]]
     if not check_mode:
         journal.prune(state_path)
     failures = [f"server {result['id']}: {result['msg']}" for result in results if result["failed"]]
@@ -115,7 +116,7 @@ def _results(
             result = _refused(claimed)
         else:
             result = _run_item(item, claimed, params, check_mode, look_at_host)
-        result = {"id": item["id"], **result}
+        result = {"id": item["id"], "format_version": journal.FORMAT_VERSION, **result}
         if not (check_mode or result.get("fenced") or result.get("done_before")):
             _keep(params, item, result)
         stream.send(result)

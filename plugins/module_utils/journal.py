@@ -17,6 +17,9 @@ from typing import Any
 from . import item_stream, work
 
 KEEP = 1000
+# Of entries, and of the results in them. One without it is of before there were numbers, and like
+# the first; one of a newer release says nothing here, and its steps are done again.
+FORMAT_VERSION = 1
 # What an entry has of the item's result; the rest says whose it is.
 RESULT = ("id", "changed", "failed", "msg", "steps")
 # Streams whose run ended before it opened them.
@@ -70,10 +73,13 @@ def done_before(
     entry = read(state_path, item["operation_id"])
     if entry is None or entry.get("failed") is not False:
         return None
+    if entry.get("format_version", FORMAT_VERSION) != FORMAT_VERSION:
+        return None
     known = (entry.get("id"), entry.get("steps_file"), entry.get("generation"))
     if known != (item["id"], steps_file, last_generation):
         return None
-    return {name: entry[name] for name in RESULT if name in entry} | {"done_before": True}
+    found = {name: entry[name] for name in RESULT if name in entry}
+    return {**found, "format_version": FORMAT_VERSION, "done_before": True}
 
 
 def prune(state_path: str, keep: int = KEEP) -> None:

@@ -120,6 +120,9 @@ results:
     id:
       description: The item's id.
       type: str
+    format_version:
+      description: The number of this form of a result, for readers of other releases.
+      type: int
     changed:
       description: Whether a step changed something.
       type: bool

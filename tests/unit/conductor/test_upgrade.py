@@ -9,8 +9,12 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from controller.conductor.incarnation import Incarnation
+from controller.conductor.reconcilers import expired_leases
 from controller.core.operations import FORMAT_VERSION
 from controller.db.models import Operation, Server
+from controller.runner.requests import ITEM_FORMAT_VERSION, Run
+from lab.waiting import wait_until
 from tests.fixtures import schema
 from tests.unit.conductor.conftest import Cloud
 
@@ -52,6 +56,52 @@ def test_what_an_earlier_release_has_queued_is_finished(cloud: Cloud, release: s
     cloud.work()
     assert cloud.server(server_id).state == "active"
     assert cloud.server(server_id).host_id == host_id
+
+
+def test_a_run_that_an_earlier_release_had_in_flight_is_finished(cloud: Cloud) -> None:
+    """Its worker is gone in mid-run; what its host says is in the form of before versions."""
+    cloud.add_host("h1")
+    server_id = cloud.add_server()
+    cloud.executor.delay_s = 60
+    earlier = cloud.engine("elsewhere/worker/1")
+    earlier.tick()
+    wait_until(lambda: bool(cloud.executor.runs), what="its run is under way", timeout_s=10)
+    requeue(cloud, server_id, {"format_version": 0})
+    # Killed: it renews no lease and writes nothing more.
+    cloud.clock.advance(cloud.settings.lease_s + 1)
+    incarnation = Incarnation(cloud.settings.run_dir, "here")
+    assert expired_leases.run(cloud.db, incarnation, cloud.clock) == 1
+    incarnation.close()
+    cloud.executor.delay_s = 0.0
+    cloud.work()
+    assert cloud.server(server_id).state == "active"
+    assert cloud.playbooks() == ["server_create"] * 2
+    first, second = (run.arguments["servers"][0] for run in cloud.executor.runs)
+    # By these the host knows the earlier run's work for done, and refuses what is left of it.
+    assert first["operation_id"] == second["operation_id"]
+    assert first["generation"] < second["generation"]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_result_of_a_newer_release_is_left_to_its_workers(cloud: Cloud, count: int) -> None:
+    """In a rolling upgrade an old worker may start playbooks that are new on disk already."""
+    cloud.add_host("h1")
+    ids = [cloud.add_server(f"web{number}") for number in range(count)]
+    honest = cloud.executor._item
+
+    def newer(run: Run, item_id: str) -> dict[str, Any]:
+        return {**honest(run, item_id), "format_version": ITEM_FORMAT_VERSION + 1, "failed": "?"}
+
+    cloud.executor._item = newer  # type: ignore[method-assign]
+    cloud.work()
+    assert cloud.playbooks() == ["server_create"]
+    assert [cloud.server(each).state for each in ids] == ["building"] * count
+    assert {each.state for each in cloud.operations()} == {"queued"}
+
+    cloud.executor._item = honest  # type: ignore[method-assign]
+    cloud.clock.advance(5)
+    cloud.work()
+    assert [cloud.server(each).state for each in ids] == ["active"] * count
 
 
 def test_what_a_newer_release_has_queued_is_left_to_its_workers(cloud: Cloud) -> None:

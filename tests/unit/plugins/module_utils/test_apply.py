@@ -294,6 +294,21 @@ def test_what_an_earlier_run_of_the_operation_has_done_is_not_repeated(tmp_path:
     assert not disk.exists()
 
 
+@pytest.mark.parametrize(("version", "counts"), [(None, True), (1, True), (2, False), ("x", False)])
+def test_a_result_in_a_form_that_is_not_known_is_worked_for_again(
+    tmp_path: Path, version: object, counts: bool
+) -> None:
+    """None is what was written before there were versions."""
+    (first,) = run(tmp_path, of_operation(3, state_path=tmp_path))["results"]
+    entry = journal.read(str(tmp_path), "op1") or {}
+    assert entry.pop("format_version") == first["format_version"] == 1
+    written = entry if version is None else {**entry, "format_version": version}
+    journal.write(str(tmp_path), "op1", written)
+    (second,) = run(tmp_path, of_operation(4, state_path=tmp_path))["results"]
+    assert second.get("done_before", False) is counts
+    assert second["format_version"] == 1
+
+
 @pytest.mark.parametrize(
     ("between", "later"),
     [
