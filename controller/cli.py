@@ -141,7 +141,7 @@ def _fork_server(arguments: argparse.Namespace) -> int:
         words += ["--verbose"] if arguments.verbose else []
         program = [sys.executable, "-I", "-m", "controller.cli", *words, "fork-server"]
         os.execve(sys.executable, program, {**common, **_named_config()})  # noqa: S606 -- ourselves
-    return server.run(launch.address(settings), common, settings.project_dir)
+    return server.run(launch.address(settings), common, settings.project_dir, settings.metrics_dir)
 
 
 def _named_config() -> dict[str, str]:

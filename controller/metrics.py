@@ -21,6 +21,8 @@ from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from controller import fork_server_record
+
 log = logging.getLogger(__name__)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -79,6 +81,12 @@ RUN_STARTS = Counter(
     "novella_run_starts",
     "Runs by how Ansible was started: warm (forked), or cold where that was not to be had.",
     ("start",),
+    registry=REGISTRY,
+)
+FALLBACKS = Counter(
+    "novella_run_fallbacks",
+    "Runs that the fork server was to start and did not, by the kind of reason.",
+    ("why",),
     registry=REGISTRY,
 )
 # The lock of this process's name, held as long as it lives.
@@ -140,6 +148,30 @@ class Processes(Collector):
         yield cpu
 
 
+class ForkServer(Collector):
+    """The fork server of this machine, as it says itself."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterator[Metric]:
+        record = fork_server_record.read(self._folder)
+        yield GaugeMetricFamily(
+            "novella_fork_server_up", "Whether the fork server runs.", record.is_up
+        )
+        starts = CounterMetricFamily(
+            "novella_fork_server_starts",
+            "Starts of the fork server, by why: as a process, or anew since a file has changed.",
+            labels=["why"],
+        )
+        starts.add_metric(["started"], record.started)
+        starts.add_metric(["changed"], record.renewed)
+        yield starts
+        yield CounterMetricFamily(
+            "novella_fork_server_forks", "Clients that the fork server forked for.", record.forked
+        )
+
+
 def _take_name(folder: Path, name: str, several: bool) -> str:
     """Return the name under which no other process is here, and hold it."""
     number = 0
@@ -185,7 +217,8 @@ def _living(folder: Path) -> list[tuple[str, int]]:
             pid, started = path.read_text().split()
             if _started(int(pid)) == started:
                 found.append((path.stem, int(pid)))
-    return found
+    record = fork_server_record.read(folder)
+    return [*found, ("fork-server", record.pid)] if record.is_up else found
 
 
 def _started(pid: int) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+from prometheus_client.registry import Collector
+
 from controller import metrics
 from controller.api.common.calls import Services
 from controller.core.gauges import Gauges
@@ -71,8 +73,12 @@ class MetricsPort:
             return _answer(start_response, "405 Method Not Allowed", b"read it with GET\n")
         if not _may_read(settings, environ):
             return _answer(start_response, "401 Unauthorized", b"send the metrics_token\n")
-        gauges = Gauges(settings, self._services.db, self._services.clock)
-        figures = metrics.render(settings.metrics_dir, gauges)
+        collectors: list[Collector] = [
+            Gauges(settings, self._services.db, self._services.clock),
+        ]
+        if settings.fork_server and settings.executor == "ansible":
+            collectors.append(metrics.ForkServer(settings.metrics_dir))
+        figures = metrics.render(settings.metrics_dir, *collectors)
         return _answer(start_response, "200 OK", figures, metrics.CONTENT_TYPE)
 
 

@@ -150,6 +150,7 @@ class AnsibleExecutor:
         warm, why = launch.how(folder.launch_record)
         if not warm:
             log.warning("run %s fell back to a plain ansible-playbook: %s", run.id, why)
+            metrics.FALLBACKS.labels(launch.kind_of(why)).inc()
         return warm, why
 
     def _arguments(self, run: Run, folder: RunFolder) -> list[str]:

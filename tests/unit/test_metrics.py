@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from controller import metrics
+from controller import fork_server_record, metrics
 
 # In processes of their own: where figures are kept is chosen once for each.
 COUNT = """
@@ -94,3 +94,31 @@ def test_names_are_as_prometheus_has_them() -> None:
         assert re.fullmatch(r"novella_[a-z_]+", metric.name)
         assert metric.type != "histogram" or metric.name.endswith("_seconds")
         assert metric.documentation.endswith(".")
+
+
+def fork_server(folder: Path) -> dict[str, float]:
+    text = metrics.render(folder, metrics.ForkServer(folder)).decode()
+    found = re.findall(r"^novella_fork_server_(\S+) (\S+)$", text, re.M)
+    return {name: float(number) for name, number in found}
+
+
+def test_the_fork_server_shows_with_all_its_lives(tmp_path: Path) -> None:
+    folder = tmp_path / "metrics"
+    none = {"up": 0, 'starts_total{why="started"}': 0, 'starts_total{why="changed"}': 0,
+            "forks_total": 0}  # fmt: skip
+    assert fork_server(folder) == none
+    record = fork_server_record.begin(folder, renewed=False)
+    record.forked += 2
+    record.write(folder)
+    fork_server_record.begin(folder, renewed=True)
+    assert fork_server(folder) == {
+        "up": 1, 'starts_total{why="started"}': 1, 'starts_total{why="changed"}': 1,
+        "forks_total": 2,
+    }  # fmt: skip
+    assert value(folder, 'novella_process_resident_memory_bytes{process="fork-server"}') > 1 << 20
+    # Its pid is another process's by now.
+    record.began = "1"
+    record.write(folder)
+    assert fork_server(folder)["up"] == 0
+    (folder / fork_server_record.NAME).write_text('{"pid": "torn')
+    assert fork_server(folder) == none

@@ -12,6 +12,14 @@ from controller.runner.run_folder import private_folder
 from controller.runner.warm import client
 from controller.settings import Settings
 
+# What is in the words of client and monitor, and which kind of reason that is.
+KINDS = (
+    ("is away", "away"),
+    ("did not answer", "slow"),
+    ("has changed", "stale"),
+    ("differs from", "differs"),
+)
+
 
 def folder(settings: Settings) -> Path:
     """Return the folder of the fork server of this controller, made if need be."""
@@ -81,3 +89,8 @@ def how(record: Path) -> tuple[bool, str]:
     except OSError:
         return False, "the client did not start"
     return word == "warm", why
+
+
+def kind_of(why: str) -> str:
+    """Return the kind of a reason for a plain run, of which there are few: for the metrics."""
+    return next((kind for text, kind in KINDS if text in why), "other")

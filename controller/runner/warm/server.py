@@ -15,11 +15,14 @@ import socket
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from controller import fork_server_record
 from controller.errors import Conflict, Unavailable
+from controller.fork_server_record import ForkServerRecord
 from controller.runner.warm import fingerprint, job, preload, processes
 
 log = logging.getLogger(__name__)
@@ -33,14 +36,17 @@ SOCKET_VARIABLE = "NOVELLA_FORK_SERVER_SOCKET"
 ADDRESS_MAX = 107
 
 
-def run(address: Path, environment: dict[str, str], project_dir: Path) -> int:
+def run(address: Path, environment: dict[str, str], project_dir: Path, record_dir: Path) -> int:
     """Serve at `address` until SIGTERM or SIGINT; return 0.
 
     `environment` is what the runs have in common. `address` lies in a folder that is ours alone.
+    In `record_dir` it says what it does, for the metrics.
     Raises Conflict when another one serves there, Unavailable when nobody can.
     """
     started_with = dict(os.environ)
+    renewed = SOCKET_VARIABLE in os.environ
     listening = _listen(address)
+    tally = Tally(fork_server_record.begin(record_dir, renewed=renewed), record_dir)
     began = time.time_ns()
     for left in address.parent.glob("server-*"):
         shutil.rmtree(left, ignore_errors=True)
@@ -48,7 +54,7 @@ def run(address: Path, environment: dict[str, str], project_dir: Path) -> int:
     os.chdir(project_dir)
     warm = _warmed(environment, project_dir, folder)
     log.info("the fork server is ready after %.2f s", (time.time_ns() - began) / 1e9)
-    stale = _Server(listening, warm).run(warm.fingerprint.changed_since(began))
+    stale = _Server(listening, warm, tally).run(warm.fingerprint.changed_since(began))
     shutil.rmtree(folder, ignore_errors=True)
     if stale is not None:
         log.info("%s has changed: the fork server starts anew", stale)
@@ -103,11 +109,24 @@ def _listen(address: Path) -> socket.socket:
     return listening
 
 
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What the server counts of itself, and where it says so."""
+
+    record: ForkServerRecord
+    folder: Path
+
+    def count(self) -> None:
+        """Count a fork."""
+        self.record.forked += 1
+        self.record.write(self.folder)
+
+
 class _Server:
     """Accepts and forks. `run` returns what has changed on disk, None when it was told to stop."""
 
-    def __init__(self, listening: socket.socket, warm: job.Warm) -> None:
-        self._listening, self._warm = listening, warm
+    def __init__(self, listening: socket.socket, warm: job.Warm, tally: Tally) -> None:
+        self._listening, self._warm, self._tally = listening, warm, tally
         self._stopping = False
         self._stale: str | None = None
 
@@ -157,6 +176,8 @@ class _Server:
         with connection:
             if os.fork() == 0:
                 self._monitor(connection)
+            # Behind the fork: no run waits for it.
+            self._tally.count()
 
     def _monitor(self, connection: socket.socket) -> None:
         """Be the monitor of one client; never returns."""

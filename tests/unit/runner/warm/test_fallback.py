@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from controller import fork_server_record
 from controller.runner.warm import client, launch
 from lab.waiting import wait_until
 
@@ -106,6 +107,30 @@ def test_a_server_notices_by_itself_that_its_configuration_changed(warm: Any) ->
     warm.await_ready(before)
     assert warm.server.pid == pid
     assert warm.probe()["constants"]["DEFAULT_FORKS"] == "3"
+    # It says so, for the metrics.
+    record = fork_server_record.read(warm.settings.metrics_dir)
+    assert (record.pid, record.started, record.renewed, record.is_up) == (pid, 1, 1, True)
+    wait_until(
+        lambda: fork_server_record.read(warm.settings.metrics_dir).forked > 0,
+        what="its forks are counted", timeout_s=10,
+    )  # fmt: skip
+    warm.stop()
+    assert not fork_server_record.read(warm.settings.metrics_dir).is_up
+
+
+@pytest.mark.parametrize(
+    ("why", "kind"),
+    [
+        ("the fork server is away (Connection refused)", "away"),
+        ("the fork server did not answer within 2 s", "slow"),
+        ("plugins/x.py has changed since the fork server read it", "stale"),
+        ("the run's ANSIBLE_FORKS differs from the fork server's", "differs"),
+        ("the client is of another version", "other"),
+        ("the client did not start", "other"),
+    ],
+)
+def test_reasons_have_few_kinds_for_the_metric(why: str, kind: str) -> None:
+    assert launch.kind_of(why) == kind
 
 
 def test_a_new_plugin_is_found(warm: Any) -> None:
