@@ -163,7 +163,7 @@ def _outcome(ticket: Ticket, host: HostResult, items: dict[str, dict[str, Any]])
 
 
 def _is_readable(item: dict[str, Any]) -> bool:
-    return item.get("format_version", ITEM_FORMAT_VERSION) == ITEM_FORMAT_VERSION
+    return bool(item.get("format_version", ITEM_FORMAT_VERSION) == ITEM_FORMAT_VERSION)
 
 
 def _of_item(item: dict[str, Any]) -> Outcome:
