@@ -1,5 +1,7 @@
 """Policy: upstream's names, and an operator's file over them."""
 
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -33,3 +35,29 @@ def test_an_operators_file_overrides_a_rule_and_leaves_the_others(tmp_path: Path
 def test_a_missing_policy_file_is_refused_and_not_passed_over(tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match="policy file"):
         Policy(Settings(policy_file=str(tmp_path / "absent.yaml")), RULES)
+
+
+def test_an_operators_file_may_ask_a_server_of_the_operators(tmp_path: Path) -> None:
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"True" if self.path == "/open" else b"False")
+
+        def log_message(self, *_words: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        (tmp_path / "policy.yaml").write_text(
+            f'"things:open": "{url}/open"\n"things:list": "{url}/list"\n'
+        )
+        policy = Policy(Settings(policy_file=str(tmp_path / "policy.yaml")), RULES)
+        assert policy.allows("things:open", MEMBER)
+        assert not policy.allows("things:list", MEMBER)
+        server.shutdown()
+    assert asked == ["/open", "/list"]
