@@ -9,7 +9,7 @@ def pss_mb(pid: int) -> float:
     """Return the process's proportional share of memory, in MB. Raises OSError when it has gone."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
-            return int(line.split()[1]) / 1000
+            return int(line.split()[1]) * 1024 / 1e6
     return 0.0
 
 

@@ -96,6 +96,18 @@ def test_the_archive_goes_over_once(say: kept_modules.Module, tmp_path: Path) ->
     assert asked == again < sent - len(say.archive) + 100
 
 
+def test_a_shell_may_greet(say: kept_modules.Module, tmp_path: Path) -> None:
+    class Greeting(Host):
+        def execute(self, command: str, data: bytes) -> dict[str, Any]:
+            answer = super().execute(command, data)
+            return {**answer, "stdout": f"welcome\n{answer['stdout']}"}
+
+    host = Greeting()
+    folder = str(tmp_path / "modules")
+    said = kept_modules.run(host.execute, shlex.quote(sys.executable), say, folder)["stdout"]
+    assert json.loads(said.removeprefix("welcome\n"))["said"]
+
+
 def test_a_run_writes_nothing_of_its_own(say: kept_modules.Module, tmp_path: Path) -> None:
     run(Host(), say, tmp_path)
     before = files(tmp_path)
