@@ -17,16 +17,27 @@ KEPT = (
     "refused", "api_away", "kills", "until_answer_s", "until_work_s", "memory_mb", "bad",
     "busy_at_the_end", "audit",
 )  # fmt: skip
+EXPLAINED = """\
+Seconds from each kill; of what lasts (a host without power, a full disk, a server that is started
+again) from its end. *Answers*: until what was killed answers; the controller and the database by
+`/readyz`. *Work goes on*: until the end of the first request that was accepted after it and ended
+as it was asked, for a host or its disk one on that host; the next kills come meanwhile. An *error*
+is a clean one, that the user is told of.
+"""
 NOTHING = {"p50": "-", "max": "-"}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.chaos", description=__doc__)
     parser.add_argument("reports", nargs="+", type=Path, metavar="REPORT")
-    runs = [_kept(path) for path in parser.parse_args().reports]
-    content = circumstances() | {"runs": runs}
+    parser.add_argument("--note", default="", help="what else is to be known of the runs")
+    arguments = parser.parse_args()
+    runs = [_kept(path) for path in arguments.reports]
+    content = circumstances() | {"note": arguments.note, "runs": runs}
     (RESULTS / "chaos.json").write_text(json.dumps(content, indent=1) + "\n")
-    (RESULTS / "chaos.md").write_text("\n".join(_table(run) for run in runs))
+    (RESULTS / "chaos.md").write_text(
+        "\n".join([EXPLAINED, f"{arguments.note}\n", *(_table(run) for run in runs)])
+    )
     print(f"written: {RESULTS / 'chaos.json'}")
     return 0
 
