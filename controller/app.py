@@ -14,8 +14,11 @@ from controller.queue.wake import waker
 from controller.settings import Settings
 
 
-def build_services(settings: Settings) -> Services:
-    """Return what the handlers share; opens no connection yet."""
+def build_services(settings: Settings, policy: Policy | None = None) -> Services:
+    """Return what the handlers share; opens no connection yet.
+
+    `policy` is one made before, by the same settings: reading all rules takes a while.
+    """
     from controller.api.common.tokens import authenticator
     from controller.api.compute.policies import RULES as COMPUTE
     from controller.api.identity.policies import RULES as IDENTITY
@@ -26,7 +29,7 @@ def build_services(settings: Settings) -> Services:
     return Services(
         settings=settings,
         db=db,
-        policy=Policy(settings, [*IDENTITY, *IMAGE, *NETWORK, *COMPUTE]),
+        policy=policy or Policy(settings, [*IDENTITY, *IMAGE, *NETWORK, *COMPUTE]),
         authenticate=authenticator(settings),
         clock=DatabaseClock(db),
     )

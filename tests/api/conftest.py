@@ -1,6 +1,7 @@
 """The real application on a real database, and the people who call it."""
 
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields, replace
@@ -77,17 +78,20 @@ def first_state(
 
 
 @pytest.fixture
-def settings(first_state: FirstState, tmp_path: Path, database_url: str) -> Settings:
+def settings(first_state: FirstState, database_url: str) -> Iterator[Settings]:
     """Settings of a fresh cloud. A test module may override it with `replace(settings, ...)`."""
-    shutil.copytree(first_state.state_dir, tmp_path / "state")
-    if database_url:
-        write_rows(database_url, first_state.rows)
-    return Settings(state_dir=tmp_path / "state", database_url=database_url)
+    # In memory: each commit waits for the disk otherwise.
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as path:
+        state_dir = Path(path) / "state"
+        shutil.copytree(first_state.state_dir, state_dir)
+        if database_url:
+            write_rows(database_url, first_state.rows)
+        yield Settings(state_dir=state_dir, database_url=database_url)
 
 
 @pytest.fixture(scope="session")
 def only_app(first_state: FirstState) -> tuple[Flask, Services]:
-    """One application for all tests: compiling its URL rules takes longer than most tests do."""
+    """One application for all tests: its URL rules and policy take longer than most tests do."""
     settings = Settings(state_dir=first_state.state_dir)
     services = build_services(settings)
     return build_app(settings, services), services
@@ -95,9 +99,9 @@ def only_app(first_state: FirstState) -> tuple[Flask, Services]:
 
 @pytest.fixture
 def services(settings: Settings, only_app: tuple[Flask, Services]) -> Iterator[Services]:
-    """What this test's handlers are given: its own settings, database and policy."""
+    """What this test's handlers are given: its own settings and database."""
     services = only_app[1]
-    fresh = build_services(settings)
+    fresh = build_services(settings, services.policy)
     for entry in fields(Services):
         object.__setattr__(services, entry.name, getattr(fresh, entry.name))
     yield services

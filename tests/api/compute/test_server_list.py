@@ -88,41 +88,40 @@ def test_pages_follow_each_other_without_gap_or_overlap(
     assert sorted(seen) == ["web-1", "web-2", "web-3", "web-4"]
 
 
-@pytest.mark.parametrize(
-    ("query", "found"),
-    [
-        ("name=web-2", ["web-2"]),
-        ("name=^web-[34]$", []),
-        ("name=web-3|web-1", ["web-3", "web-1"]),
-        ("name=^eb", []),
-        ("name=eb-1$", ["web-1"]),
-        ("name=w.b-.*4", ["web-4"]),
-        ("name=%", []),
-        ("name=(a%2B)%2B$", []),
-        ("name={{ 7*7 }}", []),
-        ("status=ACTIVE&limit=1", ["web-4"]),
-        ("status=SHUTOFF", []),
-        ("status=RESIZE", []),
-        ("status=active&name=web-1", ["web-1"]),
-        ("flavor=1&limit=1", ["web-4"]),
-        ("flavor=2", []),
-        ("image=none", []),
-        ("ip=10.91&limit=1", ["web-4"]),
-        ("ip=203.0.113", []),
-        ("changes-since=2001-01-01T00:00:00Z&limit=1", ["web-4"]),
-        ("changes-since=2999-01-01T00:00:00Z", []),
-        ("sort_key=display_name&sort_dir=asc&limit=1", ["web-1"]),
-        ("unknown=passed-over&host=secret&limit=1", ["web-4"]),
-        ("limit=0", []),
-    ],
-)
-def test_filters_of_tenants(alice: Any, farm: list[str], query: str, found: list[str]) -> None:
-    assert names(alice, f"?{query}") == found
+# A query of a tenant's, and the servers of `farm` that it finds.
+FILTERS: dict[str, list[str]] = {
+    "name=web-2": ["web-2"],
+    "name=^web-[34]$": [],
+    "name=web-3|web-1": ["web-3", "web-1"],
+    "name=^eb": [],
+    "name=eb-1$": ["web-1"],
+    "name=w.b-.*4": ["web-4"],
+    "name=%": [],
+    "name=(a%2B)%2B$": [],
+    "name={{ 7*7 }}": [],
+    "status=ACTIVE&limit=1": ["web-4"],
+    "status=SHUTOFF": [],
+    "status=RESIZE": [],
+    "status=active&name=web-1": ["web-1"],
+    "flavor=1&limit=1": ["web-4"],
+    "flavor=2": [],
+    "image=none": [],
+    "ip=10.91&limit=1": ["web-4"],
+    "ip=203.0.113": [],
+    "changes-since=2001-01-01T00:00:00Z&limit=1": ["web-4"],
+    "changes-since=2999-01-01T00:00:00Z": [],
+    "sort_key=display_name&sort_dir=asc&limit=1": ["web-1"],
+    "unknown=passed-over&host=secret&limit=1": ["web-4"],
+    "limit=0": [],
+}
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
+def test_filters_of_tenants(alice: Any, farm: list[str]) -> None:
+    assert {query: names(alice, f"?{query}") for query in FILTERS} == FILTERS
+
+
+def test_a_bad_query_is_400(alice: Any, farm: list[str]) -> None:
+    for query in (
         "limit=-1",
         "limit=many",
         "marker=11111111-2222-3333-4444-555555555555",
@@ -130,10 +129,8 @@ def test_filters_of_tenants(alice: Any, farm: list[str], query: str, found: list
         "sort_dir=up",
         "changes-since=yesterday",
         "_private=1",
-    ],
-)
-def test_a_bad_query_is_400(alice: Any, farm: list[str], query: str) -> None:
-    assert alice.get(f"{SERVERS}?{query}").status_code == 400
+    ):
+        assert alice.get(f"{SERVERS}?{query}").status_code == 400, query
 
 
 def test_later_versions_refuse_what_earlier_ones_passed_over(alice: Any, farm: list[str]) -> None:
