@@ -1,7 +1,8 @@
 """Run the checks and the tests, say how long each took, and fail when one of them failed.
 
 `make test` runs everything that is quick enough for every change; `--full` adds the slow rest.
-All stages run even when an early one fails, so that one run shows everything.
+All stages run even when an early one fails, so that one run shows everything. Checks that take one
+core each run two at a time; each one's output is shown whole, when it has ended.
 """
 
 import argparse
@@ -9,7 +10,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +29,8 @@ ON_EVERY_DATABASE = (
 WITH_A_DATABASE = ("tests/api", "tests/unit/conductor", "tests/unit/db", "tests/unit/placement")
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
+# How many checks run side by side; `make test` is meant for two cores.
+AT_ONCE = 2
 CODE = ("controller", "lab", "plugins", "tools", "bench", "tests")
 
 
@@ -39,6 +43,8 @@ class Stage:
     command: Sequence[str]
     # True for what only `make test-full` runs.
     slow: bool = False
+    # True for what takes one core alone, and changes nothing that another reads.
+    beside_others: bool = False
 
 
 def stages() -> list[Stage]:
@@ -46,12 +52,13 @@ def stages() -> list[Stage]:
     python = str(BIN / "python")
     tests = [python, "-m", "pytest"]
     return [
-        Stage("ruff check", "lint", [str(BIN / "ruff"), "check", *CODE]),
-        Stage("ruff format", "lint", [str(BIN / "ruff"), "format", "--check", *CODE]),
-        Stage("mypy", "lint", [str(BIN / "mypy")]),
-        Stage("import-linter", "lint", [str(BIN / "lint-imports")]),
-        Stage("yamllint", "lint", [str(BIN / "yamllint"), "--strict", "."]),
-        Stage("ansible-lint", "lint", [str(BIN / "ansible-lint"), "--offline", "-q"]),
+        # The two that take longest first, side by side.
+        _check("mypy", "mypy"),
+        _check("ansible-lint", "ansible-lint", "--offline", "-q"),
+        _check("ruff check", "ruff", "check", *CODE),
+        _check("ruff format", "ruff", "format", "--check", *CODE),
+        _check("import-linter", "lint-imports"),
+        _check("yamllint", "yamllint", "--strict", "."),
         # Slow the first time: ansible-test installs each test's tools into environments of its own.
         Stage("ansible-test sanity", "lint", [python, "-m", "tools.run_sanity"], slow=True),
         Stage("unit and API tests", "unit", [*tests, "-n2", "-m", "not lab and not slow"]),
@@ -61,6 +68,10 @@ def stages() -> list[Stage]:
         Stage("molecule", "molecule", [python, "-m", "tools.run_molecule"]),
         Stage("slow tests", "slow", [*tests, "-m", "slow", "--durations=10"], slow=True),
     ]
+
+
+def _check(name: str, program: str, *arguments: str) -> Stage:
+    return Stage(name, "lint", [str(BIN / program), *arguments], beside_others=True)
 
 
 def _on_database(kind: str, paths: Sequence[str], *, slow: bool = False) -> Stage:
@@ -83,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if (arguments.full or not stage.slow) and arguments.only in (None, stage.group)
     ]
     # The order is by cost: what fails quickly is seen quickly.
-    outcomes = [(stage, *_run(stage)) for stage in wanted]
+    outcomes = list(_outcomes(wanted))
     print("\n==> summary")
     for stage, status, seconds in outcomes:
         print(f"  {'passed' if status == 0 else 'FAILED':<7} {seconds:7.1f} s  {stage.name}")
@@ -92,14 +103,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def _run(stage: Stage) -> tuple[int, float]:
+def _outcomes(wanted: Iterable[Stage]) -> Iterator[tuple[Stage, int, float]]:
+    """Run the stages; yield each with its exit status and seconds."""
+    stages = list(wanted)
+    checks = [stage for stage in stages if stage.beside_others]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for stage, (status, seconds, said) in zip(checks, pool.map(_collect, checks), strict=True):
+            _announce(stage)
+            sys.stdout.write(said)
+            yield stage, status, seconds
+    for stage in stages:
+        if not stage.beside_others:
+            _announce(stage)
+            began = time.monotonic()
+            status = subprocess.run(
+                stage.command, cwd=ROOT, env=_environment(), check=False
+            ).returncode
+            yield stage, status, time.monotonic() - began
+
+
+def _announce(stage: Stage) -> None:
     print(f"\n==> {stage.name}: {' '.join(Path(word).name for word in stage.command)}", flush=True)
+
+
+def _collect(stage: Stage) -> tuple[int, float, str]:
+    """Run a stage; return its exit status, seconds and output."""
     began = time.monotonic()
-    path = f"{BIN}:{os.environ.get('PATH', '')}"
-    status = subprocess.run(
-        stage.command, cwd=ROOT, env={**os.environ, "PATH": path}, check=False
-    ).returncode
-    return status, time.monotonic() - began
+    done = subprocess.run(
+        stage.command, cwd=ROOT, env=_environment(), check=False,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+    )  # fmt: skip
+    return done.returncode, time.monotonic() - began, done.stdout
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PATH": f"{BIN}:{os.environ.get('PATH', '')}"}
 
 
 if __name__ == "__main__":
