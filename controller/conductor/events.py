@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, func, select, true, update
 
 from controller import metrics
 from controller.conductor.steps import Work
@@ -18,26 +18,33 @@ NAME_MAX, DETAILS_MAX, STEPS_MAX = 255, 4000, 100
 
 def begin(work: Work, name: str) -> None:
     """Note that a step starts. One that was interrupted by a crash goes on under its old event."""
-    if work.operation.action_id is None or _open(work, name) is not None:
+    if work.operation.action_id is None or (_lived_before(work) and _is_open(work, name)):
         return
-    work.session.add(
-        ServerEvent(
-            action_id=work.operation.action_id,
-            name=name,
-            host_id=work.operation.host_id,
-            started_at=work.now,
-        )
+    work.begun[name] = ServerEvent(
+        action_id=work.operation.action_id,
+        name=name,
+        host_id=work.operation.host_id,
+        started_at=work.now,
     )
-    work.session.flush()
+    work.session.add(work.begun[name])
 
 
 def end(work: Work, name: str, result: str, details: str = "") -> None:
     """Note how a step ended."""
-    event = _open(work, name)
-    if event is not None:
-        event.result, event.finished_at = result, work.now
-        event.details = details[:DETAILS_MAX] or None
-        event.host_id = event.host_id or work.operation.host_id
+    if work.operation.action_id is None:
+        return
+    host_id, said = work.operation.host_id, details[:DETAILS_MAX] or None
+    if (event := work.begun.pop(name, None)) is not None:
+        event.result, event.finished_at, event.details = result, work.now, said
+        event.host_id = event.host_id or host_id
+        return
+    _close(
+        work,
+        ServerEvent.name == name,
+        result=result,
+        details=said,
+        host_id=func.coalesce(ServerEvent.host_id, host_id),
+    )
 
 
 def end_all(work: Work, failed: bool, message: str) -> None:
@@ -45,15 +52,16 @@ def end_all(work: Work, failed: bool, message: str) -> None:
     action_id = work.operation.action_id
     if action_id is None:
         return
-    still_open = select(ServerEvent).where(
-        ServerEvent.action_id == action_id, ServerEvent.finished_at.is_(None)
+    result = ERROR if failed else SUCCESS
+    for name in list(work.begun):
+        end(work, name, result)
+    _close(work, true(), result=result)
+    work.session.execute(
+        update(ServerAction)
+        .where(ServerAction.id == action_id)
+        .values(updated_at=work.now, message=message[:NAME_MAX] if failed else None)
+        .execution_options(synchronize_session=False)
     )
-    for event in work.session.scalars(still_open):
-        event.result, event.finished_at = ERROR if failed else SUCCESS, work.now
-    action = work.session.get(ServerAction, action_id)
-    if action is not None:
-        action.updated_at = work.now
-        action.message = message[:NAME_MAX] if failed else None
 
 
 def record_items(work: Work, items: Sequence[dict[str, Any]]) -> None:
@@ -104,15 +112,25 @@ def _time(value: object) -> datetime | None:
         return None
 
 
-def _open(work: Work, name: str) -> ServerEvent | None:
-    if work.operation.action_id is None:
-        return None
-    return work.session.scalar(
-        select(ServerEvent)
-        .where(
-            ServerEvent.action_id == work.operation.action_id,
-            ServerEvent.name == name,
-            ServerEvent.finished_at.is_(None),
-        )
-        .limit(1)
+def _lived_before(work: Work) -> bool:
+    """Whether there was a try or a claim before this one, which may have left events open."""
+    return work.operation.generation > 1 or work.operation.attempts > 0
+
+
+def _is_open(work: Work, name: str) -> bool:
+    query = select(ServerEvent.id).where(*_still_open(work), ServerEvent.name == name)
+    return work.session.scalar(query.limit(1)) is not None
+
+
+def _close(work: Work, which: ColumnElement[bool], **values: Any) -> None:
+    work.session.execute(
+        update(ServerEvent)
+        .where(*_still_open(work), which)
+        .values(finished_at=work.now, **values)
+        .execution_options(synchronize_session=False)
     )
+
+
+def _still_open(work: Work) -> tuple[ColumnElement[bool], ...]:
+    action_id = work.operation.action_id
+    return ServerEvent.action_id == action_id, ServerEvent.finished_at.is_(None)

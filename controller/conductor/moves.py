@@ -80,12 +80,14 @@ class Mover:
     def _move_once(
         self, held: Held, ended: Ended | None, session: Session
     ) -> "Ticket | _Onward | None":
-        work, flow = self._load(session, held)
-        operation = work.operation
-        with logs.about(request_id=operation.request_id, server_id=operation.server_id):
-            if ended is not None:
-                self._take_in(work, flow, ended)
-            return self._proceed(work, flow, held)
+        # Else each question of a step would first write what the one before has changed.
+        with session.no_autoflush:
+            work, flow = self._load(session, held)
+            operation = work.operation
+            with logs.about(request_id=operation.request_id, server_id=operation.server_id):
+                if ended is not None:
+                    self._take_in(work, flow, ended)
+                return self._proceed(work, flow, held)
 
     def _load(self, session: Session, held: Held) -> tuple[Work, Flow]:
         operation = claims.load(session, self._owner, held)

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from controller.db.models import Operation, Server
+from controller.db.models import Operation, Server, ServerEvent
 from controller.errors import HostFailed
 from controller.runner.requests import OK, UNREACHABLE
 from controller.settings import Settings
@@ -16,13 +16,18 @@ from controller.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One operation within one transaction. Steps change its rows; the caller commits."""
+    """One operation within one transaction. Steps change its rows; the caller commits.
+
+    Its rows are written at the end, together: who asks the database for what was changed here
+    flushes first. `begun` are the events of steps that began here, by the steps' names.
+    """
 
     session: Session
     settings: Settings
     operation: Operation
     server_or_none: Server | None
     now: datetime
+    begun: dict[str, ServerEvent] = field(default_factory=dict)
 
     @property
     def server(self) -> Server:

@@ -27,6 +27,8 @@ def for_servers(session: Session, server_ids: Sequence[str]) -> dict[str, dict[s
     ports = session.scalars(
         select(Port).where(port_records.serving(server_ids)).order_by(Port.device_position, Port.id)
     ).all()
+    if not ports:
+        return {server_id: _without_ports() for server_id in server_ids}
     port_ids = [port.id for port in ports]
     networks = _networks(session, {port.network_id for port in ports})
     groups_of_port = security_groups.of_ports(session, port_ids)
@@ -62,6 +64,10 @@ def for_servers(session: Session, server_ids: Sequence[str]) -> dict[str, dict[s
             },
         }
     return arguments
+
+
+def _without_ports() -> dict[str, Any]:
+    return {"networks": [], "ports": [], "security_groups": [], "remote_group_members": {}}
 
 
 def _networks(session: Session, network_ids: Collection[str]) -> dict[str, dict[str, Any]]:
@@ -149,6 +155,8 @@ def _protocol(rule: SecurityGroupRule) -> str | None:
 
 def _members(session: Session, group_ids: Collection[str]) -> dict[str, list[str]]:
     """Return each group's addresses: those that its ports on hosts have, or may use as well."""
+    if not group_ids:
+        return {}
     members: dict[str, set[str]] = {group_id: set() for group_id in group_ids}
     for group_id, ip_address, pairs in session.execute(
         select(

@@ -103,6 +103,8 @@ def _hold_waiting(
     sooner: ColumnElement[datetime] = Operation.created_at.expression
     if start is not None:
         sooner = case((Operation.not_before > start, start), else_=Operation.not_before)
+    # One that this very transaction has submitted waits, too.
+    session.flush()
     session.execute(
         update(Operation)
         .where(*waits)

@@ -220,10 +220,12 @@ def bind(session: Session, server_id: str, host_id: str) -> None:
     The host itself learns of them by the play that plugs the ports in.
     """
     ports = _of_server(session, server_id)
+    if not ports:
+        return
     left = {port.host_id for port in ports if port.host_id and port.host_id != host_id}
-    for port in ports:
-        port.host_id = host_id
-    session.flush()
+    session.execute(
+        update(Port).where(Port.id.in_([port.id for port in ports])).values(host_id=host_id)
+    )
     port_updates.submit_for_hosts(session, left)
     port_updates.servers_came_or_went(session, _groups_of(session, ports), told_host=host_id)
 

@@ -184,6 +184,8 @@ def remove(session: Session, context: Context, group: SecurityGroup) -> None:
 def rules_of(session: Session, group_ids: Collection[str]) -> dict[str, list[SecurityGroupRule]]:
     """Return each group's rules in the order of their making, in one statement."""
     found: dict[str, list[SecurityGroupRule]] = {group_id: [] for group_id in group_ids}
+    if not found:
+        return found
     rules = session.scalars(
         select(SecurityGroupRule)
         .where(SecurityGroupRule.security_group_id.in_(group_ids))

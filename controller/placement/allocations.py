@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from controller.db.models import Allocation, ResourceProvider
@@ -34,13 +34,11 @@ def claim(
             "left. Try another provider."
         )
     providers.raise_generation(session, provider_id, row.provider_generation)
-    session.add_all(
-        Allocation(
-            consumer_id=consumer_id, provider_id=provider_id, resource_class=name, used=amount
-        )
-        for name, amount in resources.items()
+    place = {"consumer_id": consumer_id, "provider_id": provider_id}
+    session.execute(
+        insert(Allocation),
+        [{**place, "resource_class": name, "used": amount} for name, amount in resources.items()],
     )
-    session.flush()
 
 
 def held(session: Session, consumer_id: str, provider_id: str | None = None) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import event
 
 from controller.db.models import Allocation, Port, ServerAction, ServerEvent
 from controller.runner.requests import Run
@@ -203,3 +204,25 @@ def test_a_host_that_says_what_cannot_be_kept_holds_up_nothing(cloud: Cloud, sai
     cloud.work()
     assert cloud.server(server_id).state == "error"
     assert [each.state for each in cloud.operations(kind="server_create")] == ["failed"]
+
+
+def test_a_create_takes_few_statements(cloud: Cloud) -> None:
+    """Each step's rows go out once, at the end, and not before each question of the next."""
+    cloud.add_host("h1")
+    cloud.active_server()
+    server_id = cloud.add_server("web")
+    statements: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        # How a transaction begins differs between databases.
+        if not statement.startswith("BEGIN"):
+            statements.append(statement)
+
+    event.listen(cloud.db.engine, "before_cursor_execute", note)
+    cloud.work()
+    event.remove(cloud.db.engine, "before_cursor_execute", note)
+    assert cloud.server(server_id).state == "active"
+    assert len([each for each in statements if each.startswith("UPDATE servers")]) <= 3
+    assert len([each for each in statements if "operations SET" in each]) <= 4
+    # It was 69 once.
+    assert len(statements) <= 52
