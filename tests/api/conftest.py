@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,19 @@ def services(settings: Settings, only_app: tuple[Flask, Services]) -> Iterator[S
 @pytest.fixture
 def app(services: Services, only_app: tuple[Flask, Services]) -> Flask:
     return only_app[0]
+
+
+@pytest.fixture
+def another_app() -> Iterator[Callable[[Settings], Flask]]:
+    """Give applications with settings of their own, as other processes of the API have."""
+    with ExitStack() as stack:
+
+        def build(settings: Settings) -> Flask:
+            services = build_services(settings)
+            stack.callback(services.db.dispose)
+            return build_app(settings, services)
+
+        yield build
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from flask import Flask
 
-from controller.app import build_app
 from controller.settings import Settings
 
 SERVERS = "/compute/v2.1/servers"
@@ -14,11 +14,17 @@ Body = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def crowded(alice: Any, settings: Settings, server: str, a_server: Body) -> Any:
+def crowded(
+    alice: Any,
+    settings: Settings,
+    server: str,
+    a_server: Body,
+    another_app: Callable[[Settings], Flask],
+) -> Any:
     """Alice, at a cloud with room for one action that waits, of which two do."""
     for _ in range(2):
         assert alice.post(SERVERS, json=a_server()).status_code == 202
-    return replace(alice, app=build_app(replace(settings, queue_max=1)))
+    return replace(alice, app=another_app(replace(settings, queue_max=1)))
 
 
 @pytest.mark.parametrize("action", ["create", "stop", "reboot"])

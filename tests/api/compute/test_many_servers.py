@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from flask import Flask
 
 from controller.api.common.calls import Services
-from controller.app import build_app
 from controller.core import addresses, macs
 from controller.db.models import IPAllocation, Network, Operation, Port, Server, Subnet
 from controller.settings import Settings
@@ -102,9 +102,13 @@ def test_addresses_that_others_take_meanwhile_are_drawn_again(
 
 
 def test_a_clash_with_one_of_many_names_is_refused_whole(
-    alice: Any, a_server: Body, services: Services, settings: Settings
+    alice: Any,
+    a_server: Body,
+    services: Services,
+    settings: Settings,
+    another_app: Callable[[Settings], Flask],
 ) -> None:
-    unique = replace(alice, app=build_app(replace(settings, unique_server_names="project")))
+    unique = replace(alice, app=another_app(replace(settings, unique_server_names="project")))
     assert unique.post(SERVERS, json=a_server(name="web-2")).status_code == 202
     refused = unique.post(SERVERS, json=a_server(name="web", min_count=3, max_count=3))
     assert refused.status_code == 409

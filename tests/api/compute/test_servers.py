@@ -8,15 +8,14 @@ from threading import Barrier
 from typing import Any
 
 import pytest
+from flask import Flask
 
 from controller.api.common.calls import Services
-from controller.app import build_app
 from controller.core.sealing import unseal
 from controller.db.models import (
     Flavor,
     Host,
     Image,
-    Network,
     Operation,
     Port,
     Server,
@@ -482,10 +481,9 @@ def test_a_lasting_copy_of_flavor_and_image_is_kept(
 
 
 def test_an_application_has_no_state_of_its_own(
-    settings: Settings, alice: Any, server: str, network: Network
+    settings: Settings, alice: Any, server: str, another_app: Callable[[Settings], Flask]
 ) -> None:
     """Another process answers the same."""
-    again = replace(alice, app=build_app(settings))
+    again = replace(alice, app=another_app(settings))
     path = f"{SERVERS}/{server}"
     assert again.get(path).json == alice.get(path).json
-    again.app.extensions["novella"].db.dispose()
