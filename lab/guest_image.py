@@ -8,6 +8,7 @@ from lab.command import require_root, run_command
 from lab.guest_disk import write_disk
 from lab.guest_kernel import cached_package, unpack
 from lab.guest_root import TEMPLATES, build_initramfs, build_root
+from lab.locking import making
 from lab.progress import step
 
 # What the image is made of, besides the kernel: a new version of one makes a new image.
@@ -22,11 +23,17 @@ def ensure_image(output: Path) -> bool:
     """Make the image at `output` unless it is there, made of the same inputs; tell if it was made.
 
     Beside it stand `<output>.inputs`, the digest of what it was made of, and `kernel/`, the kernel
-    package. Raises LabError when a tool is missing or the kernel can't be fetched.
+    package. Raises LabError when a tool is missing or the kernel can't be fetched. Who asks while
+    another makes it waits, and finds it made.
     """
     require_root("build the guest image")  # so that the guest's files belong to its root
     output = output.absolute()
     output.parent.mkdir(parents=True, exist_ok=True)
+    with making(output):
+        return _ensure_image(output)
+
+
+def _ensure_image(output: Path) -> bool:
     with step("fetch the guest's kernel package, if it is not here"):
         package = cached_package(output.parent / "kernel")
     digest = inputs_digest(package)

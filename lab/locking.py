@@ -1,4 +1,4 @@
-"""Locks: one `up` or `down` at a time per lab, one choice of networks at a time per machine."""
+"""Locks: one `up` or `down` per lab, one choice of networks per machine, one maker per file."""
 
 import fcntl
 from collections.abc import Iterator
@@ -20,6 +20,13 @@ def lab_lock(lab_dir: Path) -> Iterator[None]:
     """Hold the lock of the lab in `lab_dir`. A host never inherits it, so it ends with us."""
     lab_dir.mkdir(parents=True, exist_ok=True)
     with _locked(lab_dir / "lock"):
+        yield
+
+
+@contextmanager
+def making(output: Path) -> Iterator[None]:
+    """Hold the lock of whoever makes `output`, so that who comes second finds it made."""
+    with _locked(output.with_name(f"{output.name}.lock")):
         yield
 
 

@@ -2,7 +2,8 @@
 
 `make test` runs everything that is quick enough for every change; `--full` adds the slow rest.
 All stages run even when an early one fails, so that one run shows everything. Checks that take one
-core each run two at a time; each one's output is shown whole, when it has ended.
+core each, and the two halves of the tests on lab hosts, run two at a time; each one's output is
+shown whole, when it has ended.
 """
 
 import argparse
@@ -11,8 +12,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 # What is decided by a database's own locks and types: races, the life of a server, lists.
@@ -29,8 +31,9 @@ ON_EVERY_DATABASE = (
 WITH_A_DATABASE = ("tests/api", "tests/unit/conductor", "tests/unit/db", "tests/unit/placement")
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-# How many checks run side by side; `make test` is meant for two cores.
+# How many stages run side by side; `make test` is meant for two cores.
 AT_ONCE = 2
+SAY_EVERY_S = 60.0
 CODE = ("controller", "lab", "plugins", "tools", "bench", "tests")
 
 
@@ -43,7 +46,7 @@ class Stage:
     command: Sequence[str]
     # True for what only `make test-full` runs.
     slow: bool = False
-    # True for what takes one core alone, and changes nothing that another reads.
+    # True for what takes one core at most, and changes nothing that another of them reads.
     beside_others: bool = False
 
 
@@ -64,7 +67,9 @@ def stages() -> list[Stage]:
         Stage("unit and API tests", "unit", [*tests, "-n2", "-m", "not lab and not slow"]),
         *(_on_database(kind, ON_EVERY_DATABASE) for kind in ("postgresql", "mariadb")),
         *(_on_database(kind, WITH_A_DATABASE, slow=True) for kind in ("postgresql", "mariadb")),
-        Stage("tests on lab hosts", "lab", [*tests, "-m", "lab and not slow", "--durations=10"]),
+        # Each half has a lab of its own, and waits for its guests most of the time.
+        _on_lab_hosts("with a controller", "cloud"),
+        _on_lab_hosts("by hand", "not cloud"),
         Stage("molecule", "molecule", [python, "-m", "tools.run_molecule"]),
         Stage("slow tests", "slow", [*tests, "-m", "slow", "--durations=10"], slow=True),
     ]
@@ -72,6 +77,12 @@ def stages() -> list[Stage]:
 
 def _check(name: str, program: str, *arguments: str) -> Stage:
     return Stage(name, "lint", [str(BIN / program), *arguments], beside_others=True)
+
+
+def _on_lab_hosts(name: str, which: str) -> Stage:
+    command = [str(BIN / "python"), "-m", "pytest", "-m", f"lab and not slow and {which}"]
+    name = f"tests on lab hosts, {name}"
+    return Stage(name, "lab", [*command, "--durations=10"], beside_others=True)
 
 
 def _on_database(kind: str, paths: Sequence[str], *, slow: bool = False) -> Stage:
@@ -105,21 +116,33 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _outcomes(wanted: Iterable[Stage]) -> Iterator[tuple[Stage, int, float]]:
     """Run the stages; yield each with its exit status and seconds."""
-    stages = list(wanted)
-    checks = [stage for stage in stages if stage.beside_others]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        for stage, (status, seconds, said) in zip(checks, pool.map(_collect, checks), strict=True):
-            _announce(stage)
-            sys.stdout.write(said)
-            yield stage, status, seconds
-    for stage in stages:
-        if not stage.beside_others:
+    for beside_others, stages in groupby(wanted, key=lambda stage: stage.beside_others):
+        if beside_others:
+            yield from _side_by_side(list(stages))
+            continue
+        for stage in stages:
             _announce(stage)
             began = time.monotonic()
             status = subprocess.run(
                 stage.command, cwd=ROOT, env=_environment(), check=False
             ).returncode
             yield stage, status, time.monotonic() - began
+
+
+def _side_by_side(stages: Sequence[Stage]) -> Iterator[tuple[Stage, int, float]]:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        running = {pool.submit(_collect, stage): stage for stage in stages}
+        while running:
+            ended, left = wait(running, timeout=SAY_EVERY_S, return_when=FIRST_COMPLETED)
+            if not ended:
+                names = [stage.name for future, stage in running.items() if future.running()]
+                print(f"... at work: {', '.join(names)}; {len(left)} to go", flush=True)
+            for future in ended:
+                stage = running.pop(future)
+                status, seconds, said = future.result()
+                _announce(stage)
+                sys.stdout.write(said)
+                yield stage, status, seconds
 
 
 def _announce(stage: Stage) -> None:
