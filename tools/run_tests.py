@@ -2,8 +2,8 @@
 
 `make test` runs everything that is quick enough for every change; `--full` adds the slow rest.
 All stages run even when an early one fails, so that one run shows everything. Checks that take one
-core each, and the two halves of the tests on lab hosts, run two at a time; each one's output is
-shown whole, when it has ended.
+core each, and what works on lab hosts, run two at a time; each one's output is shown whole, when
+it has ended.
 """
 
 import argparse
@@ -67,10 +67,11 @@ def stages() -> list[Stage]:
         Stage("unit and API tests", "unit", [*tests, "-n2", "-m", "not lab and not slow"]),
         *(_on_database(kind, ON_EVERY_DATABASE) for kind in ("postgresql", "mariadb")),
         *(_on_database(kind, WITH_A_DATABASE, slow=True) for kind in ("postgresql", "mariadb")),
-        # Each half has a lab of its own, and waits for its guests most of the time.
+        # Each has a lab of its own, and waits for its guests most of the time. The third begins
+        # when the first ends, and is through before the second.
         _on_lab_hosts("with a controller", "cloud"),
         _on_lab_hosts("by hand", "not cloud"),
-        Stage("molecule", "molecule", [python, "-m", "tools.run_molecule"]),
+        Stage("molecule", "molecule", [python, "-m", "tools.run_molecule"], beside_others=True),
         Stage("slow tests", "slow", [*tests, "-m", "slow", "--durations=10"], slow=True),
     ]
 
