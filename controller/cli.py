@@ -4,9 +4,7 @@ Each imports what it needs when it runs, so that none is slow to start.
 """
 
 import argparse
-import getpass
 import os
-import secrets
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,8 +17,8 @@ from lab.errors import LabError
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status. Refusals are one line on standard error."""
-    parser = build_parser()
-    arguments = parser.parse_args(argv)
+    # No name is kept for the parser, which processes would carry along for as long as they live.
+    arguments = build_parser().parse_args(argv)
     try:
         _set_up_logs(arguments)
         status: int | None = arguments.run(arguments)
@@ -214,7 +212,11 @@ def _admin_password() -> tuple[str, bool]:
     if given:
         return given, False
     if sys.stdin.isatty():
+        import getpass
+
         return getpass.getpass("Password for user admin: "), False
+    import secrets
+
     return secrets.token_urlsafe(16), True
 
 
