@@ -97,8 +97,10 @@ def mariadb() -> Iterator[DatabaseServer]:
     """Give a MariaDB server with an empty database, whose own collation ignores case."""
     folder = own_folder("mysql", "my")
     data, sock, port = folder / "data", folder / "s", any_free_port()
+    # Its own: a server that starts removes what others have in a common one.
+    temporary = f"--tmpdir={folder}"
     run_as(
-        "mysql", folder, "mariadb-install-db", "--no-defaults", f"--datadir={data}",
+        "mysql", folder, "mariadb-install-db", "--no-defaults", f"--datadir={data}", temporary,
         "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve",
         "--innodb-flush-log-at-trx-commit=0", "--innodb-log-file-size=16M",
     )  # fmt: skip
@@ -110,7 +112,7 @@ def mariadb() -> Iterator[DatabaseServer]:
     )
     first.chmod(0o644)
     command = [
-        "/usr/sbin/mariadbd", "--no-defaults", f"--datadir={data}", f"--socket={sock}",
+        "/usr/sbin/mariadbd", "--no-defaults", f"--datadir={data}", temporary, f"--socket={sock}",
         f"--port={port}", "--bind-address=127.0.0.1", "--skip-name-resolve",
         f"--pid-file={folder}/pid", f"--init-file={first}", "--max-connections=300",
         "--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=64M",
