@@ -6,6 +6,7 @@ and archive (a zip file in base64) when the host said that it lacks the one with
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -96,8 +97,10 @@ def _age(folder: str) -> None:
 
     for name in os.listdir(folder):
         path = os.path.join(folder, name)
-        if os.stat(path).st_mtime < time.time() - KEPT_S:
-            shutil.rmtree(path, ignore_errors=True)
+        # Another run that unpacks may have moved it to its place meanwhile.
+        with contextlib.suppress(FileNotFoundError):
+            if os.stat(path).st_mtime < time.time() - KEPT_S:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _write_through(path: str) -> None:

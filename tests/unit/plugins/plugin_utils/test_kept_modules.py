@@ -165,7 +165,13 @@ def test_what_nobody_runs_goes_when_another_comes(say: kept_modules.Module, tmp_
     assert kept.stat().st_mtime > old + module_keeper.KEPT_S
 
 
-def test_a_host_without_room_says_so(say: kept_modules.Module, tmp_path: Path) -> None:
+def test_what_another_run_moves_meanwhile_disturbs_no_clean_up(tmp_path: Path) -> None:
+    # As `listdir` names what is renamed before it is looked at.
+    (tmp_path / "new-moved").symlink_to(tmp_path / "gone")
+    module_keeper._age(str(tmp_path))
+
+
+def test_a_host_with_something_in_the_way_says_so(say: kept_modules.Module, tmp_path: Path) -> None:
     (tmp_path / "modules").write_text("in the way")
     done = kept_modules.run(Host().execute, sys.executable, say, str(tmp_path / "modules"))
     assert done["rc"] != 0
