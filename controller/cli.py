@@ -27,7 +27,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        if not _is_of_database(error):
+            raise
+        from controller.db.failures import said
+
+        print(
+            f"novella: the database is away, or too busy: {said(error)}. Look whether it runs and "
+            "what the setting `database_url` says, then try again.",
+            file=sys.stderr,
+        )
+        return 1
     return status or 0
+
+
+def _is_of_database(error: Exception) -> bool:
+    """Whether the database did not answer. Commands without one import nothing for it."""
+    if "sqlalchemy" not in sys.modules:
+        return False
+    from controller.db.failures import is_away
+
+    return is_away(error)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -55,8 +55,11 @@ def _prepared(settings: Settings) -> list[str]:
 
 
 def _prepare(settings: Settings) -> dict[str, Any]:
+    from sqlalchemy.exc import SQLAlchemyError
+
     from controller.core.images import mend_dead_uploads
     from controller.db import revisions
+    from controller.db.failures import is_away
     from controller.db.session import Database
 
     db = Database(settings.db_url)
@@ -65,8 +68,14 @@ def _prepare(settings: Settings) -> dict[str, Any]:
         revisions.require(db)
     except NovellaError as error:
         return {"refusal": str(error)}
-    with db.write() as session:
-        mend_dead_uploads(session, settings)
+    try:
+        with db.write() as session:
+            mend_dead_uploads(session, settings)
+    except SQLAlchemyError as error:
+        if not is_away(error):
+            raise
+        # Requests are answered with 503 until it is back.
+        db.outages.note("mending uploads that broke off, which the next start does,", error)
     db.dispose()
     return {"metrics": bind}
 

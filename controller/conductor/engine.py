@@ -163,7 +163,7 @@ class Engine:
             with self.db.write() as session:
                 claims.renew(session, self.owner, held, self.clock(), self.settings.lease_s)
         except SQLAlchemyError as error:
-            log.warning("%d leases could not be renewed: %s", len(held), error)
+            self._note(f"renewing {len(held)} leases", error)
         else:
             self._renew_at = time.monotonic() + self.settings.lease_s / 3
 
@@ -179,12 +179,7 @@ class Engine:
             log.warning("operation %s is another worker's by now", held.operation_id)
             self._drop(held)
         except Exception as error:
-            expected = isinstance(error, SQLAlchemyError)
-            log.log(
-                logging.WARNING if expected else logging.ERROR,
-                "operation %s could not be moved, and is queued again: %s",
-                held.operation_id, error, exc_info=not expected,
-            )  # fmt: skip
+            self._note(f"moving operation {held.operation_id}, which is queued again,", error)
             self._give_back(held, backoff.delay_s(1.0, held.generation))
         else:
             if ticket is None:
@@ -202,12 +197,7 @@ class Engine:
         try:
             return self._prepare_and_run(tickets, moved)
         except Exception as error:
-            expected = isinstance(error, SQLAlchemyError)
-            log.log(
-                logging.WARNING if expected else logging.ERROR,
-                "a run failed in the conductor, and its operations are queued again: %s",
-                error, exc_info=not expected,
-            )  # fmt: skip
+            self._note("a run, whose operations are queued again,", error)
             for ticket in tickets:
                 if ticket.held not in moved:
                     self._give_back(ticket.held, backoff.delay_s(1.0, ticket.held.generation))
@@ -291,7 +281,7 @@ class Engine:
             server_ids = prepared.server_ids & {ticket.server_id}
             self._mend_rules(prepared, ticket.play.host_id, server_ids)
         except SQLAlchemyError as error:
-            log.warning("an early result is left to the end of its run: %s", error)
+            self._note("taking in an early result, which is left to the end of its run,", error)
             return
         moved.add(ticket.held)
         self._advance(ticket.held, Ended(outcome, ticket.undo))
@@ -316,7 +306,14 @@ class Engine:
             with self.db.write() as session:
                 hosts.note_unreachable(self.settings, hosts.get(session, host_id), self.clock())
         except SQLAlchemyError as error:
-            log.warning("could not note that host %s does not answer: %s", host_id, error)
+            self._note(f"noting that host {host_id} does not answer", error)
+
+    def _note(self, what: str, error: Exception) -> None:
+        """Log a failure: a traceback, unless it is the database's doing."""
+        if isinstance(error, SQLAlchemyError):
+            self.db.outages.note(what, error)
+        else:
+            log.error("%s failed: %s", what, error, exc_info=error)
 
     def _held_now(self) -> list[Held]:
         with self._lock:
@@ -337,5 +334,5 @@ class Engine:
                     self.clock() + timedelta(seconds=delay_s),
                 )
         except SQLAlchemyError as error:
-            log.error("operation %s could not be queued again: %s", held.operation_id, error)
+            self._note(f"queueing operation {held.operation_id} again", error)
         self._drop(held)

@@ -25,8 +25,9 @@ from controller.conductor.reconcilers import (
     unneeded_images,
 )
 from controller.core import workers
-from controller.db import revisions
+from controller.db import failures, revisions
 from controller.db.clock import DatabaseClock
+from controller.db.outages import Outages
 from controller.db.session import Database
 from controller.errors import BadRequest
 from controller.queue.local import Wakeups, wake_workers
@@ -49,8 +50,11 @@ class Periodic:
     A thread each: a heartbeat that waits for a dead host must not hold up the leases.
     """
 
-    def __init__(self, name: str, interval_s: float, reconcile: Callable[[], None]) -> None:
+    def __init__(
+        self, name: str, interval_s: float, reconcile: Callable[[], None], outages: Outages
+    ) -> None:
         self._name, self._interval_s, self._reconcile = name, interval_s, reconcile
+        self._outages = outages
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
 
@@ -68,8 +72,11 @@ class Periodic:
         while not self._stop.is_set():
             try:
                 self._reconcile()
-            except Exception:
-                log.exception("%s failed; it is tried again", self._name)
+            except Exception as error:
+                if failures.is_away(error):
+                    self._outages.note(f"{self._name}, which is tried again,", error)
+                else:
+                    log.exception("%s failed; it is tried again", self._name)
             self._stop.wait(self._interval_s)
 
 
@@ -93,20 +100,20 @@ def main(settings: Settings, name: str = "worker") -> None:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     # Before the first claim, so that what a killed predecessor held goes first.
-    _try(partial(expired_leases.run, db, incarnation, engine.clock))
+    _try(db, partial(expired_leases.run, db, incarnation, engine.clock))
     reconcilers = _reconcilers(settings, db, engine, incarnation, stopping.is_set)
     for reconciler in reconcilers:
         reconciler.start()
     log.info("worker %s works", incarnation.owner)
     try:
-        _work(engine, wakeups, stopping, settings.poll_s, Sign(db, engine))
+        _work(db, engine, wakeups, stopping, settings.poll_s)
     finally:
         for reconciler in reconcilers:
             reconciler.stop()
         engine.stop(settings.stop_timeout_s)
         for reconciler in reconcilers:
             reconciler.join()
-        _try(partial(_forget, db, engine.owner))
+        _try(db, partial(_forget, db, engine.owner))
         if from_others:
             from_others.close()
         wakeups.close()
@@ -157,22 +164,23 @@ def _forget(db: Database, owner: str) -> int:
 
 
 def _work(
-    engine: Engine, wakeups: Wakeups, stopping: threading.Event, poll_s: float, sign: Sign
+    db: Database, engine: Engine, wakeups: Wakeups, stopping: threading.Event, poll_s: float
 ) -> None:
+    sign = Sign(db, engine)
     while not stopping.is_set():
-        _try(sign.give_when_due)
-        claimed = _try(engine.tick)
+        _try(db, sign.give_when_due)
+        claimed = _try(db, engine.tick)
         # After a full claim there may be more; else somebody wakes us, or the poll does.
         if not claimed:
             wakeups.wait(poll_s)
 
 
-def _try(action: Callable[[], int]) -> int:
+def _try(db: Database, action: Callable[[], int]) -> int:
     """Do what needs the database; a database that is away is tried again at the next poll."""
     try:
         return action()
     except SQLAlchemyError as error:
-        log.error("the database failed: %s", error)
+        db.outages.note("looking for work, which is tried again,", error)
         time.sleep(1.0)
         return 0
 
@@ -200,13 +208,14 @@ def _reconcilers(
                     reconcile()
 
         # Looked at more often than it is due: the worker whose turn it was may be gone.
-        return Periodic(name, min(every_s, 60.0), take_turn)
+        return Periodic(name, min(every_s, 60.0), take_turn, db.outages)
 
     return [
         Periodic(
             "expired-leases",
             settings.lease_s / 6,
             lambda: _ignore(expired_leases.run(db, incarnation, clock)),
+            db.outages,
         ),
         in_turn(
             "host-heartbeat",
@@ -238,16 +247,19 @@ def _reconcilers(
             "artifact-ageing",
             artifact_ageing.EVERY_S,
             lambda: _ignore(artifact_ageing.run(settings)),
+            db.outages,
         ),
         Periodic(
             "lost-task-states",
             60.0,
             lambda: _ignore(lost_task_states.run(db, clock)),
+            db.outages,
         ),
         Periodic(
             "unneeded-images",
             unneeded_images.INTERVAL_S,
             lambda: _ignore(unneeded_images.run(settings, db)),
+            db.outages,
         ),
     ]
 

@@ -1,6 +1,5 @@
 """What the database knows for the metrics, by a fixed number of statements at each scrape."""
 
-import logging
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
@@ -17,8 +16,6 @@ from controller.db.models import Operation, Server
 from controller.db.session import Database
 from controller.settings import Settings
 from controller.states import LIVING
-
-log = logging.getLogger(__name__)
 
 
 class Gauges(Collector):
@@ -50,7 +47,7 @@ class Gauges(Collector):
                 ]
         except SQLAlchemyError as error:
             # The scrape still brings what the processes counted.
-            log.warning("metrics lack what the database knows: %s", error)
+            self._db.outages.note("a scrape of metrics", error)
             found = []
         yield GaugeMetricFamily(
             "novella_database_up", "Whether the database answered this scrape.", bool(found)

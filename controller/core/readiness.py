@@ -4,7 +4,6 @@ A full queue is no reason to be taken out of a balancer's rotation: it is all co
 reads and deletes go on, and creates are refused one by one with Retry-After. It is a warning.
 """
 
-import logging
 import shutil
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,8 +15,6 @@ from controller.core import operations, workers
 from controller.db import revisions
 from controller.db.session import Database
 from controller.settings import Settings
-
-log = logging.getLogger(__name__)
 
 # Below this the database may fail to write.
 FREE_MIN_BYTES = 64 << 20
@@ -44,7 +41,7 @@ def look(settings: Settings, db: Database, now: datetime) -> Readiness:
                 found.problems += _of_workers(session, now)
                 found.warnings += _of_queue(session, settings)
     except SQLAlchemyError as error:
-        log.warning("the database does not answer: %s", error)
+        db.outages.note("a look at readiness", error)
         found.problems.append("the database does not answer")
     return found
 

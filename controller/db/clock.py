@@ -44,7 +44,7 @@ class DatabaseClock:
         try:
             there = database_time(self._db)
         except SQLAlchemyError as error:
-            log.warning("the database's time is not known, the last one counts: %s", error)
+            self._db.outages.note("asking the time, whose last difference counts,", error)
             return
         if there is None:
             return

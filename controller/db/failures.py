@@ -36,6 +36,15 @@ def refuses_value(error: BaseException) -> bool:
     return isinstance(error, DataError)
 
 
+def said(error: BaseException) -> str:
+    """Return the database's own words, or the error's, as one line."""
+    original = getattr(error, "orig", None) or error
+    # MariaDB's driver puts a number first.
+    words = next((each for each in reversed(original.args) if isinstance(each, str)), "")
+    lines = words.strip().splitlines()
+    return lines[0] if lines else type(original).__name__
+
+
 def forget_values(context: ExceptionContext) -> None:
     """Take out of an error what was to be written, which servers repeat; names stay.
 

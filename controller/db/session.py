@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from controller.db.connections import for_writes, open_engine
 from controller.db.failures import lost_to_another
+from controller.db.outages import Outages
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -30,6 +31,8 @@ class Database:
     def __init__(self, url: str, on_wake: Callable[[], None] | None = None) -> None:
         self.engine = open_engine(url)
         self.on_wake = on_wake
+        # Where whoever gives up on the database says so.
+        self.outages = Outages()
         self._writing = for_writes(self.engine)
 
     @contextmanager
@@ -37,6 +40,8 @@ class Database:
         """Yield a session for reading, of one moment; it is rolled back at the end."""
         with Session(self.engine, expire_on_commit=False, autoflush=False) as session:
             yield session
+            if session.in_transaction():
+                self.outages.answered()
 
     @contextmanager
     def write(self) -> Iterator[Session]:
@@ -44,6 +49,7 @@ class Database:
         with Session(self._writing, expire_on_commit=False) as session:
             with session.begin():
                 yield session
+            self.outages.answered()
             if session.info.get("wake") and self.on_wake:
                 self.on_wake()
 

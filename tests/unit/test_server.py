@@ -7,12 +7,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 
+from controller import cli
 from controller.core.bootstrap import bootstrap
 from controller.db import migrate
 from controller.db.session import Database
+from controller.keys import make_keys
 from controller.settings import PROJECT_DIR, Settings
 from lab.servers import any_free_port
 from lab.waiting import wait_until
@@ -73,3 +77,40 @@ def _is_free(port: int) -> bool:
         socket.create_server(("127.0.0.1", port)).close()
         return True
     return False
+
+
+def test_an_api_that_starts_while_the_database_is_away_says_so_and_answers(
+    tmp_path: Path, port: int
+) -> None:
+    config = tmp_path / "novella.toml"
+    database_url = f"postgresql://novella@127.0.0.1:{any_free_port()}/novella"
+    config.write_text(
+        f'state_dir = "{tmp_path}/state"\nlisten_port = {port}\nmetrics_listen = ""\n'
+        f'database_url = "{database_url}"\n'
+    )
+    make_keys(Settings(state_dir=tmp_path / "state"))
+    command = [sys.executable, "-m", "controller.cli", "--config", str(config), "api"]
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(command, cwd=PROJECT_DIR, stderr=log)
+    try:
+        wait_until(lambda: _answers(port), what="the API answers", timeout_s=60)
+        with pytest.raises(HTTPError) as caught:
+            urlopen(f"http://127.0.0.1:{port}/readyz", timeout=30)
+        assert caught.value.status == 503
+        caught.value.close()
+    finally:
+        process.kill()
+        process.wait()
+    said = (tmp_path / "log").read_text()
+    assert "the database is away or too busy: connection failed" in said
+    assert "Traceback" not in said
+
+
+def test_a_command_without_its_database_says_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "novella.toml"
+    config.write_text(f'state_dir = "{tmp_path}/state"\ndatabase_url = "sqlite:////dev/null/x"\n')
+    assert cli.main(["--config", str(config), "operation", "list"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("novella: the database is away, or too busy: unable to open")

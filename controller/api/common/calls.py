@@ -228,7 +228,7 @@ def _view(dialect: Dialect, route: Route, services: Services) -> Callable[..., R
             if error.retry_after_s is not None:
                 reply.headers["Retry-After"] = str(error.retry_after_s)
         except Exception as error:
-            log.exception("%s %s failed", request.method, request.path)
+            _log_failure(services.db, error)
             reply = dialect.render_fault(_shown(error, request_id), request_id)
         if reply.status == 503:
             reply.headers.setdefault("Retry-After", RETRY_AFTER_S)
@@ -286,11 +286,26 @@ def _shown(error: Exception, request_id: str) -> NovellaError:
             "A value in the request is larger, or of another kind, than can be kept or looked for."
         )
     if failures.is_away(error):
-        return Unavailable("The database is busy or away. Try again in a moment.")
+        return Unavailable(
+            "The cloud's database is away, or too busy. Look whether a change that you asked for "
+            f"was made, and try again in {RETRY_AFTER_S} s; if it stays, tell your operator the "
+            f"request id {request_id}."
+        )
     return NovellaError(
         "Something went wrong on our side. Try again; if it stays, tell your operator the request "
         f"id {request_id}."
     )
+
+
+def _log_failure(db: Database, error: Exception) -> None:
+    """Log what a handler did not expect: a traceback, unless it is the database's doing."""
+    what = f"{request.method} {request.path}"
+    if failures.is_away(error):
+        db.outages.note(what, error)
+    elif isinstance(error, IntegrityError) or failures.refuses_value(error):
+        log.info("%s: the database refused: %s", what, failures.said(error))
+    else:
+        log.exception("%s failed", what)
 
 
 def _log_refusal(error: NovellaError) -> None:

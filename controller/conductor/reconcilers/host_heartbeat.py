@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from controller.conductor import power_sync
@@ -123,6 +124,9 @@ class _Round:
             return False
         except NotFound:
             log.info("host %s was removed while it was asked", host_id)
+            return False
+        except SQLAlchemyError as error:
+            self.db.outages.note(f"recording what host {host_id} says", error)
             return False
         except Exception:
             # What one host says must not keep the others of its run from being recorded.
