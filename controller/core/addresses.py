@@ -9,9 +9,9 @@ import ipaddress
 import secrets
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from controller.core.network_faults import (
     InvalidIpForNetwork,
@@ -232,19 +232,29 @@ def _find_gap(
 
 
 def _end_of_run(session: Session, subnet_id: str, first: int, last: int) -> int | None:
-    """Return the first free position above a taken one, between `first` and `last`."""
-    taken, following = IPAllocation, aliased(IPAllocation)
-    before = session.scalar(
-        select(taken.position)
+    """Return the first free position above a taken one, between `first` and `last`.
+
+    Each taken one is laid beside its next by reading them once in their order. A look for each
+    one's neighbour (NOT EXISTS) is quadratic where a database has planned it for a small table, as
+    PostgreSQL does with a prepared statement: 30 s and more at 60,000.
+    """
+    following = func.lead(IPAllocation.position).over(order_by=IPAllocation.position)
+    taken = (
+        select(IPAllocation.position, following.label("following"))
         .where(
-            taken.subnet_id == subnet_id,
-            taken.position >= first,
-            taken.position < last,
-            ~exists().where(
-                following.subnet_id == subnet_id, following.position == taken.position + 1
-            ),
+            IPAllocation.subnet_id == subnet_id,
+            IPAllocation.position >= first,
+            IPAllocation.position <= last,
         )
-        .order_by(taken.position)
+        .subquery()
+    )
+    before = session.scalar(
+        select(taken.c.position)
+        .where(
+            taken.c.position < last,
+            or_(taken.c.following.is_(None), taken.c.following != taken.c.position + 1),
+        )
+        .order_by(taken.c.position)
         .limit(1)
     )
     return None if before is None else before + 1

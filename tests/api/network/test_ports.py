@@ -167,6 +167,40 @@ def test_an_address_is_found_in_three_statements_however_many_are_used(
             assert len(seen) <= 3
 
 
+def test_a_gap_is_found_among_many_by_a_statement_that_was_planned_for_few(
+    services, alice, private
+):
+    # PostgreSQL keeps the plan of a statement that a connection has often sent.
+    subnet = make(alice, "subnet", network_id=private["id"], cidr="10.0.0.0/16")
+    holder = alice.get(f"{V2}/ports").json["ports"][0]["id"]
+
+    def use(positions):
+        session.execute(
+            IPAllocation.__table__.insert(),
+            [
+                {
+                    "subnet_id": subnet["id"],
+                    "ip_address": f"10.0.{position >> 8}.{position & 255}",
+                    "position": position,
+                    "port_id": holder,
+                }
+                for position in positions
+            ],
+        )
+
+    with services.db.write() as session:
+        row = session.get(Subnet, subnet["id"])
+        row.allocation_pools = [{"start": "10.0.0.3", "end": "10.0.255.254"}]
+        # Few enough that whichever are drawn, the look for a gap comes next.
+        use(range(3, 7))
+        for _ in range(20):
+            assert addresses._end_of_run(session, subnet["id"], 3, 65_534) == 7
+        use(range(7, 65_534))
+        assert addresses._end_of_run(session, subnet["id"], 3, 65_534) == 65_534
+        use([65_534])
+        assert addresses.find_free(session, row) is None
+
+
 def test_the_one_gap_of_a_dense_subnet_is_found(services, alice, private):
     subnet = make(alice, "subnet", network_id=private["id"], cidr="10.0.0.0/20")
     holder = alice.get(f"{V2}/ports").json["ports"][0]["id"]
