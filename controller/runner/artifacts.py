@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,8 +52,13 @@ def keep(
     Afterwards at most `kept` operations have artifacts; the oldest go.
     """
     artifacts_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    diff = "".join(diff_text(host) for host in result.hosts.values())
-    for operation_id in run.keep_as:
+    diff = _beginning(part for host in result.hosts.values() for part in _diffs(host))
+    heads = {each: _head(run, each) for each in run.keep_as}
+    # Once for a batch: what it said is the same for each of its operations.
+    said = _bounded_json(
+        _said(run, result), SAID_MAX_BYTES - max(map(len, heads.values()), default=0)
+    )
+    for operation_id, head in heads.items():
         target = _next_folder(artifacts_dir / operation_id, run.playbook)
         known_hosts = target / "known_hosts"
         # Not the run's own inventory: that names a folder which goes with the run.
@@ -61,8 +66,8 @@ def keep(
         _write(target / "inventory.yml", inventory.encode())
         _write(known_hosts, ssh.known_hosts(list(run.hosts)).encode())
         _write(target / "arguments.yml", folder.arguments.read_bytes())
-        _write(target / "result.json", _bounded_json(_result(run, operation_id, result)))
-        _write(target / "diff.txt", _beginning(diff.encode(errors="replace")))
+        _write(target / "result.json", _one_object(head, said))
+        _write(target / "diff.txt", diff)
         if stdout.exists():
             _write(target / "stdout.txt", _ending(stdout))
     _prune_by_number(artifacts_dir, kept)
@@ -90,24 +95,30 @@ def prune_by_age(artifacts_dir: Path, max_age_s: float) -> int:
 
 def diff_text(host: HostResult) -> str:
     """Return the diffs of a host's items as text: a heading for each step that has one."""
-    parts = []
+    return "".join(_diffs(host))
+
+
+def _diffs(host: HostResult) -> Iterator[str]:
     for item in host.items:
         steps = item.get("steps")
         for step in steps if isinstance(steps, list) else []:
             diffs = step.get("diff") if isinstance(step, dict) else None
             for diff in diffs if isinstance(diffs, list) else [diffs]:
                 if isinstance(diff, dict):
-                    parts.append(_one_diff(item, step, diff))
-    return "".join(parts)
+                    yield _one_diff(item, step, diff)
 
 
 def _one_diff(item: dict[str, Any], step: dict[str, Any], diff: dict[str, Any]) -> str:
     heading = f"== {item.get('id')}: {step.get('name')} ==\n"
     if "prepared" in diff:
         return f"{heading}{diff['prepared']}\n"
-    before = "".join(f"-{line}\n" for line in str(diff.get("before") or "").splitlines())
-    after = "".join(f"+{line}\n" for line in str(diff.get("after") or "").splitlines())
-    return f"{heading}{before}{after}" if before != after.replace("+", "-") else ""
+    before, after = (str(diff.get(key) or "") for key in ("before", "after"))
+    return f"{heading}{_signed('-', before)}{_signed('+', after)}" if before != after else ""
+
+
+def _signed(sign: str, text: str) -> str:
+    # Cut before it is taken apart: a host may send megabytes of empty lines.
+    return "".join(f"{sign}{line}\n" for line in _shortened(text, SAID_MAX_BYTES).splitlines())
 
 
 def _next_folder(path: Path, playbook: str) -> Path:
@@ -124,11 +135,15 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def _result(run: Run, operation_id: str, result: RunResult) -> dict[str, Any]:
+def _head(run: Run, operation_id: str) -> bytes:
+    """Return what result.json says of one operation, as a JSON object."""
+    about = {"run": run.id, "operation_id": operation_id, **run.about.get(operation_id, {})}
+    return json.dumps(about, indent=1).encode()
+
+
+def _said(run: Run, result: RunResult) -> dict[str, Any]:
+    """Return what result.json says of the run."""
     return {
-        "run": run.id,
-        "operation_id": operation_id,
-        **run.about.get(operation_id, {}),
         "playbook": run.playbook,
         "check": run.check,
         "status": result.status,
@@ -141,33 +156,97 @@ def _result(run: Run, operation_id: str, result: RunResult) -> dict[str, Any]:
     }
 
 
-def _bounded_json(result: dict[str, Any]) -> bytes:
-    """Return `result` as JSON, the texts in it cut until it is no longer than what is kept."""
-    most = TEXT_MAX
-    while True:
-        content = json.dumps(_cut(result, most), indent=1).encode()
-        if len(content) <= SAID_MAX_BYTES:
-            return content
-        if most <= _TEXT_LEAST:
-            break
+def _one_object(head: bytes, rest: bytes) -> bytes:
+    """Return two JSON objects, neither of them empty, as one."""
+    return head.removesuffix(b"\n}") + b"," + rest.removeprefix(b"{")
+
+
+def _bounded_json(said: dict[str, Any], most_bytes: int) -> bytes:
+    """Return `said` as JSON, the texts in it cut until it is no longer than `most_bytes`."""
+    content = _json(said, TEXT_MAX, most_bytes)
+    if content is not None:
+        return content
+    shortest = _json(said, _TEXT_LEAST, most_bytes)
+    if shortest is None:
+        # Many small pieces, rather than a few long ones.
+        rest: dict[str, Any] = {
+            key: _shortened(each, _TEXT_LEAST) if isinstance(each, str) else each
+            for key, each in said.items()
+        }
+        left_out = {**rest, "hosts": {}, "left_out": "too long"}
+        return json.dumps(left_out, indent=1).encode()
+    most = TEXT_MAX // 2
+    while (content := _json(said, most, most_bytes)) is None and most > _TEXT_LEAST:
         most //= 2
-    # Many small pieces, rather than a few long ones.
-    rest = {key: each for key, each in result.items() if key != "hosts"}
-    return json.dumps({**_cut(rest, most), "hosts": {}, "left_out": "too long"}, indent=1).encode()
+    return content or shortest
 
 
-def _cut(value: Any, most: int) -> Any:
-    if isinstance(value, str) and len(value) > most:
-        return f"{value[:most]}... ({len(value) - most} more characters)"
-    if isinstance(value, dict):
-        return {key: _cut(each, most) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_cut(each, most) for each in value]
-    return value
+def _json(said: dict[str, Any], most: int, most_bytes: int) -> bytes | None:
+    """Return `said` as JSON, each text cut to `most`; None as soon as it is over `most_bytes`."""
+    try:
+        cut = _Cut(most, most_bytes).of(said)
+    except _TooLong:
+        return None
+    parts, left = [], most_bytes
+    for part in json.JSONEncoder(indent=1).iterencode(cut):
+        left -= len(part)
+        if left < 0:
+            return None
+        parts.append(part)
+    return "".join(parts).encode()
 
 
-def _beginning(content: bytes) -> bytes:
-    return content[:SAID_MAX_BYTES]
+class _TooLong(Exception):
+    pass
+
+
+class _Cut:
+    """Copies values, their texts cut to `most` characters, until their JSON must have more than
+    `left` bytes: then it raises _TooLong.
+    """
+
+    def __init__(self, most: int, left: int) -> None:
+        self._most, self._left = most, left
+
+    def of(self, value: Any) -> Any:
+        # A line end, and a character at least.
+        self._take(2)
+        if isinstance(value, str):
+            self._take(min(len(value), self._most))
+            return _shortened(value, self._most)
+        if isinstance(value, dict):
+            return {self._key(key): self.of(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [self.of(each) for each in value]
+        return value
+
+    def _key(self, key: Any) -> Any:
+        # With its quotes and colon.
+        self._take(len(str(key)) + 3)
+        return key
+
+    def _take(self, count: int) -> None:
+        self._left -= count
+        if self._left < 0:
+            raise _TooLong
+
+
+def _shortened(text: str, most: int) -> str:
+    if len(text) <= most:
+        return text
+    return f"{text[:most]}... ({len(text) - most} more characters)"
+
+
+def _beginning(parts: Iterable[str]) -> bytes:
+    """Return the first SAID_MAX_BYTES of `parts`; no more of them are made."""
+    kept, left = [], SAID_MAX_BYTES
+    for part in parts:
+        content = part.encode(errors="replace")[:left]
+        kept.append(content)
+        left -= len(content)
+        if not left:
+            break
+    return b"".join(kept)
 
 
 def _ending(path: Path) -> bytes:

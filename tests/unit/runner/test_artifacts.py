@@ -26,12 +26,14 @@ def _open_umask() -> Iterator[None]:
     os.umask(before)
 
 
-def keep(tmp_path: Path, *items: dict[str, Any], said: str = "", operation: str = "op1") -> Path:
-    """Keep a run with these items; return its folder."""
+def keep(
+    tmp_path: Path, *items: dict[str, Any], said: str = "", operations: tuple[str, ...] = ("op1",)
+) -> Path:
+    """Keep a run with these items; return its folder, of the first operation."""
     run = Run(
         id="run1", playbook="play", hosts=(HOST,), arguments={"servers": []},
-        secrets={"s1": {"admin_pass": "c4n4ry"}}, keep_as=(operation,),
-        about={operation: {"request_id": "req-1", "server_id": "s1"}},
+        secrets={"s1": {"admin_pass": "c4n4ry"}}, keep_as=operations,
+        about={each: {"request_id": "req-1", "server_id": "s1"} for each in operations},
     )  # fmt: skip
     own = tmp_path / "runs" / "own"
     own.mkdir(parents=True, exist_ok=True)
@@ -41,7 +43,7 @@ def keep(tmp_path: Path, *items: dict[str, Any], said: str = "", operation: str 
     result = RunResult(OK, {"aaaa": HostResult(OK, list(items))})
     with run_folder(own, run) as folder:
         artifacts.keep(tmp_path / "artifacts", 3, run, folder, stdout, result)
-    return artifacts.of_operation(tmp_path / "artifacts", operation)[-1].path
+    return artifacts.of_operation(tmp_path / "artifacts", operations[0])[-1].path
 
 
 def test_they_are_for_the_controllers_user_alone(tmp_path: Path) -> None:
@@ -86,9 +88,51 @@ def test_a_host_that_says_too_much_is_cut_short(tmp_path: Path, step: dict[str, 
     assert (folder / "stdout.txt").read_text().endswith("the end")
 
 
+class Counted(list[Any]):
+    """A list that counts how much of it is looked at."""
+
+    looked_at = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        for each in super().__iter__():
+            self.looked_at += 1
+            yield each
+
+
+def test_no_more_of_it_is_looked_at_than_could_be_kept(tmp_path: Path) -> None:
+    diffs = Counted([{"before": "a\n", "after": "b\n"}] * 200_000)
+    keep(tmp_path, {"id": "s1", "steps": [{"name": "x", "diff": diffs}]})
+    # 19 characters each as text, and twice as JSON of 40.
+    assert diffs.looked_at < 3 * artifacts.SAID_MAX_BYTES / 19
+
+
+def test_equal_texts_are_no_diff() -> None:
+    def text(before: str, after: str) -> str:
+        diff = {"before": before, "after": after}
+        item = {"id": "s1", "steps": [{"name": "x", "diff": diff}]}
+        return artifacts.diff_text(HostResult(OK, [item]))
+
+    assert text("a+b\n", "a+b\n") == ""
+    assert text("a+b\n", "a-b\n") == "== s1: x ==\n-a+b\n+a-b\n"
+
+
+def test_a_batchs_result_is_cut_once_for_all_its_operations(tmp_path: Path) -> None:
+    operations = ("op1", "op2", "op3")
+    step = {"name": "x", "msg": "y" * (artifacts.TEXT_MAX // 2)}
+    folder = keep(tmp_path, {"id": "s1", "steps": [step] * 60}, operations=operations)
+    found = [artifacts.of_operation(tmp_path / "artifacts", each)[0] for each in operations]
+    assert [kept.result["operation_id"] for kept in found] == [*operations]
+    hosts = [kept.result["hosts"] for kept in found]
+    assert hosts[0] == hosts[1] == hosts[2]
+    # Sixty such texts are too long; at half their length they fit.
+    (item,) = hosts[0]["aaaa"]["items"]
+    assert item["steps"][59]["msg"].startswith("y" * (artifacts.TEXT_MAX // 8))
+    assert (folder / "result.json").stat().st_size <= artifacts.SAID_MAX_BYTES
+
+
 def test_only_the_newest_operations_keep_theirs(tmp_path: Path) -> None:
     for number in range(5):
-        folder = keep(tmp_path, operation=f"op{number}")
+        folder = keep(tmp_path, operations=(f"op{number}",))
         os.utime(folder.parent, (number, number))
     assert sorted(path.name for path in (tmp_path / "artifacts").iterdir()) == ["op2", "op3", "op4"]
 
