@@ -143,6 +143,14 @@ def load(session: Session, owner: str, held: Held) -> Operation:
     return operation
 
 
+def note_unreadable(session: Session, owner: str, held: Held) -> int:
+    """Return how often this operation's result could not be read, now included. Raises Lost."""
+    operation = load(session, owner, held)
+    tries = int(operation.data.get("unreadable", 0)) + 1
+    operation.data = {**operation.data, "unreadable": tries}
+    return tries
+
+
 def renew(
     session: Session, owner: str, held: Collection[str], now: datetime, lease_s: float
 ) -> None:

@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 # with them. Creates learn of their host only after the claim.
 HELD_MAX = 200
 HELD_IN_ALL = 1000
+# With their pauses these are a quarter of an hour, in which another release's worker may come by.
+UNREADABLE_TRIES = 10
 # Full batches that wait for a host, at most.
 BATCHES_WAITING = 2
 
@@ -263,13 +265,23 @@ class Engine:
                     continue
                 moved.add(ticket.held)
                 if outcome.status == runs.UNREADABLE:
-                    log.warning("operation %s: %s", ticket.held.operation_id, outcome.message)
-                    self._give_back(ticket.held, backoff.delay_s(1.0, ticket.held.generation))
+                    self._take_in_unreadable(ticket, outcome)
                 elif self.stopping and outcome.status == CANCELLED:
                     self._give_back(ticket.held, 0.0)
                 else:
                     self._advance(ticket.held, Ended(outcome, ticket.undo))
         return answered
+
+    def _take_in_unreadable(self, ticket: Ticket, outcome: Outcome) -> None:
+        """Leave a result of another release to that one's workers; with none there, it fails."""
+        with self.db.write() as session:
+            tries = claims.note_unreadable(session, self.owner, ticket.held)
+        if tries < UNREADABLE_TRIES:
+            log.warning("operation %s: %s", ticket.held.operation_id, outcome.message)
+            self._give_back(ticket.held, backoff.delay_s(1.0, ticket.held.generation))
+        else:
+            failed = replace(outcome, status=FAILED, message=f"{outcome.message} ({tries} tries)")
+            self._advance(ticket.held, Ended(failed, ticket.undo))
 
     def _end_early(
         self, prepared: Prepared, ticket: Ticket, outcome: Outcome, moved: set[Held]

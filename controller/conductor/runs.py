@@ -168,8 +168,13 @@ def _is_readable(item: dict[str, Any]) -> bool:
 
 def _of_item(item: dict[str, Any]) -> Outcome:
     if not _is_readable(item):
-        said = f"the result is of format {item['format_version']!r}, and this release reads "
-        return Outcome(UNREADABLE, f"{said}{ITEM_FORMAT_VERSION}")
+        return Outcome(
+            UNREADABLE,
+            f"the host's result is of format {item['format_version']!r}, and this release of the "
+            f"controller reads {ITEM_FORMAT_VERSION}: have all controllers, with their playbooks "
+            "and plugins, run one release (upgrade the older ones, or take back the newer), then "
+            "ask for it again",
+        )
     failed = bool(item.get("failed"))
     return Outcome(FAILED if failed else OK, str(item.get("msg") or ""), [item])
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from controller.conductor.engine import UNREADABLE_TRIES
 from controller.conductor.incarnation import Incarnation
 from controller.conductor.reconcilers import expired_leases
 from controller.core.operations import FORMAT_VERSION
@@ -102,6 +103,28 @@ def test_a_result_of_a_newer_release_is_left_to_its_workers(cloud: Cloud, count:
     cloud.clock.advance(5)
     cloud.work()
     assert [cloud.server(each).state for each in ids] == ["active"] * count
+
+
+def test_results_that_nobody_can_read_end_in_an_error_that_says_what_to_do(cloud: Cloud) -> None:
+    """An operator has put newer playbooks beside an old controller."""
+    cloud.add_host("h1")
+    server_id = cloud.active_server()
+    honest = cloud.executor._item
+
+    def newer(run: Run, item_id: str) -> dict[str, Any]:
+        return {**honest(run, item_id), "format_version": "from the future"}
+
+    cloud.executor._item = newer  # type: ignore[method-assign]
+    operation_id = cloud.act(server_id, "stop")
+    for _ in range(UNREADABLE_TRIES + 5):
+        cloud.work()
+        cloud.clock.advance(4000)
+    assert cloud.playbooks() == ["server_stop"] * UNREADABLE_TRIES
+    (operation,) = cloud.operations(id=operation_id)
+    assert operation.state == "failed"
+    assert "have all controllers" in operation.error["details"]
+    server = cloud.server(server_id)
+    assert (server.state, server.task_state) == ("active", None)
 
 
 def test_what_a_newer_release_has_queued_is_left_to_its_workers(cloud: Cloud) -> None:
