@@ -83,13 +83,8 @@ def postgresql() -> Iterator[DatabaseServer]:
         *("-c", "fsync=off"), *("-c", "full_page_writes=off"), *("-c", "shared_buffers=32MB"),
     ]  # fmt: skip
     server = Server("postgres", command, folder, stop_signal=signal.SIGQUIT)
-    running = DatabaseServer(server, f"postgresql://novella:{PASSWORD}@127.0.0.1:{port}/postgres")
-    try:
-        running.start()
+    with _running(server, f"postgresql://novella:{PASSWORD}@127.0.0.1:{port}/postgres") as running:
         yield running
-    finally:
-        server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -119,10 +114,17 @@ def mariadb() -> Iterator[DatabaseServer]:
         "--innodb-log-file-size=16M",
     ]  # fmt: skip
     server = Server("mysql", command, folder)
-    running = DatabaseServer(server, f"mariadb://novella:{PASSWORD}@127.0.0.1:{port}/novella")
+    with _running(server, f"mariadb://novella:{PASSWORD}@127.0.0.1:{port}/novella") as running:
+        yield running
+
+
+@contextlib.contextmanager
+def _running(server: Server, url: str) -> Iterator[DatabaseServer]:
+    """Give the server as soon as it answers; it goes with its folder."""
+    running = DatabaseServer(server, url)
     try:
         running.start()
         yield running
     finally:
         server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(server.folder, ignore_errors=True)

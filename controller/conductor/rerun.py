@@ -35,6 +35,9 @@ ENDED_S = 60.0
 # What a server must be for the play to bring about nothing but what the database says.
 SAFE_IN = {"server_create": ACTIVE, "server_start": ACTIVE, "server_stop": STOPPED}
 
+# Host id, playbook, arguments, secrets.
+_Parts = tuple[str, str, dict[str, Any], dict[str, dict[str, str]]]
+
 
 @dataclass(frozen=True, slots=True)
 class Rerun:
@@ -86,8 +89,16 @@ def _prepared(
     check: bool,
     cancelled: Callable[[], bool],
 ) -> Rerun:
-    if operation.kind == PORT_UPDATE:
-        return _of_host(session, settings, operation, check, cancelled)
+    """Return the play with arguments made afresh. Raises what keeps it from being run."""
+    parts = _of_host if operation.kind == PORT_UPDATE else _of_server
+    host_id, playbook, arguments, secrets = parts(session, settings, operation, check)
+    host = hosts.get(session, host_id)
+    run = _run(session, settings, operation, host, playbook, arguments, check, cancelled, secrets)
+    return Rerun(run, host.name)
+
+
+def _of_server(session: Session, settings: Settings, operation: Operation, check: bool) -> _Parts:
+    """The play of the operation's server, on its present host."""
     server = _server(session, operation)
     _refuse_while_busy(session, operation, Operation.server_id == server.id, UNFINISHED)
     if not check:
@@ -95,32 +106,21 @@ def _prepared(
         server.generation += 1
         session.flush()
     entry, secrets = _entry(session, settings, server)
-    arguments = {"servers": [entry]}
-    host = hosts.get(session, str(server.host_id))
     playbook = BY_OPERATION[operation.kind].playbooks[0]
-    run = _run(session, settings, operation, host, playbook, arguments, check, cancelled, secrets)
-    return Rerun(run, host.name)
+    return str(server.host_id), playbook, {"servers": [entry]}, secrets
 
 
-def _of_host(
-    session: Session,
-    settings: Settings,
-    operation: Operation,
-    check: bool,
-    cancelled: Callable[[], bool],
-) -> Rerun:
+def _of_host(session: Session, settings: Settings, operation: Operation, check: bool) -> _Parts:
     """A whole host's rules, as conductor/runs.py has them set."""
     if operation.host_id is None:
         raise NotFound(f"Cannot run {_named(operation)} again: its host was removed.")
     same_kind = (Operation.host_id == operation.host_id) & (Operation.kind == PORT_UPDATE)
     _refuse_while_busy(session, operation, same_kind, (RUNNING,))
-    host = hosts.get(session, operation.host_id)
-    entries = runs.of_whole_host(session, settings, host.id)
+    entries = runs.of_whole_host(session, settings, operation.host_id)
     arguments: dict[str, Any] = {"servers": entries}
     if not check:
-        arguments["host_fence"] = runs.next_host_fence(session, host.id)
-    run = _run(session, settings, operation, host, PORT_UPDATE, arguments, check, cancelled, {})
-    return Rerun(run, host.name)
+        arguments["host_fence"] = runs.next_host_fence(session, operation.host_id)
+    return operation.host_id, PORT_UPDATE, arguments, {}
 
 
 def _run(
