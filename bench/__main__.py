@@ -70,7 +70,8 @@ def _controller(directory: Path, arguments: argparse.Namespace) -> None:
 
 
 def _set_up(cloud: Cloud, password: str) -> None:
-    cloud.configure()
+    # Room for fifty guests on two hosts of two CPUs.
+    cloud.configure(cpu_allocation_ratio=32)
     cloud.start_lab(HOSTS, name=LAB_NAME)
     cloud.prepare_database(password)
     contents.write_clouds_yaml(cloud, {"novella": contents.Login("admin", password, "admin")})

@@ -125,15 +125,13 @@ def _create_and_delete(admin: Any, arguments: dict[str, Any], count: int) -> Non
 
 
 def _await_active(admin: Any, count: int) -> None:
-    """Look until `count` servers are ACTIVE: seldom and plainly, for looks load the machine too."""
-    while True:
-        servers = admin.compute.get("/servers/detail").json()["servers"]
-        states = [server["status"] for server in servers]
-        if "ERROR" in states:
-            raise SystemExit(f"bench: a server ended in ERROR: {servers}")
-        if states.count("ACTIVE") == count:
-            return
+    """Look until `count` servers are ACTIVE: seldom and for one, as looks load the machine too."""
+    while admin.compute.get("/servers?status=BUILD&limit=1").json()["servers"]:
         time.sleep(POLL_S if count == 1 else POLL_SEVERAL_S)
+    servers = admin.compute.get("/servers/detail").json()["servers"]
+    if (active := sum(server["status"] == "ACTIVE" for server in servers)) != count:
+        faults = {server["fault"]["message"] for server in servers if "fault" in server}
+        raise SystemExit(f"bench: {active} of {count} servers are ACTIVE. The others: {faults}")
 
 
 def _delete_all(admin: Any) -> None:
