@@ -5,6 +5,7 @@ is dropped here, and text is made such that a database can keep it; the conducto
 against its own operation.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from controller.runner.host_text import keepable
@@ -18,10 +19,18 @@ FACTS = {"compute_host_info": "host", "host_audit_info": "audit"}
 
 
 class PlayEvents:
-    """Takes ansible-runner's events one by one; `results` tells of the hosts by their ids."""
+    """Takes ansible-runner's events one by one; `results` tells of the hosts by their ids.
 
-    def __init__(self, host_ids_by_name: dict[str, str]) -> None:
+    `on_item` gets a host's id and a server's result as soon as its task has ended.
+    """
+
+    def __init__(
+        self,
+        host_ids_by_name: dict[str, str],
+        on_item: Callable[[str, dict[str, Any]], None] = lambda _host_id, _item: None,
+    ) -> None:
         self._ids = host_ids_by_name
+        self._on_item = on_item
         self._items: dict[str, list[dict[str, Any]]] = {}
         self._facts: dict[str, dict[str, Any]] = {}
         self._messages: dict[str, list[str]] = {}
@@ -73,6 +82,8 @@ class PlayEvents:
         if module == "apply" and isinstance(result.get("results"), list):
             items = [item for item in result["results"] if isinstance(item, dict)]
             self._items.setdefault(host_id, []).extend(items)
+            for item in items:
+                self._on_item(host_id, item)
         said = result.get(FACTS.get(module, ""))
         if isinstance(said, dict):
             self._facts[host_id] = said

@@ -21,8 +21,8 @@ class Run:
     is for. `arguments` are the playbook's variables without secrets; `secrets` is the content of
     the one no_log dictionary `server_secrets`. `cancelled` is asked while it runs. `about` has, for
     each of `keep_as`, what is to stand beside its results: request and server. `on_item` gets a
-    host's id and an item's result as it ends, for a run of several; the run's own results have them
-    all again. It raises nothing.
+    host's id and an item's result as it ends; the run's own results have them all again. It raises
+    nothing.
     """
 
     id: str

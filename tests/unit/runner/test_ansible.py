@@ -106,6 +106,32 @@ def test_results_of_apply_are_the_items_of_the_run(project: Project) -> None:
     assert "-old\n+new\n" in project.artifact("diff.txt")
 
 
+def test_the_result_of_a_lone_server_comes_before_its_run_has_ended(
+    project: Project, tmp_path: Path
+) -> None:
+    taken, told = tmp_path / "taken", []
+
+    def on_item(host_id: str, item: dict[str, Any]) -> None:
+        told.append((host_id, item["id"]))
+        taken.touch()
+
+    result = project.run(
+        {"name": "Apply", "apply": {"results": [{"id": "s1"}]}},
+        {"name": "Look", "ansible.builtin.wait_for": {"path": str(taken), "timeout": 30}},
+        arguments={"servers": [{"id": "s1"}]},
+        on_item=on_item,
+    )
+    assert (result.status, told) == (OK, [("aaaa", "s1")])
+
+
+def test_a_run_forks_for_no_task_that_only_people_need(project: Project) -> None:
+    result = project.run(
+        shell("exit 1", tags="one_by_one"), shell("exit 1", tags="always"), shell("true")
+    )
+    assert result.status == OK
+    assert result.stats["ok"] == {"h1": 1}
+
+
 def test_nothing_of_our_environment_reaches_a_run(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
