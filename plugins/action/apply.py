@@ -57,8 +57,10 @@ class ActionModule(ActionBase):
         marker = f"__secret_{random.token_hex(8)}__"
         results: dict[str, Result] = {}
         ready: list[Result] = []
+        visible = steps_file.without(task_vars, arguments["items"], arguments["secrets"])
+        self._steps_templar = self._templar.copy_with_new_env()
         for item in arguments["items"]:
-            self._prepare(item, arguments, task_vars, marker, ready, results)
+            self._prepare(item, arguments, visible, marker, ready, results)
         self._execute(ready, arguments, task_vars, marker, results)
         self._send_images(ready, arguments, task_vars, marker, results)
         return {**answer, **self._summary([results[item["id"]] for item in arguments["items"]])}
@@ -95,7 +97,7 @@ class ActionModule(ActionBase):
         }
         try:
             tasks = self._tasks(arguments["steps"])
-            steps = list(steps_file.expand(tasks, self._templar, variables))
+            steps = list(steps_file.expand(tasks, self._steps_templar, variables))
         except AnsibleError as error:
             results[item_id] = _failure(item_id, f"{error.message}")
             return

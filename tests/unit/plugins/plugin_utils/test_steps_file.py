@@ -95,3 +95,10 @@ def test_a_missing_variable_names_the_step(tmp_path: Path) -> None:
     text = "- {name: Make it, novella.cloud.qcow2_disk: {path: '{{ server.nothing }}'}}\n"
     with pytest.raises(AnsibleError, match=r"^Make it: .*nothing"):
         expand(tmp_path, text, {"server": {}})
+
+
+def test_a_step_sees_neither_the_other_items_nor_their_secrets() -> None:
+    items, secrets = [{"id": "a"}, {"id": "b"}], {"a": {"admin_pass": "x"}}
+    variables = {"servers": list(items), "server_secrets": dict(secrets), "kept": [{"id": "a"}]}
+    seen = steps_file.without({**variables, "empty": [], "text": "a"}, items, secrets)
+    assert seen == {"kept": [{"id": "a"}], "empty": [], "text": "a"}
