@@ -100,13 +100,14 @@ def _included_path(path: str, tasks_folder: str, args: Any) -> str:
 def without(variables: dict[str, Any], *batch: Any) -> dict[str, Any]:
     """Return the variables but for those that are one of `batch`, under whatever name.
 
-    A step sees its own item, neither the others nor their secrets. And a lookup copies all
-    variables, each time: with the batch among them, one of fifty cost ten times one alone.
+    A step sees its own item, neither the others nor their secrets; nor `vars`, where all variables
+    stand once more. A lookup copies what it sees, each time: with the batch in it, one of fifty
+    cost ten times one alone.
     """
     return {
         name: value
         for name, value in variables.items()
-        if not (isinstance(value, list | dict) and value and value in batch)
+        if name != "vars" and not (isinstance(value, list | dict) and value and value in batch)
     }
 
 

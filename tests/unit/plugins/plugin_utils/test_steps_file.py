@@ -100,5 +100,6 @@ def test_a_missing_variable_names_the_step(tmp_path: Path) -> None:
 def test_a_step_sees_neither_the_other_items_nor_their_secrets() -> None:
     items, secrets = [{"id": "a"}, {"id": "b"}], {"a": {"admin_pass": "x"}}
     variables = {"servers": list(items), "server_secrets": dict(secrets), "kept": [{"id": "a"}]}
+    variables["vars"] = dict(variables)
     seen = steps_file.without({**variables, "empty": [], "text": "a"}, items, secrets)
     assert seen == {"kept": [{"id": "a"}], "empty": [], "text": "a"}
