@@ -1,7 +1,9 @@
 """The controller under load: its API while 50 creates run, and how many operations it gets done.
 
 Hosts are simulated (`executor = "simulated"`): no host is touched and no playbook starts, so these
-are figures of API, database and engine alone. They say so in their names.
+are figures of API, database and engine alone. They say so in their names. Each is taken on SQLite
+and on a PostgreSQL server of this machine; wake-ups go by the local socket, for all workers are
+here, and no broker takes part.
 """
 
 import http.client
@@ -10,8 +12,8 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -26,16 +28,20 @@ from controller.db.models import Operation, Project, Server, User
 from controller.db.session import Database
 from controller.settings import load
 from lab import contents
+from lab.chaos.backing import Backing, backing
 from lab.cloud import Cloud
-from lab.memory import pss_mb
+from lab.memory import by_name, family, pss_mb
 from lab.waiting import wait_until
 
 CREATES = 50
 CALLERS = 4
 # What a real create takes on its host, about.
 RUN_S = 1.0
-ROUNDS = 3
-OPERATIONS = 200
+ROUNDS = 2
+# What stands in names of figures, and the kind that lab.chaos.backing knows.
+DATABASES = {"SQLite": "sqlite", "PostgreSQL": "postgresql"}
+OPERATIONS = 100
+RATE_ROUNDS = 3
 WORKERS = (1, 2, 4)
 FACTS = {"cpus": 4000, "memory_mb": 1 << 24, "disk_gb": 1 << 20}
 FLAVOR = {
@@ -45,16 +51,30 @@ FLAVOR = {
 
 
 def measure(directory: Path, report: Report, password: str, blank: Path) -> None:
-    """Add both to `report`, each on clouds of its own below `directory`."""
-    _measure_api(directory / "api", report, password, blank)
-    _measure_operations(directory / "operations", report, password)
+    """Add both to `report` for each database, each on clouds of its own below `directory`."""
+    for name, kind in DATABASES.items():
+        with backing(kind, "embedded") as servers:
+            _measure_api(directory / f"api-{kind}", report, name, servers, password, blank)
+    with ExitStack() as stack:
+        grounds = {
+            name: _cloud(
+                directory / f"operations-{kind}",
+                stack.enter_context(backing(kind, "embedded")), password, delay_s=0.0,
+                # Hosts stay up while the other database has its turn.
+                heartbeat_s=600,
+            )
+            for name, kind in DATABASES.items()
+        }  # fmt: skip
+        _measure_operations(grounds, report)
 
 
 # --- the API while creates run -----------------------------------------------------------------
 
 
-def _measure_api(directory: Path, report: Report, password: str, blank: Path) -> None:
-    cloud = _cloud(directory, password, delay_s=RUN_S)
+def _measure_api(
+    directory: Path, report: Report, database: str, servers: Backing, password: str, blank: Path
+) -> None:
+    cloud = _cloud(directory, servers, password, delay_s=RUN_S)
     contents.write_clouds_yaml(cloud, {"novella": contents.Login("admin", password, "admin")})
     cloud.start_controller()
     try:
@@ -70,9 +90,9 @@ def _measure_api(directory: Path, report: Report, password: str, blank: Path) ->
         times: dict[str, list[float]] = {"idle": [], "busy": [], "accepted": [], "took": []}
         for _ in range(ROUNDS):
             _idle_and_busy(cloud, token, body, times)
-        _add_times(report, times)
-        for pid, what in sorted(cloud.processes().items()):
-            report.add(f"memory under load: {what} (pid {pid})", "MB", [pss_mb(pid)])
+        _add_times(report, database, times)
+        _add_memory(report, database, cloud, servers)
+        admin.close()
     finally:
         cloud.stop_controller()
 
@@ -102,12 +122,24 @@ def _idle_and_busy(
     )
 
 
-def _add_times(report: Report, times: dict[str, list[float]]) -> None:
-    about = f"{CALLERS} callers, simulated hosts"
+def _add_times(report: Report, database: str, times: dict[str, list[float]]) -> None:
+    about = f"{CALLERS} callers, {database}, simulated hosts"
     report.add(f"API read, nothing else going on ({about})", "ms", times["idle"])
     report.add(f"API read while {CREATES} creates run ({about})", "ms", times["busy"])
     report.add(f"create accepted meanwhile ({about})", "ms", times["accepted"])
     report.add(f"{CREATES} creates, until the last is ACTIVE ({about})", "s", times["took"])
+
+
+def _add_memory(report: Report, database: str, cloud: Cloud, servers: Backing) -> None:
+    """Add the weight (PSS) of each of the controller's processes, and of a database server's sum.
+
+    A process of its own for each connection shares most of its pages with the others.
+    """
+    for process, weights in by_name(cloud.processes()).items():
+        report.add(f"memory after it: {process}, each process ({database})", "MB", weights)
+    for root in servers.roots():
+        total = sum(pss_mb(pid) for pid in family(root))
+        report.add(f"memory after it: {database}, all its processes", "MB", [total])
 
 
 @contextmanager
@@ -158,26 +190,28 @@ class Caller:
 # --- operations per second ---------------------------------------------------------------------
 
 
-def _measure_operations(directory: Path, report: Report, password: str) -> None:
-    rates: dict[int, list[float]] = {count: [] for count in WORKERS}
-    memory: dict[int, list[float]] = {count: [] for count in WORKERS}
-    for number in range(ROUNDS):
-        for count in WORKERS:
-            cloud = _cloud(directory / f"{number}-{count}", password, delay_s=0.0)
-            rate, pss = _rate(cloud, count)
-            rates[count].append(rate)
-            memory[count].extend(pss)
-    for count in WORKERS:
+def _measure_operations(grounds: dict[str, Cloud], report: Report) -> None:
+    """`grounds` are clouds by the names of their databases."""
+    cases = [(database, count) for count in WORKERS for database in grounds]
+    rates: dict[tuple[str, int], list[float]] = {case: [] for case in cases}
+    memory: dict[str, list[float]] = {database: [] for database in grounds}
+    for number in range(RATE_ROUNDS):
+        # Back and forth, since the databases grow.
+        for database, count in cases if number % 2 == 0 else reversed(cases):
+            rate, pss = _rate(grounds[database], count)
+            rates[database, count].append(rate)
+            memory[database].extend(pss)
+    for (database, count), each in rates.items():
         name = f"operations per second, {count} worker{'s' if count > 1 else ''}"
-        report.add(f"{name} (server_create, SQLite, simulated hosts)", "1/s", rates[count])
-    report.add(
-        "memory of a worker after it (PSS)", "MB", [each for p in memory.values() for each in p]
-    )
+        about = f"server_create, {database}, local queue, simulated hosts"
+        report.add(f"{name} ({about})", "1/s", each)
+    for database, weights in memory.items():
+        report.add(f"memory of a worker after it ({database})", "MB", weights)
 
 
 def _rate(cloud: Cloud, count: int) -> tuple[float, list[float]]:
     """Return creates per second by `count` workers from a full queue, and each one's memory."""
-    _queue_creates(cloud, OPERATIONS)
+    ids = _queue_creates(cloud, OPERATIONS)
     workers = [
         subprocess.Popen(
             [*cloud.command, "worker", "--name", f"w{number}"], stderr=subprocess.DEVNULL
@@ -194,20 +228,27 @@ def _rate(cloud: Cloud, count: int) -> tuple[float, list[float]]:
             worker.send_signal(signal.SIGTERM)
         for worker in workers:
             worker.wait(60)
+    return OPERATIONS / _seconds(cloud, ids), pss
+
+
+def _seconds(cloud: Cloud, server_ids: Sequence[str]) -> float:
+    """Return the seconds from the first one's start to the last one's end."""
     with _database(cloud) as db, db.read() as session:
-        began, ended, failed = session.execute(
-            select(
-                func.min(Operation.started_at),
-                func.max(Operation.finished_at),
-                func.sum(Operation.state == operations.FAILED),
+        rows = session.execute(
+            select(Operation.started_at, Operation.finished_at, Operation.state).where(
+                Operation.server_id.in_(server_ids)
             )
-        ).one()
-    assert not failed, f"{failed} operations failed"
-    return OPERATIONS / (ended - began).total_seconds(), pss
+        ).all()
+    began = [row.started_at for row in rows if row.started_at]
+    ended = [row.finished_at for row in rows if row.finished_at]
+    failed = sum(row.state != operations.SUCCEEDED for row in rows)
+    assert not failed, f"{failed} operations of {len(rows)} failed"
+    return (max(ended) - min(began)).total_seconds()
 
 
-def _queue_creates(cloud: Cloud, count: int) -> None:
-    """Accept creates as the API does, in one transaction."""
+def _queue_creates(cloud: Cloud, count: int) -> list[str]:
+    """Accept creates as the API does, in one transaction; return the servers' ids."""
+    ids = []
     settings = load(cloud.config)
     with _database(cloud) as db, db.write() as session:
         project = session.scalars(select(Project.id).filter_by(name="admin")).one()
@@ -220,20 +261,29 @@ def _queue_creates(cloud: Cloud, count: int) -> None:
                 image={"disk_format": "qcow2", "sha256": "0" * 64, "size_bytes": 1},
                 reservation_id="r-load",
             )  # fmt: skip
+            ids.append(server.id)
             session.add(server)
             session.flush()
             operations.begin_action(
                 session, settings, context, server, "create", secrets={"admin_pass": "x"}
             )
+    return ids
 
 
 # --- what both need ----------------------------------------------------------------------------
 
 
-def _cloud(directory: Path, password: str, *, delay_s: float) -> Cloud:
+def _cloud(
+    directory: Path, servers: Backing, password: str, *, delay_s: float, heartbeat_s: int = 60
+) -> Cloud:
     """Return a cloud with four simulated hosts and room for everybody; nothing of it runs yet."""
     cloud = Cloud(directory)
-    cloud.configure(executor="simulated", simulated_delay_s=delay_s)
+    cloud.configure(
+        executor="simulated",
+        simulated_delay_s=delay_s,
+        heartbeat_s=heartbeat_s,
+        **servers.settings(),
+    )
     with cloud.config.open("a") as file:
         file.write("default_quota = {instances = 10000, cores = 10000, ram = 10000000}\n")
     cloud.prepare_database(password)

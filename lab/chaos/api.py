@@ -4,10 +4,12 @@ No client library: what was accepted must be told from what was not, and a libra
 by itself hides that.
 """
 
+import itertools
 import json
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from lab.chaos.waits import wait_for
@@ -20,11 +22,17 @@ class Away(Exception):
     """The API did not answer; whether it took the request in is not known."""
 
 
+class Closed(Away):
+    """Nobody listens there, so the request was taken in by nobody."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     status: int
     body: Any
     request_id: str
+    # A new one, of a log-in.
+    token: str = field(repr=False, default="")
 
     @property
     def accepted(self) -> bool:
@@ -39,10 +47,14 @@ class Credentials:
 
 
 class Api:
-    """One user's view of the cloud at `url`. Threads may share it."""
+    """One user's view of the cloud, whose controllers are at `urls`. Threads may share it.
 
-    def __init__(self, url: str, credentials: Credentials) -> None:
-        self._url, self._credentials = url, credentials
+    Requests go to the controllers in turn; where nobody listens, to the next one.
+    """
+
+    def __init__(self, urls: Sequence[str], credentials: Credentials) -> None:
+        self._urls, self._credentials = tuple(urls), credentials
+        self._turns = itertools.count()
         self._token = ""
 
     def compute(self, method: str, path: str, body: Any = None) -> Answer:
@@ -57,13 +69,6 @@ class Api:
         """Read from the Compute API, again until it answers; a read may be repeated."""
         return wait_for(lambda: self._read_or_none(path), f"the API answers {path}", timeout_s)
 
-    def is_ready(self) -> bool:
-        """Return whether the API says that it is ready."""
-        try:
-            return self._ask("GET", "/readyz", None, timeout_s=2).status == 200
-        except Away:
-            return False
-
     def log_in(self) -> None:
         """Get a token. Raises Away."""
         user = {"name": self._credentials.username, "domain": {"id": "default"}}
@@ -73,12 +78,10 @@ class Api:
             "password": {"user": user | {"password": self._credentials.password}},
         }
         body = {"auth": {"identity": identity, "scope": scope}}
-        request = self._request("POST", "/identity/v3/auth/tokens", body)
-        try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 -- our own URL
-                self._token = answer.headers["X-Subject-Token"]
-        except OSError as error:
-            raise Away(str(error)) from error
+        answer = self._ask("POST", "/identity/v3/auth/tokens", body)
+        if not answer.accepted:
+            raise Away(f"log-in: {answer.status} {answer.body}")
+        self._token = answer.token
 
     def _read_or_none(self, path: str) -> Answer | None:
         try:
@@ -87,24 +90,35 @@ class Api:
             return None
         return None if answer.status >= 500 else answer
 
-    def _ask(self, method: str, path: str, body: Any, timeout_s: float = TIMEOUT_S) -> Answer:
+    def _ask(self, method: str, path: str, body: Any) -> Answer:
+        turn = next(self._turns)
+        for number in range(len(self._urls)):
+            url = self._urls[(turn + number) % len(self._urls)]
+            try:
+                return self._ask_one(self._request(url, method, path, body))
+            except Closed as error:
+                closed = error
+        raise closed
+
+    def _ask_one(self, request: urllib.request.Request) -> Answer:
+        asked = f"{request.get_method()} {request.full_url}"
         try:
-            with urllib.request.urlopen(  # noqa: S310 -- our own URL
-                self._request(method, path, body), timeout=timeout_s
-            ) as answer:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 -- our own URL
                 return _answer(answer.status, answer.read(), answer.headers)
         except urllib.error.HTTPError as error:
             with error:
                 return _answer(error.code, error.read(), error.headers)
         except (OSError, ValueError) as error:
-            raise Away(f"{method} {path}: {error}") from error
+            if isinstance(getattr(error, "reason", error), ConnectionRefusedError):
+                raise Closed(f"{asked}: {error}") from error
+            raise Away(f"{asked}: {error}") from error
         except Exception as error:
             # An answer that broke off in the middle.
-            raise Away(f"{method} {path}: {type(error).__name__} {error}") from error
+            raise Away(f"{asked}: {type(error).__name__} {error}") from error
 
-    def _request(self, method: str, path: str, body: Any) -> urllib.request.Request:
+    def _request(self, url: str, method: str, path: str, body: Any) -> urllib.request.Request:
         return urllib.request.Request(  # noqa: S310 -- our own URL
-            self._url + path,
+            url + path,
             data=None if body is None else json.dumps(body).encode(),
             method=method,
             headers={
@@ -120,4 +134,7 @@ def _answer(status: int, body: bytes, headers: Any) -> Answer:
         parsed = json.loads(body) if body else None
     except ValueError:
         parsed = body.decode(errors="replace")
-    return Answer(status, parsed, str(headers.get("x-openstack-request-id", "")))
+    return Answer(
+        status, parsed, str(headers.get("x-openstack-request-id", "")),
+        str(headers.get("X-Subject-Token", "")),
+    )  # fmt: skip

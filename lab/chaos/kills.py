@@ -4,10 +4,12 @@ import contextlib
 import os
 import random
 import signal
+import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,8 @@ class Kill:
     """`at` is when it was killed, `back_at` when it answered again: None where nothing could.
 
     `over_at` is when what we did to it ended: power back on, disk freed.
-    Times are those of time.monotonic().
+    Times are those of time.monotonic(). `url` is that of the controller that was hit, with all or
+    a part of it; empty where it was something else, or all controllers at once.
     """
 
     kind: str
@@ -39,6 +42,7 @@ class Kill:
     at: float
     over_at: float = 0.0
     back_at: float | None = None
+    url: str = ""
 
     def __post_init__(self) -> None:
         # A process is killed in a moment.
@@ -49,11 +53,14 @@ class Kill:
 
 
 class Killer(threading.Thread):
-    """Kills at random until told to stop. `weights` says how often each kind; 0 is never."""
+    """Kills at random until told to stop. `weights` says how often each kind; 0 is never.
+
+    Of `controllers` the first has the lab.
+    """
 
     def __init__(
         self,
-        cloud: Cloud,
+        controllers: Sequence[Cloud],
         backing: Backing,
         weights: Mapping[str, int],
         seed: int,
@@ -61,7 +68,9 @@ class Killer(threading.Thread):
         limit: int,
     ) -> None:
         super().__init__(name="killer", daemon=True)
-        self._cloud, self._backing = cloud, backing
+        self._controllers, self._backing = controllers, backing
+        self._lab_dir = controllers[0].lab_dir
+        self._restarts = 0
         self._pause_s, self._limit = pause_s, limit
         self._dice = random.Random(seed)  # noqa: S311 -- a test's dice
         self._stopping = threading.Event()
@@ -70,8 +79,9 @@ class Killer(threading.Thread):
         self._functions: dict[str, Callable[[], Kill | None]] = {
             "worker": lambda: self._process("worker"),
             "api": lambda: self._process("api"),
-            "fork-server": lambda: self._process("forkserver"),
+            "fork-server": self._fork_server,
             "controller": self._controller,
+            "restart": self._restart,
             "ssh": self._ssh,
             "libvirtd": self._libvirtd,
             "host": self._host,
@@ -96,6 +106,9 @@ class Killer(threading.Thread):
                 kill = self._functions[kind]()
                 if kill is not None:
                     self.kills.append(kill)
+                elif kind not in {each.kind for each in self.kills}:
+                    # There was none, such as a connection while nothing ran: later, then.
+                    first.insert(0, kind)
                 if len(self.kills) >= self._limit:
                     return
         except BaseException as error:
@@ -108,59 +121,86 @@ class Killer(threading.Thread):
         if self.failure is not None:
             raise self.failure
 
-    def _pids(self, what: str) -> list[int]:
-        return [pid for pid, name in self._cloud.processes().items() if name == what]
+    def is_done(self) -> bool:
+        """Return whether it has killed as often as it was to, or has failed."""
+        return self.failure is not None or len(self.kills) >= self._limit
+
+    def _any_controller(self) -> Cloud:
+        return self._dice.choice(self._controllers)
 
     def _process(self, what: str) -> Kill | None:
-        pids = self._pids(what)
+        cloud = self._any_controller()
+        pids = _pids(cloud, what)
         if not pids:
             return None
         # Of gunicorn's processes any: the one that listens, or one that answers.
         pid = self._dice.choice(sorted(pids))
-        kill = Kill(what, str(pid), time.monotonic())
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+        kill = Kill(what, str(pid), time.monotonic(), url=cloud.url)
+        _kill_process(pid)
 
         def is_back() -> bool | None:
-            there = set(self._pids(what)) - {pid}
-            return True if there and (what != "api" or self._cloud.is_ready()) else None
+            there = set(_pids(cloud, what)) - {pid}
+            return True if there and (what != "api" or cloud.is_ready()) else None
 
         wait_for(is_back, f"a process {what} runs again", BACK_S)
         kill.back_at = time.monotonic()
         return kill
 
+    def _fork_server(self) -> Kill | None:
+        """The process itself, not one of its forks, which are runs."""
+        cloud = self._any_controller()
+        serve = cloud.controller_pid()
+        pids = [pid for pid in _pids(cloud, "fork-server") if _parent(pid) == serve]
+        if not pids:
+            return None
+        kill = Kill("fork-server", str(pids[0]), time.monotonic(), url=cloud.url)
+        _kill_process(pids[0])
+        wait_for(lambda: _fork_server_answers(cloud) or None, "a fork server answers", BACK_S)
+        kill.back_at = time.monotonic()
+        return kill
+
     def _controller(self) -> Kill:
         """All of it at once, as by a power cut of its machine."""
-        kill = Kill("controller", "", time.monotonic())
-        self._cloud.stop_controller(kill=True)
-        self._cloud.start_controller()
+        cloud = self._any_controller()
+        kill = Kill("controller", "", time.monotonic(), url=cloud.url)
+        cloud.stop_controller(kill=True)
+        cloud.start_controller()
+        kill.back_at = time.monotonic()
+        return kill
+
+    def _restart(self) -> Kill:
+        """No kill: a controller is stopped in peace and started again, each in its turn."""
+        cloud = self._controllers[self._restarts % len(self._controllers)]
+        self._restarts += 1
+        kill = Kill("restart", "", time.monotonic(), url=cloud.url)
+        cloud.stop_controller()
+        cloud.start_controller()
         kill.back_at = time.monotonic()
         return kill
 
     def _ssh(self) -> Kill | None:
-        """An SSH connection of the controller to a host, with the runs that go over it."""
-        runs_dir = _setting(self._cloud, "runs_dir")
+        """An SSH connection of a controller to a host, with the runs that go over it."""
+        folders = [os.fsencode(_runs_dir(cloud)) + b"/" for cloud in self._controllers]
         found = []
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             with contextlib.suppress(OSError):
                 command = path.read_bytes()
-                if command.startswith(b"ssh") and runs_dir.encode() in command:
+                if command.startswith(b"ssh") and any(folder in command for folder in folders):
                     found.append(int(path.parent.name))
         if not found:
             return None
         pid = self._dice.choice(sorted(found))
         kill = Kill("ssh", str(pid), time.monotonic())
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+        _kill_process(pid)
         return kill
 
     def _libvirtd(self) -> Kill:
         host = self._any_host()
         kill = Kill("libvirtd", host, time.monotonic())
         script = 'kill -9 "$(cat /run/libvirtd.pid)"'
-        hosts.run(self._cloud.lab_dir, host, ["sh", "-c", script], check=False)
+        hosts.run(self._lab_dir, host, ["sh", "-c", script], check=False)
         wait_for(
-            lambda: True if _answers(self._cloud, host) else None,
+            lambda: True if _answers(self._lab_dir, host) else None,
             f"libvirtd answers on {host}",
             BACK_S,
         )
@@ -170,25 +210,25 @@ class Killer(threading.Thread):
     def _host(self) -> Kill:
         host = self._any_host()
         kill = Kill("host", host, time.monotonic())
-        hosts.kill(self._cloud.lab_dir, host)
+        hosts.kill(self._lab_dir, host)
         self._stopping.wait(self._dice.uniform(1.0, 6.0))
         kill.over_at = time.monotonic()
-        hosts.start(self._cloud.lab_dir, host)
+        hosts.start(self._lab_dir, host)
         kill.back_at = time.monotonic()
         return kill
 
     def _disk(self) -> Kill | None:
         """Fill the disk of a host that has one of its own, for some seconds."""
-        limited = [host for host in self._hosts() if _has_own_disk(self._cloud, host)]
+        limited = [host for host in self._hosts() if _has_own_disk(self._lab_dir, host)]
         if not limited:
             return None
         host = self._dice.choice(limited)
         kill = Kill("disk", host, time.monotonic())
         filler = f"{STATE_PATH}/.chaos-filler"
         script = f"dd if=/dev/zero of={filler} bs=1M 2>/dev/null"
-        hosts.run(self._cloud.lab_dir, host, ["sh", "-c", script], check=False, timeout_s=BACK_S)
+        hosts.run(self._lab_dir, host, ["sh", "-c", script], check=False, timeout_s=BACK_S)
         self._stopping.wait(self._dice.uniform(2.0, 5.0))
-        hosts.run(self._cloud.lab_dir, host, ["rm", "-f", filler])
+        hosts.run(self._lab_dir, host, ["rm", "-f", filler])
         kill.over_at = time.monotonic()
         return kill
 
@@ -212,7 +252,7 @@ class Killer(threading.Thread):
         }
 
     def _database_connections(self, server: DatabaseServer) -> Kill:
-        """All that the controller has, whatever is being said on them."""
+        """All that the controllers have, whatever is being said on them."""
         kill = Kill("database-connections", "", time.monotonic())
         kill.target = f"{server.cut_connections()} connections"
         self._await_ready()
@@ -253,7 +293,7 @@ class Killer(threading.Thread):
 
     def _database_lock(self) -> Kill | None:
         """Keep everybody out of the database for longer than they wait for it."""
-        path = Path(_setting(self._cloud, "state_dir")) / "novella.db"
+        path = Path(str(_setting(self._controllers[0], "state_dir"))) / "novella.db"
         if not path.exists():
             return None
         kill = Kill("database-lock", "sqlite", time.monotonic())
@@ -270,51 +310,79 @@ class Killer(threading.Thread):
         return kill
 
     def _await_ready(self) -> None:
-        ready = self._cloud.is_ready
-        wait_for(lambda: True if ready() else None, "the controller is ready", BACK_S)
+        def are_ready() -> bool | None:
+            return all(cloud.is_ready() for cloud in self._controllers) or None
+
+        wait_for(are_ready, "each controller is ready", BACK_S)
 
     def _hosts(self) -> list[str]:
-        return [status.name for status in hosts.status(self._cloud.lab_dir)]
+        return [status.name for status in hosts.status(self._lab_dir)]
 
     def _any_host(self) -> str:
         return self._dice.choice(self._hosts())
 
 
-def bring_all_back(cloud: Cloud) -> None:
-    """Have every host and the controller up, and libvirt answer everywhere."""
-    for status in hosts.status(cloud.lab_dir):
+def bring_all_back(controllers: Sequence[Cloud]) -> None:
+    """Have every host and controller up, and libvirt answer everywhere."""
+    lab_dir = controllers[0].lab_dir
+    for status in hosts.status(lab_dir):
         if status.pid is None:
-            hosts.start(cloud.lab_dir, status.name)
-    cloud.start_controller()
-    for status in hosts.status(cloud.lab_dir):
+            hosts.start(lab_dir, status.name)
+    for cloud in controllers:
+        cloud.start_controller()
+    for status in hosts.status(lab_dir):
         wait_for(
-            lambda name=status.name: True if _answers(cloud, name) else None,  # type: ignore[misc]
+            lambda name=status.name: True if _answers(lab_dir, name) else None,  # type: ignore[misc]
             f"libvirtd answers on {status.name}",
             BACK_S,
         )
 
 
-def _answers(cloud: Cloud, host: str) -> bool:
-    return any(each.name == host and each.libvirtd_answers for each in hosts.status(cloud.lab_dir))
+def _pids(cloud: Cloud, what: str) -> list[int]:
+    return [pid for pid, name in cloud.processes().items() if name == what]
 
 
-def _has_own_disk(cloud: Cloud, host: str) -> bool:
-    return hosts.run(
-        cloud.lab_dir, host, ["mountpoint", "-q", STATE_PATH], check=False
-    ).returncode == 0 and bool(_source(cloud, host).startswith("/dev/loop"))
+def _parent(pid: int) -> int | None:
+    # Processes end while we look.
+    with contextlib.suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    return None
 
 
-def _source(cloud: Cloud, host: str) -> str:
+def _kill_process(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def _fork_server_answers(cloud: Cloud) -> bool:
+    for path in Path(_runs_dir(cloud)).glob("warm-*/socket"):
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(1)
+            client.connect(str(path))
+            return True
+    return False
+
+
+def _answers(lab_dir: Path, host: str) -> bool:
+    return any(each.name == host and each.libvirtd_answers for each in hosts.status(lab_dir))
+
+
+def _has_own_disk(lab_dir: Path, host: str) -> bool:
+    found = hosts.run(lab_dir, host, ["mountpoint", "-q", STATE_PATH], check=False)
+    return found.returncode == 0 and _source(lab_dir, host).startswith("/dev/loop")
+
+
+def _source(lab_dir: Path, host: str) -> str:
     argv = ["findmnt", "-n", "-o", "SOURCE", "--target", STATE_PATH]
-    return hosts.run(cloud.lab_dir, host, argv, check=False).stdout.strip()
+    return hosts.run(lab_dir, host, argv, check=False).stdout.strip()
 
 
-def _setting(cloud: Cloud, name: str) -> str:
-    import tomllib
+def _runs_dir(cloud: Cloud) -> str:
+    return str(_setting(cloud, "runs_dir", "/dev/shm/novella"))  # noqa: S108 -- the controller's own default
 
-    value = tomllib.loads(cloud.config.read_text()).get(name)
-    if value is None and name == "runs_dir":
-        return "/dev/shm/novella"  # noqa: S108 -- the controller's own default
+
+def _setting(cloud: Cloud, name: str, default: str | None = None) -> Any:
+    value = tomllib.loads(cloud.config.read_text()).get(name, default)
     if value is None:
         raise LabError(f"{cloud.config} has no {name}.")
-    return str(value)
+    return value

@@ -14,7 +14,11 @@ from lab.chaos.stream import DONE, LOST, WRONG, Asked
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`busy` are servers still in a task state at the end; `audit` is what `novella audit` said."""
+    """`busy` are servers still in a task state at the end; `audit` is what `novella audit` said.
+
+    `silent` says where a controller did not answer though another one was killed;
+    `answered_meanwhile` is how often one did.
+    """
 
     seed: int
     seconds: float
@@ -29,6 +33,9 @@ class Report:
     # What the cloud stood on: the kinds of its database and its queue.
     database: str
     queue: str
+    controllers: int
+    silent: Sequence[str]
+    answered_meanwhile: int
 
     @property
     def bad(self) -> list[Asked]:
@@ -37,7 +44,8 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        return not self.bad and not self.busy and bool(self.audit.get("agrees"))
+        ended_well = not self.bad and not self.busy and not self.silent
+        return ended_well and bool(self.audit.get("agrees"))
 
     def until_work(self) -> dict[str, list[float]]:
         """Return, by kind of kill, the seconds until work went on.
@@ -74,6 +82,7 @@ class Report:
             "seed": self.seed,
             "database": self.database,
             "queue": self.queue,
+            "controllers": self.controllers,
             "seconds": round(self.seconds, 1),
             "operations": len(self.asked),
             "outcomes": dict(outcomes),
@@ -90,6 +99,8 @@ class Report:
             "errors": sorted({each.detail for each in self.asked if each.outcome == "error"}),
             "bad": [each.as_json() for each in self.bad],
             "busy_at_the_end": list(self.busy),
+            "silent": list(self.silent),
+            "answered_meanwhile": self.answered_meanwhile,
             "audit": self.audit,
         }
 
@@ -103,7 +114,7 @@ class Report:
         told = self.as_json()
         lines = [
             f"chaos: {'passed' if self.passed else 'FAILED'}; seed {self.seed}, "
-            f"{self.database}, {self.queue} queue, "
+            f"{self.database}, {self.queue} queue, {self.controllers} controllers, "
             f"{told['seconds']} s, {told['operations']} operations, {len(self.kills)} kills",
             f"  ended: {_counts(told['outcomes'])}; refused {self.refused}; "
             f"API away {self.away} times",
@@ -125,6 +136,10 @@ class Report:
         lines.append(f"  memory at the end, MB (PSS): {'; '.join(weights)}")
         lines += [f"  BAD: {each.action} {each.server_id}: {each.detail}" for each in self.bad]
         lines += [f"  BUSY: {each}" for each in self.busy]
+        if self.controllers > 1:
+            count = self.answered_meanwhile
+            lines.append(f"  one controller answered {count} times while the other was away")
+        lines += [f"  SILENT: {each}" for each in self.silent]
         lines += [f"  AUDIT: {each['what']}" for each in self.audit.get("findings", [])]
         if not self.audit.get("findings"):
             lines.append("  audit: all agree" if self.audit.get("agrees") else "  audit: no answer")

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from lab.chaos.kills import Killer
 from lab.chaos.report import Report
 from lab.chaos.stream import Stream, run_actors, wait_all
 from lab.chaos.waits import wait_for
+from lab.chaos.watch import Watch, answered_meanwhile, silences
 from lab.cloud import Cloud
 from lab.errors import LabError
 from lab.progress import step
@@ -29,6 +30,7 @@ WEIGHTS: Mapping[str, int] = {
     "api": 4,
     "fork-server": 4,
     "controller": 1,
+    "restart": 1,
     "ssh": 6,
     "libvirtd": 4,
     "host": 3,
@@ -46,37 +48,49 @@ ALONE = Backing()
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much of what: accepted requests, kills, seconds between two kills, actors."""
+    """How much of what: accepted requests, kills, seconds between two kills, actors.
+
+    Both numbers are reached, unless `limit_s` comes first.
+    """
 
     operations: int = 300
     kills: int = 60
     pause_s: tuple[float, float] = (2.0, 10.0)
     actors: int = 4
     seed: int = 1
-    # After so long nothing more is asked, whatever of `operations` is left.
+    # After so long nothing more is asked or killed, whatever is left.
     limit_s: float = 3000.0
     timeout_s: float = 3600.0
     weights: Mapping[str, int] = field(default_factory=lambda: dict(WEIGHTS))
 
 
 def run(
-    cloud: Cloud,
+    controllers: Sequence[Cloud],
     credentials: Credentials,
     create: dict[str, Any],
     plan: Plan,
     backing: Backing = ALONE,
 ) -> Report:
-    """Stir the cloud as `plan` says, let it come to rest, and return what was seen.
+    """Stir the cloud of these controllers as `plan` says, let it come to rest, and report.
 
-    `create` is the body of a server to be made, without its name. Raises LabError when the run
-    itself could not go on.
+    The first controller has the lab. `create` is the body of a server to be made, without its name.
+    Raises LabError when the run itself could not go on.
     """
-    api = Api(cloud.url, credentials)
+    urls = [cloud.url for cloud in controllers]
+    api = Api(urls, credentials)
     api.log_in()
     began = time.monotonic()
-    stream = Stream(api, create, plan.operations, ends_at=began + plan.limit_s)
-    killer = Killer(cloud, backing, plan.weights, plan.seed, plan.pause_s, plan.kills)
+    killer = Killer(controllers, backing, plan.weights, plan.seed, plan.pause_s, plan.kills)
+    stream = Stream(
+        api,
+        create,
+        plan.operations,
+        ends_at=began + plan.limit_s,
+        go_on=lambda: not killer.is_done(),
+    )
+    watch = Watch(urls if len(urls) > 1 else (), credentials)
     with step(f"stir: {plan.operations} operations, {plan.kills} kills, seed {plan.seed}"):
+        watch.start()
         actors = run_actors(stream, plan.actors, plan.seed)
         killer.start()
         try:
@@ -84,24 +98,27 @@ def run(
         finally:
             stream.stopping.set()
             killer.stop()
+            watch.stop()
     with step("let it come to rest"):
-        kill.bring_all_back(cloud)
+        kill.bring_all_back(controllers)
         for actor in actors:
             actor.delete_all()
         busy = _rest(api)
     with step("audit"):
-        audit = _audit(cloud)
+        audit = _audit(controllers[0])
     return Report(
         plan.seed, time.monotonic() - began, stream.asked, killer.kills, stream.refused,
-        stream.away, busy, audit, _memory(cloud, backing), backing.database_kind,
-        backing.queue_kind,
+        stream.away, busy, audit, _memory(controllers, backing), backing.database_kind,
+        backing.queue_kind, len(controllers), silences(watch.looks, killer.kills),
+        answered_meanwhile(watch.looks, killer.kills),
     )  # fmt: skip
 
 
-def _memory(cloud: Cloud, backing: Backing) -> dict[str, list[float]]:
+def _memory(controllers: Sequence[Cloud], backing: Backing) -> dict[str, list[float]]:
     """Return the MB of each process; a server's processes under the server's name."""
     servers = {pid: name for root, name in backing.roots().items() for pid in memory.family(root)}
-    return memory.by_name(cloud.processes() | servers)
+    ours = {pid: name for cloud in controllers for pid, name in cloud.processes().items()}
+    return memory.by_name(ours | servers)
 
 
 def _rest(api: Api) -> list[str]:

@@ -7,7 +7,7 @@ what was killed. Every request that was accepted is kept, with how it ended.
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -61,15 +61,16 @@ class Asked:
 
 @dataclass
 class Stream:
-    """What all actors share. `limit` is how many requests are to be accepted in all.
+    """What all actors share. `limit` is how many requests are to be accepted at least.
 
-    After `ends_at`, of time.monotonic(), no more are made.
+    More are made while `go_on()` is true. After `ends_at`, of time.monotonic(), none is.
     """
 
     api: Api
     create: dict[str, Any]
     limit: int
     ends_at: float
+    go_on: Callable[[], bool] = lambda: False
     asked: list[Asked] = field(default_factory=list)
     refused: int = 0
     away: int = 0
@@ -80,7 +81,7 @@ class Stream:
         with self.lock:
             if self.stopping.is_set() or time.monotonic() >= self.ends_at:
                 return False
-            return len(self.asked) < self.limit
+            return len(self.asked) < self.limit or self.go_on()
 
     def keep(self, asked: Asked) -> Asked:
         with self.lock:

@@ -5,8 +5,8 @@ import secrets
 import pytest
 import yaml
 
-from lab.chaos.__main__ import blank_server
 from lab.chaos.api import Credentials
+from lab.chaos.clouds import blank_server
 from lab.chaos.run import Plan, run
 from tests.fixtures.cloud import CloudForTests
 
@@ -27,7 +27,7 @@ def test_nothing_that_was_accepted_is_lost_whatever_is_killed(cloud: CloudForTes
     entries = yaml.safe_load(cloud.cloud.clouds_yaml.read_text())["clouds"]
     auth = entries["admin"]["auth"]
     credentials = Credentials(auth["username"], auth["password"], auth["project_name"])
-    report = run(cloud.cloud, credentials, blank_server(cloud.cloud, "admin"), plan)
+    report = run([cloud.cloud], credentials, blank_server(cloud.cloud, "admin"), plan)
     assert report.passed, report.as_text()
     assert len(report.asked) >= plan.operations
     assert report.kills
