@@ -26,7 +26,8 @@ from lab.waiting import wait_until
 
 FIRST_PORT = 8774
 FIRST_METRICS_PORT = 9774
-START_TIMEOUT_S = 60
+# Bounds what hangs; a machine that much else loads takes a minute.
+START_TIMEOUT_S = 180
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from lab.errors import LabError
 STATE_PATH = "/var/lib/novella"
 # The controller's queue; only a queue of this name is lost.
 WAKE_UPS = "novella.wakeups"
-BACK_S = 90.0
+BACK_S = 180.0
 
 
 @dataclass
