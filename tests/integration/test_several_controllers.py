@@ -8,7 +8,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ class Pair:
     credentials: Credentials
     create: dict[str, Any]
     db: Database
+    apis: dict[tuple[str, ...], Api] = field(default_factory=dict)
 
     @property
     def lab_dir(self) -> Path:
@@ -51,7 +52,9 @@ class Pair:
 
     def api(self, *controllers: Cloud) -> Api:
         """Return the API of these controllers, or of all."""
-        return Api([each.url for each in controllers or self.controllers], self.credentials)
+        urls = tuple(each.url for each in controllers or self.controllers)
+        # Kept, for each logs in once.
+        return self.apis.setdefault(urls, Api(urls, self.credentials))
 
     def other(self, controller: Cloud) -> Cloud:
         (found,) = [each for each in self.controllers if each is not controller]
