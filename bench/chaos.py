@@ -13,16 +13,17 @@ from bench.report import RESULTS, circumstances
 
 # What a summary keeps of a report; the rest is for whoever looks into one run.
 KEPT = (
-    "passed", "database", "queue", "seed", "seconds", "operations", "outcomes", "by_action",
-    "refused", "api_away", "kills", "until_answer_s", "until_work_s", "memory_mb", "bad",
-    "busy_at_the_end", "audit",
+    "passed", "controllers", "database", "queue", "seed", "seconds", "operations", "outcomes",
+    "by_action", "refused", "api_away", "kills", "until_answer_s", "until_work_s", "memory_mb",
+    "bad", "busy_at_the_end", "silent", "answered_meanwhile", "spared", "audit",
 )  # fmt: skip
 EXPLAINED = """\
 Seconds from each kill; of what lasts (a host without power, a full disk, a server that is started
 again) from its end. *Answers*: until what was killed answers; the controller and the database by
 `/readyz`. *Work goes on*: until the end of the first request that was accepted after it and ended
 as it was asked, for a host or its disk one on that host; the next kills come meanwhile. An *error*
-is a clean one, that the user is told of.
+is a clean one, that the user is told of. *restart* is no kill: a controller is stopped in peace and
+started again. Of two controllers, one at a time is hit; the other's API is asked all the while.
 """
 NOTHING = {"p50": "-", "max": "-"}
 
@@ -63,12 +64,13 @@ def _table(run: dict[str, Any]) -> str:
     ]
     return "\n".join(
         [
-            f"## {run['database']}, {run['queue']} queue",
+            f"## {run['controllers']} controller{'s' if run['controllers'] > 1 else ''}, "
+            f"{run['database']}, {run['queue']} queue",
             "",
             f"{'Passed' if run['passed'] else 'FAILED'}: {run['operations']} operations "
             f"({outcomes}; lost or wrong: {lost}), {sum(run['kills'].values())} kills in "
             f"{run['seconds']} s, seed {run['seed']}. Busy at the end: "
-            f"{len(run['busy_at_the_end'])}; audit: {audit}.",
+            f"{len(run['busy_at_the_end'])}; audit: {audit}.{_meanwhile(run)}",
             "",
             "| killed | times | answers, p50 s | max s | work goes on, p50 s | max s |",
             "|---|---|---|---|---|---|",
@@ -78,6 +80,17 @@ def _table(run: dict[str, Any]) -> str:
             "",
         ]
     )
+
+
+def _meanwhile(run: dict[str, Any]) -> str:
+    """Say how the other controller answered while one was away, and what was never killed."""
+    said = ""
+    if run["controllers"] > 1:
+        silent = len(run["silent"])
+        asked = run["answered_meanwhile"] + silent
+        said = f" While a controller was away, the other one was asked {asked} times; "
+        said += f"unanswered: {silent}."
+    return said + (f" Never killed: {', '.join(run['spared'])}." if run["spared"] else "")
 
 
 if __name__ == "__main__":

@@ -136,7 +136,9 @@ def _add_memory(report: Report, database: str, cloud: Cloud, servers: Backing) -
     A process of its own for each connection shares most of its pages with the others.
     """
     for process, weights in by_name(cloud.processes()).items():
-        report.add(f"memory after it: {process}, each process ({database})", "MB", weights)
+        for number, weight in enumerate(weights, 1):
+            which = f"{process} ({number} of {len(weights)}, {database})"
+            report.add(f"memory after it: {which}", "MB", [weight])
     for root in servers.roots():
         total = sum(pss_mb(pid) for pid in family(root))
         report.add(f"memory after it: {database}, all its processes", "MB", [total])

@@ -101,12 +101,14 @@ class Killer(threading.Thread):
             # The first of each kind in turn, so that a short run has them all.
             first = list(dict.fromkeys(self._kinds))
             self._dice.shuffle(first)
+            missed = False
             while not self._stopping.wait(self._dice.uniform(*self._pause_s)):
-                kind = first.pop() if first else self._dice.choice(self._kinds)
+                kind = first.pop() if first and not missed else self._dice.choice(self._kinds)
                 kill = self._functions[kind]()
+                missed = kill is None
                 if kill is not None:
                     self.kills.append(kill)
-                elif kind not in {each.kind for each in self.kills}:
+                elif kind in self.spared() and kind not in first:
                     # There was none, such as a connection while nothing ran: later, then.
                     first.insert(0, kind)
                 if len(self.kills) >= self._limit:
@@ -124,6 +126,10 @@ class Killer(threading.Thread):
     def is_done(self) -> bool:
         """Return whether it has killed as often as it was to, or has failed."""
         return self.failure is not None or len(self.kills) >= self._limit
+
+    def spared(self) -> list[str]:
+        """Return the kinds that were to be killed and were not."""
+        return sorted(set(self._kinds) - {kill.kind for kill in self.kills})
 
     def _any_controller(self) -> Cloud:
         return self._dice.choice(self._controllers)

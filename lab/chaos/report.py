@@ -36,6 +36,8 @@ class Report:
     controllers: int
     silent: Sequence[str]
     answered_meanwhile: int
+    # Kinds that were to be killed, and were not: too few kills, or nothing of that kind was found.
+    spared: Sequence[str]
 
     @property
     def bad(self) -> list[Asked]:
@@ -101,6 +103,7 @@ class Report:
             "busy_at_the_end": list(self.busy),
             "silent": list(self.silent),
             "answered_meanwhile": self.answered_meanwhile,
+            "spared": list(self.spared),
             "audit": self.audit,
         }
 
@@ -132,6 +135,8 @@ class Report:
                 f"  {kind:<20} {count:>6} {answer['p50']:>15} {answer['max']:>8}"
                 f" {work['p50']:>20} {work['max']:>8}"
             )
+        if self.spared:
+            lines.append(f"  never killed: {', '.join(self.spared)}")
         weights = (f"{name} {' + '.join(map(str, each))}" for name, each in self.memory_mb.items())
         lines.append(f"  memory at the end, MB (PSS): {'; '.join(weights)}")
         lines += [f"  BAD: {each.action} {each.server_id}: {each.detail}" for each in self.bad]

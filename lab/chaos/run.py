@@ -110,7 +110,7 @@ def run(
         plan.seed, time.monotonic() - began, stream.asked, killer.kills, stream.refused,
         stream.away, busy, audit, _memory(controllers, backing), backing.database_kind,
         backing.queue_kind, len(controllers), silences(watch.looks, killer.kills),
-        answered_meanwhile(watch.looks, killer.kills),
+        answered_meanwhile(watch.looks, killer.kills), killer.spared(),
     )  # fmt: skip
 
 

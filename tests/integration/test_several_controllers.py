@@ -267,7 +267,7 @@ def test_nothing_is_lost_whatever_is_killed_and_one_api_always_answers(pair: Pai
     )  # fmt: skip
     report = run(pair.controllers, pair.credentials, pair.create, plan, pair.servers)
     assert report.passed, report.as_text()
-    assert {kill.kind for kill in report.kills} == kinds, report.as_text()
+    assert not report.spared, report.as_text()
     assert report.answered_meanwhile > 0
 
 
