@@ -1,7 +1,8 @@
-"""Clients that send slower than they need to: no thread of the API waits for one without end.
+"""gunicorn's worker, for clients that send slower than they need to, and for those that come last.
 
-gunicorn's threads read heads and bodies with no time limit at all: eight connections that said a
-word each and then nothing, from anybody, would be the last that a server of eight threads talks to.
+Its threads read heads and bodies with no time limit at all: eight connections that said a word each
+and then nothing, from anybody, would be the last that a server of eight threads talks to. And told
+to stop, it lets clients connect whom nobody will answer.
 """
 
 import errno
@@ -60,7 +61,26 @@ class PacedSocket:
 
 
 class PacedWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn's gthread worker with paced connections."""
+    """gunicorn's gthread worker with paced connections, and an end that cuts nobody off."""
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        super().set_accept_enabled(enabled)
+        if not self.alive:
+            self._close_listeners()
+
+    def _close_listeners(self) -> None:
+        """Take in who is connected already, and let nobody else in.
+
+        gunicorn keeps them open until the last request in hand has ended. Who connects meanwhile is
+        let wait, and then cut off; refused at once, a client or balancer goes to another API.
+        """
+        for listener in self.sockets:
+            taken_in = -1
+            while taken_in != self.nr_conns:
+                taken_in = self.nr_conns
+                self.accept(listener)
+            listener.close()
+        self.sockets: list[Any] = []
 
     def enqueue_req(self, conn: Any) -> None:
         if not isinstance(conn.sock, PacedSocket):

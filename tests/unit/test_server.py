@@ -1,6 +1,7 @@
 """The API's processes, as `novella api` starts them."""
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -114,3 +115,56 @@ def test_a_command_without_its_database_says_one_line(
     assert cli.main(["--config", str(config), "operation", "list"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("novella: the database is away, or too busy: unable to open")
+
+
+def test_an_api_that_is_stopped_answers_whoever_is_connected_already(
+    api: subprocess.Popen[bytes], port: int
+) -> None:
+    worker = _child(api.pid)
+    os.kill(worker, signal.SIGSTOP)
+    with contextlib.ExitStack() as clients:
+        connected = [
+            clients.enter_context(socket.create_connection(("127.0.0.1", port), 30))
+            for _ in range(3)
+        ]
+        for client in connected:
+            client.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        api.terminate()
+        wait_until(lambda: _awaits(worker, signal.SIGTERM), what="it is told to stop", timeout_s=30)
+        os.kill(worker, signal.SIGCONT)
+        assert all(b" 200 " in client.recv(100) for client in connected)
+    assert api.wait(60) == 0
+
+
+def test_an_api_that_is_stopped_lets_nobody_in_while_it_ends_what_is_in_hand(
+    api: subprocess.Popen[bytes], port: int
+) -> None:
+    with socket.create_connection(("127.0.0.1", port), 30) as client:
+        client.sendall(b"GET /healthz HTTP/1.0\r\n")
+        # One that came later has been answered, so this one is in hand.
+        assert _answers(port)
+        api.terminate()
+        wait_until(lambda: _is_refused(port), what="nobody is let in", timeout_s=8)
+        client.sendall(b"\r\n")
+        assert b" 200 " in client.recv(100)
+    assert api.wait(60) == 0
+
+
+def _child(pid: int) -> int:
+    (found,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(found)
+
+
+def _awaits(pid: int, wanted: signal.Signals) -> bool:
+    """Whether the signal was sent to the process, which stands still."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (pending,) = [line.split()[1] for line in lines if line.startswith("ShdPnd:")]
+    return bool(int(pending, 16) >> (wanted - 1) & 1)
+
+
+def _is_refused(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 5).close()
+    except ConnectionRefusedError:
+        return True
+    return False
