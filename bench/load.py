@@ -40,7 +40,7 @@ RUN_S = 1.0
 ROUNDS = 2
 # What stands in names of figures, and the kind that lab.chaos.backing knows.
 DATABASES = {"SQLite": "sqlite", "PostgreSQL": "postgresql"}
-OPERATIONS = 100
+OPERATIONS = 80
 RATE_ROUNDS = 3
 WORKERS = (1, 2, 4)
 FACTS = {"cpus": 4000, "memory_mb": 1 << 24, "disk_gb": 1 << 20}
