@@ -3,17 +3,21 @@
 Only chains that start with `nv-` are ever written, and one jump to each entry chain; whatever else
 stands in the tables is the operator's. A table is changed by one restore, which the kernel takes as
 a whole or not at all. Callers hold `lock()` from reading to writing.
+
+What this process has read or written is not read again while the kernel counts no other change: a
+batch of servers has its ports' rules set one after the other.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shlex
 import socket
 from collections.abc import Iterator
 
-from . import names, network_links, work
+from . import filter_generation, names, network_links, work
 
 # A rule is text without `-A chain`; a chain that must not be there is None.
 Rules = list[str]
@@ -47,7 +51,25 @@ def lock(check_mode: bool = False) -> Iterator[None]:
 
 
 def read() -> Tables:
-    """Return all chains of the four tables that hold ours."""
+    """Return all chains of the four tables that hold ours. They are shared: change none of them."""
+    generation = filter_generation.current()
+    known = _Known.tables
+    if known is not None and generation == known[0]:
+        return known[1]
+    tables = _read()
+    # A change while they were read may be in some of them only.
+    is_settled = generation is not None and filter_generation.current() == generation
+    _Known.tables = (generation, tables) if generation is not None and is_settled else None
+    return tables
+
+
+class _Known:
+    """The kernel's count of changes with the tables at that count; None when it is not known."""
+
+    tables: tuple[int, Tables] | None = None
+
+
+def _read() -> Tables:
     tables = {key: {} for key in (IP4, IP6, EB_NAT, EB_FILTER)}
     tables[IP4] = _parse(work.run_command(["iptables-save", "-t", "filter"])).get("filter", {})
     tables[IP6] = _parse(work.run_command(["ip6tables-save", "-t", "filter"])).get("filter", {})
@@ -92,9 +114,14 @@ def is_same(present: Rules | None, wanted: Rules | None) -> bool:
     """Whether two chains mean the same, however a version of iptables prints them."""
     if present is None or wanted is None:
         return present is wanted
-    return [normal(rule) for rule in present] == [normal(rule) for rule in wanted]
+    return len(present) == len(wanted) and all(
+        rule == other or normal(rule) == normal(other)
+        for rule, other in zip(present, wanted, strict=True)
+    )
 
 
+# A batch compares the chains that list all ports once for each server.
+@functools.lru_cache(maxsize=8192)
 def normal(rule: str) -> tuple[str, ...]:
     """Return the options of a rule in a form that no version's printing changes."""
     groups: list[list[str]] = []
@@ -151,18 +178,40 @@ def hooks(jumps: dict[tuple[str, str], str], present: Tables) -> dict[str, Rules
 def restore(wanted: Wanted, present: Tables, extra: dict[str, Rules] | None = None) -> None:
     """Write the chains of `wanted` and the `extra` lines, a restore for each program."""
     extra = extra or {}
-    bridge_texts = []
+    texts = {
+        key: restore_text(key, wanted.get(key, {}), present[key], extra.get(key, []))
+        for key in (EB_NAT, EB_FILTER, IP4, IP6)
+    }
+    known, _Known.tables = _Known.tables, None
     # ebtables first: it sees a frame before iptables does.
-    for key in (EB_NAT, EB_FILTER):
-        text = restore_text(key, wanted.get(key, {}), present[key], extra.get(key, []))
-        bridge_texts += [text] if text else []
-    if bridge_texts:
-        work.run_command(["ebtables-nft-restore", "--noflush"], input="".join(bridge_texts))
+    bridge_text = texts[EB_NAT] + texts[EB_FILTER]
+    if bridge_text:
+        work.run_command(["ebtables-nft-restore", "--noflush"], input=bridge_text)
     for key in (IP4, IP6):
-        text = restore_text(key, wanted.get(key, {}), present[key], extra.get(key, []))
-        if text:
+        if texts[key]:
             argv = [f"{key}-restore", "-w", XTABLES_WAIT_S, "--noflush"]
-            work.run_command(argv, input=text)
+            work.run_command(argv, input=texts[key])
+    # Each table is one change; if more are counted, somebody else's is among them.
+    if known is not None and known[1] is present:
+        generation = known[0] + sum(1 for text in texts.values() if text)
+        if filter_generation.current() == generation:
+            _Known.tables = (generation, written(present, wanted, extra))
+
+
+def written(present: Tables, wanted: Wanted, extra: dict[str, Rules]) -> Tables:
+    """Return the tables that `present` becomes by a restore of `wanted` and `extra`."""
+    tables = {key: dict(chains) for key, chains in present.items()}
+    for key, chains in wanted.items():
+        for chain, rules in chains.items():
+            if rules is None:
+                tables[key].pop(chain, None)
+            else:
+                tables[key][chain] = list(rules)
+    for key, lines in extra.items():
+        for line in lines:
+            _, chain, _, rule = line.split(None, 3)
+            tables[key][chain] = [rule, *tables[key].get(chain, [])]
+    return tables
 
 
 def restore_text(key: str, chains: dict[str, Rules | None], present: Chains, extra: Rules) -> str:
@@ -191,11 +240,21 @@ def describe(key: str, chain: str, rules: Rules | None) -> str:
 
 
 def diff_texts(present: Tables, changed: Wanted, extra: dict[str, Rules]) -> tuple[str, str]:
-    """Return before and after, in text, of the chains that change."""
+    """Return before and after, in text, of what changes: other ports' lines are left out."""
     before = after = ""
     for key, chains in changed.items():
         for chain, rules in chains.items():
-            before += describe(key, chain, present[key].get(chain))
-            after += describe(key, chain, rules)
+            old, new = present[key].get(chain), rules
+            if old and new:
+                old, new = _only_in_first(old, new), _only_in_first(new, old)
+            # The same rules in another order: all of them tell it.
+            is_reordered = not old and not new
+            before += describe(key, chain, present[key].get(chain) if is_reordered else old)
+            after += describe(key, chain, rules if is_reordered else new)
     after += "".join(f"{key}: {line}\n" for key, lines in extra.items() for line in lines)
     return before, after
+
+
+def _only_in_first(rules: Rules, others: Rules) -> Rules:
+    known = {normal(rule) for rule in others}
+    return [rule for rule in rules if normal(rule) not in known]

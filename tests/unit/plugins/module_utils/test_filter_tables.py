@@ -141,3 +141,34 @@ def test_a_set_goes_with_the_last_rule_that_names_it() -> None:
     present[IP4]["nv-i-1"] = [f"-m set --match-set {name} src -j RETURN"]
     assert address_sets.unused({name: set()}, present, {}) == []
     assert address_sets.unused({name: set()}, present, {IP4: {"nv-i-1": None}}) == [name]
+
+
+def test_a_diff_shows_no_other_port() -> None:
+    others = [f"-m physdev --physdev-in nvt{n:011x} -g nv-o-{n:011x}" for n in range(50)]
+    present = empty() | {IP4: {"nv-egress": [*others, "-j DROP"]}}
+    new = "-m physdev --physdev-in nvtaaaaaaaaaaa -g nv-o-aaaaaaaaaaa"
+    changed = {IP4: {"nv-egress": [*others[1:], new, "-j DROP"]}}
+    before, after = filter_tables.diff_texts(present, changed, {})
+    assert before == f"{IP4}: -A nv-egress {others[0]}\n"
+    assert after == f"{IP4}: -A nv-egress {new}\n"
+
+
+def test_a_diff_of_rules_in_another_order_shows_them_all() -> None:
+    present = empty() | {IP4: {"nv-input": ["-i a -j DROP", "-j RETURN"]}}
+    before, after = filter_tables.diff_texts(
+        present, {IP4: {"nv-input": ["-j RETURN", "-i a -j DROP"]}}, {}
+    )
+    assert before.splitlines() == list(reversed(after.splitlines()))
+    assert len(before.splitlines()) == 2
+
+
+def test_what_a_restore_leaves_is_known_without_reading_it() -> None:
+    present = empty() | {IP4: {"FORWARD": ["-j ACCEPT"], "nv-i-1": ["-j DROP"], "nv-i-2": []}}
+    wanted: filter_tables.Wanted = {IP4: {"nv-i-1": None, "nv-forward": ["-j DROP"]}}
+    tables = filter_tables.written(present, wanted, {IP4: ["-I FORWARD 1 -j nv-forward"]})
+    assert tables[IP4] == {
+        "FORWARD": ["-j nv-forward", "-j ACCEPT"],
+        "nv-i-2": [],
+        "nv-forward": ["-j DROP"],
+    }
+    assert present[IP4]["FORWARD"] == ["-j ACCEPT"]
