@@ -11,7 +11,7 @@ import contextlib
 import os
 from typing import Any
 
-from . import names, network_files, network_links, work
+from . import names, network_files, network_links, network_standing, work
 
 MIN_MTU, MAX_MTU = 576, 65535
 # What `ip -d` shows of a bridge, and what we want there. Frames go through iptables and ip6tables
@@ -37,6 +37,10 @@ ARGUMENT_SPEC: dict[str, Any] = {
 }
 SPEC_RULES: dict[str, Any] = {}
 
+# What this process made sure of: of each bridge, with which parameters, and how it stood then.
+# Used under the networks' lock.
+_made_sure: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {}
+
 
 def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Bring the bridge of `params` (see ARGUMENT_SPEC) into its state; the module's work."""
@@ -54,30 +58,58 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 
 
 def _run(name: str, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    if not check_mode and params["state"] == "present" and _is_as_made(name, params):
+        return _claimed(name, params, work.text_diff(f"bridge {name}", "", ""), is_there=True)
     found = network_links.links()
     before = describe(found, name)
     if params["state"] == "absent":
         return _absent(name, params, found, before, check_mode)
     _check(name, params, found)
     after = _wanted_description(name, params, found)
-    result = {
-        "changed": before != after,
-        "diff": work.text_diff(f"bridge {name}", before, after),
-        "bridge": {"name": name, "mtu": params["mtu"], "interface": params.get("interface")},
-    }
+    diff = work.text_diff(f"bridge {name}", before, after)
     if check_mode:
-        return result
-    new_ports = network_files.claim(name, params["port_ids"])
-    undo_args = {"name": name, "state": "absent", "only_if_unused": True, "port_ids": new_ports}
+        return _result(name, params, diff)
+    result = _claimed(name, params, diff, is_there=bool(before))
     try:
         if before != after:
             _make(name, params, found)
     except BaseException:
-        if new_ports or not before:
-            _take_back(name, {**params, **undo_args})
+        if "undo_args" in result:
+            _take_back(name, {**params, **result["undo_args"]})
         raise
+    seen = network_standing.bridge_seen(name, params.get("interface"))
+    if seen is not None:
+        _made_sure[name] = (_of_bridge(params), seen)
+    return result
+
+
+def _is_as_made(name: str, params: dict[str, Any]) -> bool:
+    """Whether this process made sure of this very bridge, and nobody has touched it since."""
+    made = _made_sure.get(name)
+    now = network_standing.bridge_seen(name, params.get("interface"))
+    return made is not None and made == (_of_bridge(params), now)
+
+
+def _of_bridge(params: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if name != "port_ids"}
+
+
+def _result(name: str, params: dict[str, Any], diff: dict[str, str]) -> dict[str, Any]:
+    bridge = {"name": name, "mtu": params["mtu"], "interface": params.get("interface")}
+    return {"changed": diff["before"] != diff["after"], "diff": diff, "bridge": bridge}
+
+
+def _claimed(
+    name: str, params: dict[str, Any], diff: dict[str, str], is_there: bool
+) -> dict[str, Any]:
+    """Record the ports; return the result, with what takes this run's part back."""
+    new_ports = network_files.claim(name, params["port_ids"])
+    result = _result(name, params, diff)
     # A bridge that was there, unused, may be one that a delete has left for these ports.
-    return {**result, "undo_args": undo_args} if new_ports or not before else result
+    if new_ports or not is_there:
+        undo_args = {"name": name, "state": "absent", "only_if_unused": True, "port_ids": new_ports}
+        result["undo_args"] = undo_args
+    return result
 
 
 def _take_back(name: str, params: dict[str, Any]) -> None:

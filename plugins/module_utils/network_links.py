@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
-from collections.abc import Iterable
-from typing import Any
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar, cast
 
 from . import names, work
 
@@ -20,7 +22,11 @@ LOCKS = "/run/novella/locks"
 NETWORKS_LOCK = f"{LOCKS}/networks.lock"
 OWN_MEMBERS = (names.TAP_PREFIX, names.VETH_PREFIX)
 
+NETNS_FOLDER = "/run/netns"
+CLONE_NEWNET = 0x40000000
+
 Links = dict[str, dict[str, Any]]
+Result = TypeVar("Result")
 
 
 def links(netns: str | None = None) -> Links:
@@ -35,6 +41,42 @@ def batch(lines: Iterable[str], netns: str | None = None) -> None:
     if text:
         argv = ["ip", *(["-n", netns] if netns else []), "-batch", "-"]
         work.run_command(argv, input=text + "\n")
+
+
+def inside(netns: str, action: Callable[[], Result]) -> Result:
+    """Return what `action` does in the network namespace `netns`, whose settings /proc/sys has.
+
+    In a thread of its own, as a namespace is a thread's. Raises WorkError when there is none.
+    """
+    outcome: list[Any] = []
+
+    def enter() -> None:
+        try:
+            with open(os.path.join(NETNS_FOLDER, netns), "rb") as file:
+                _set_namespace(file.fileno())
+            outcome.append(action())
+        except OSError as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    if not outcome or isinstance(outcome[0], OSError):
+        why = outcome[0].strerror if outcome else "its thread ended"
+        raise work.WorkError(
+            f"Cannot work in the namespace {netns}: {why}. Run this again; if it fails again, "
+            f"remove the namespace (`ip netns delete {netns}`) first."
+        )
+    return cast("Result", outcome[0])
+
+
+def _set_namespace(descriptor: int) -> None:
+    # os.setns came with Python 3.12. Ansible has loaded ctypes in any case.
+    import ctypes
+
+    if ctypes.CDLL(None, use_errno=True).setns(descriptor, CLONE_NEWNET):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
 
 
 def members(all_links: Links, bridge: str) -> list[str]:

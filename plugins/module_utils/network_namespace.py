@@ -21,12 +21,13 @@ from . import (
     network_links,
     network_rules,
     network_services,
+    network_standing,
     service_units,
     subnets,
     work,
 )
 
-NETNS_FOLDER = "/run/netns"
+NETNS_FOLDER = network_links.NETNS_FOLDER
 INSIDE = names.NAMESPACE_INTERFACE
 
 # Inside the namespace. Nothing is routed between networks, and the metadata server binds port 80
@@ -59,6 +60,10 @@ SPEC_RULES: dict[str, Any] = {}
 
 Diff = list[dict[str, str]]
 
+# What this process made sure of: of each network, with which parameters, and how it stood then.
+# Used under the networks' lock.
+_made_sure: dict[str, tuple[dict[str, Any], network_standing.Standing]] = {}
+
 
 def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Bring the namespace of `params` (see ARGUMENT_SPEC) into its state; the module's work."""
@@ -73,8 +78,13 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 def _present(
     params: dict[str, Any], files: network_files.NetworkFiles, check_mode: bool
 ) -> dict[str, Any]:
-    served = subnets.parse(params["subnets"])
     bridge = params["bridge"] or names.bridge_name(files.network_id)
+    if not check_mode and _is_as_made(params, files, bridge):
+        undo_args = _undo_args(params, files)
+        network_files.claim(bridge, params["port_ids"])
+        same = {"changed": False, "diff": [], "namespace": names.namespace_name(files.network_id)}
+        return {**same, "undo_args": undo_args} if undo_args else same
+    served = subnets.parse(params["subnets"])
     found = network_links.links()
     if bridge not in found and not check_mode:
         raise work.WorkError(
@@ -99,6 +109,22 @@ def _present(
                 _absent({**params, **undo_args}, files, check_mode)
         raise
     return {**result, "undo_args": undo_args} if undo_args else result
+
+
+def _is_as_made(params: dict[str, Any], files: network_files.NetworkFiles, bridge: str) -> bool:
+    """Whether this process made sure of this very network, and nobody has touched it since."""
+    made = _made_sure.pop(files.network_id, None)
+    if made is None or made[0] != _of_network(params):
+        return False
+    pids = tuple(pid for pid, _ in made[1].services)
+    if network_standing.seen(files, bridge, pids) != made[1]:
+        return False
+    _made_sure[files.network_id] = made
+    return True
+
+
+def _of_network(params: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if name != "port_ids"}
 
 
 def _undo_args(params: dict[str, Any], files: network_files.NetworkFiles) -> dict[str, Any] | None:
@@ -130,13 +156,19 @@ def _make(
     check_mode: bool,
 ) -> dict[str, Any]:
     links_diff = _have_links(params, files.network_id, bridge, served, found, check_mode)
-    uplinks = network_links.uplinks(found, bridge)
-    diffs = [links_diff, _have_rules(files.network_id, served, uplinks, check_mode)]
     # What runs in a namespace that is gone, or on a cable that is, serves nobody.
     is_new = not links_diff["before"].startswith("cable")
-    services_changed, service_diffs = network_services.have(
+    services_changed, service_diffs, listeners = network_services.have(
         params, files, served, is_new, check_mode
     )
+    # While the services start. They know no guest of this host's yet that could be served.
+    uplinks = network_links.uplinks(found, bridge)
+    diffs = [links_diff, _have_rules(files.network_id, served, uplinks, check_mode)]
+    pids = () if check_mode else network_services.wait(params, listeners)
+    standing = None if check_mode else network_standing.seen(files, bridge, pids)
+    # An uplink that came meanwhile has no rules yet.
+    if standing is not None and standing.uplinks == tuple(uplinks):
+        _made_sure[files.network_id] = (_of_network(params), standing)
     diffs = [diff for diff in diffs if diff["before"] != diff["after"]]
     return {
         "changed": bool(diffs) or services_changed,
@@ -174,9 +206,28 @@ def _inside(netns: str) -> network_links.Links:
 
 
 def _sysctls(netns: str) -> dict[str, str]:
-    said = work.run_command(["ip", "netns", "exec", netns, "sysctl", "-e", *SYSCTLS])
-    lines = (line.split(" = ", 1) for line in said.splitlines() if " = " in line)
-    return {name: value.strip() for name, value in lines}
+    def read() -> dict[str, str]:
+        found = {name: work.read_file(_sysctl_path(name)) for name in SYSCTLS}
+        return {name: value.strip() for name, value in found.items() if value is not None}
+
+    return network_links.inside(netns, read)
+
+
+def _set_sysctls(netns: str) -> None:
+    def write() -> None:
+        for name, value in SYSCTLS.items():
+            # A kernel without IPv6 has none of its settings.
+            with (
+                contextlib.suppress(FileNotFoundError),
+                open(_sysctl_path(name), "w", encoding="ascii") as file,
+            ):
+                file.write(f"{value}\n")
+
+    network_links.inside(netns, write)
+
+
+def _sysctl_path(name: str) -> str:
+    return "/proc/sys/" + name.replace(".", "/")
 
 
 def _routes(netns: str) -> list[str]:
@@ -242,8 +293,7 @@ def _make_links(
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(NETNS_FOLDER, netns))
         work.run_command(["ip", "netns", "add", netns])
-    settings = [f"{name}={value}" for name, value in SYSCTLS.items()]
-    work.run_command(["ip", "netns", "exec", netns, "sysctl", "-qew", *settings])
+    _set_sysctls(netns)
     lines = []
     if veth not in found or INSIDE not in inside:
         # Half a cable: its other end went with another namespace.

@@ -24,10 +24,12 @@ def have(
     served: list[subnets.Subnet],
     is_new: bool,
     check_mode: bool,
-) -> tuple[bool, list[dict[str, str]]]:
-    """Have both services as `params` (network_namespace's) want them; return (changed, diffs).
+) -> tuple[bool, list[dict[str, str]], list[service_readiness.Listener]]:
+    """Have both services as `params` (network_namespace's) want them.
 
-    `is_new`: what runs already belongs to a namespace that is gone, and is started again.
+    Return whether that is a change, the diffs, and what `wait` is to wait for, which takes a moment
+    when they have just been started. `is_new`: what runs already belongs to a namespace that is
+    gone, and is started again.
     """
     conf = subnets.dnsmasq_conf(
         served, params["mtu"], files.dhcp_hosts, files.leases, params["dhcp_user"]
@@ -57,23 +59,19 @@ def have(
         if result["changed"]:
             changed = True
             diffs += [diff for diff in result["diff"] if diff["before"] != diff["after"]]
-    if not check_mode:
-        _wait_for_both(params, dhcp if conf is not None else None, metadata)
-    return changed, diffs
+    listeners = [service_readiness.Listener(metadata, "tcp", 80, params["metadata_user"])]
+    if conf is not None:
+        listeners.insert(0, service_readiness.Listener(dhcp, "udp", 67, params["dhcp_user"]))
+    return changed, diffs, listeners
 
 
-def _wait_for_both(
-    params: dict[str, Any],
-    dhcp: service_units.Service | None,
-    metadata: service_units.Service,
-) -> None:
-    """Wait until guests are served: one that boots meanwhile would go without an address."""
+def wait(params: dict[str, Any], listeners: list[service_readiness.Listener]) -> tuple[int, ...]:
+    """Wait until guests are served: one that boots meanwhile would go without an address.
+
+    Return the processes that serve.
+    """
     where, backend = f"network {params['network_id']}", params["service_backend"]
-    if dhcp is not None:
-        listener = service_readiness.Listener(dhcp, "udp", 67, params["dhcp_user"])
-        service_readiness.wait(listener, backend, where)
-    listener = service_readiness.Listener(metadata, "tcp", 80, params["metadata_user"])
-    service_readiness.wait(listener, backend, where)
+    return tuple(service_readiness.wait(listener, backend, where) for listener in listeners)
 
 
 def _have_folders(files: network_files.NetworkFiles, metadata_user: str) -> bool:

@@ -32,16 +32,17 @@ class Listener:
     user: str
 
 
-def wait(listener: Listener, backend: str, where: str) -> None:
-    """Return once `listener` serves. Raises WorkError, with the program's own words, if it doesn't.
+def wait(listener: Listener, backend: str, where: str) -> int:
+    """Return the process of `listener` once it serves.
 
+    Raises WorkError, with the program's own words, if it doesn't.
     `where` is for the message: what has no service then.
     """
     began = time.monotonic()
     while True:
         pid = service_units.status(listener.service.name, backend)["pid"]
         if pid and serves(pid, listener):
-            return
+            return int(pid)
         if time.monotonic() - began >= (SLOW_TIMEOUT_S if pid else DEAD_TIMEOUT_S):
             break
         time.sleep(POLL_S)

@@ -21,6 +21,8 @@ NETNS_FOLDER = "/run/netns"
 PREFIX = "novella-"
 STOP_TIMEOUT_MS = 5000
 WAIT_MS = 10000
+# What s6-svc ends with when nobody supervises the service.
+NOT_SUPERVISED = 100
 
 
 class S6:
@@ -97,8 +99,9 @@ class S6:
         work.run_command(["s6-svc", "-wr", "-T", str(WAIT_MS), "-r", self._link(name)])
 
     def reload(self, name: str) -> None:
-        if self._is_supervised(name):
-            work.run_command(["s6-svc", "-h", self._link(name)])
+        if os.path.lexists(self._link(name)):
+            # Without a supervisor it says so, and there is nobody to tell.
+            work.run_command(["s6-svc", "-h", self._link(name)], ok_codes=(0, NOT_SUPERVISED))
 
     def status(self, name: str) -> dict[str, Any]:
         if not os.path.exists(os.path.join(self._folder(name), "run")):

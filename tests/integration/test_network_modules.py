@@ -10,6 +10,7 @@ import json
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -423,6 +424,54 @@ def port_80_taken(host: Host, network: Network) -> Iterator[None]:
         yield
     finally:
         host.run("kill", pid)
+
+
+def test_a_network_removed_in_the_middle_of_a_run_is_made_again(host: Host) -> None:
+    before = host.everything()
+    network = Network(host)
+    try:
+        made, removed = network.steps(), network.removal()
+        changed = [
+            step["changed"] for step in host.steps([*made, *made, *removed, *made, *removed])
+        ]
+        assert changed == [True, True, False, False, *[True] * 6]
+    finally:
+        network.lan.unplug()
+    assert host.everything() == before
+
+
+def test_the_undo_of_a_failed_server_leaves_the_others_their_network(
+    host: Host, tmp_path: Path
+) -> None:
+    before = host.everything()
+    network = Network(host)
+    items = [
+        {"id": str(uuid.uuid4()), "port_ids": [str(uuid.uuid4())], "fails": fails}
+        for fails in (True, False, True, False)
+    ]
+    tasks: list[dict[str, Any]] = [
+        {"name": name, f"novella.cloud.{name}": {**args, "port_ids": "{{ server.port_ids }}"}}
+        for name, args in network.steps()
+    ]
+    tasks.append(
+        {"name": "Fail", "novella.cloud.linux_bridge": {"name": "br0"}, "when": "server.fails"}
+    )
+    path = tmp_path / "steps.yml"
+    path.write_text(json.dumps(tasks), encoding="utf-8")
+    try:
+        args = {"steps": str(path), "items": items, "undo_on_failure": True}
+        results = host.lab_host.ansible("apply", args)["results"]
+        assert [result["failed"] for result in results] == [True, False, True, False]
+        changed = [[step["changed"] for step in result["steps"][:2]] for result in results]
+        assert changed == [[True, True], [True, True], [False, False], [False, False]]
+        assert names.namespace_name(network.id) in host.everything()
+        own = [port_id for item in items for port_id in item["port_ids"]]
+        host.steps([(name, {**a, "port_ids": own}) for name, a in network.removal(True)])
+    finally:
+        network.lan.unplug()
+        for item in items:
+            host.run("find", STATE_PATH, "-name", f"*{item['id']}*", "-delete")
+    assert host.everything() == before
 
 
 def test_a_removed_network_leaves_nothing(host: Host) -> None:
