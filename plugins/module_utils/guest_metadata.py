@@ -94,12 +94,21 @@ def packed(documents: dict[str, bytes]) -> str:
 
 
 def outline(text: str) -> str:
-    """Return a line for each document of a packed file: path, bytes and the start of a digest."""
+    """Return a line for each body of a packed file: its newest path, bytes, start of a digest.
+
+    A body is served under the path of each version that it is the same in: those are counted.
+    """
     if not text:
         return ""
     held = json.loads(text)
-    lines = []
+    paths: dict[int, list[str]] = {}
     for path, index in sorted(held["paths"].items()):
+        paths.setdefault(index, []).append(path)
+    lines = []
+    for index, of_body in paths.items():
         body = base64.b64decode(held["bodies"][index])
-        lines.append(f"/{path} {len(body)} bytes {hashlib.sha256(body).hexdigest()[:12]}\n")
-    return "".join(lines)
+        # `latest` comes behind the dates.
+        others = f" and {len(of_body) - 1} more paths" if len(of_body) > 1 else ""
+        digest = hashlib.sha256(body).hexdigest()[:12]
+        lines.append(f"/{of_body[-1]} {len(body)} bytes {digest}{others}\n")
+    return "".join(sorted(lines))

@@ -68,3 +68,10 @@ def test_removal_is_repeatable(tmp_path: Path, folder: Path) -> None:
 def test_what_is_no_address_is_refused(tmp_path: Path, folder: Path, ip: str) -> None:
     with pytest.raises(work.WorkError, match="no IP address"):
         guest_metadata.run(params(tmp_path, ips=[ip]), False)
+
+
+def test_the_diff_of_a_new_server_names_each_body_once(tmp_path: Path, folder: Path) -> None:
+    after = guest_metadata.run(params(tmp_path), False)["diff"][0]["after"]
+    digests = [line.split()[3] for line in after.splitlines()]
+    assert len(digests) == len(set(digests))
+    assert any(line.endswith(" more paths") for line in after.splitlines())
