@@ -1,6 +1,6 @@
 """Keep what chaos reported: `python -m bench.chaos REPORT...` writes bench/results/chaos.{json,md}.
 
-Each REPORT is the report.json of one `make chaos`.
+Each REPORT is the report.json of one `make chaos`. With `--add` those that are kept already stay.
 """
 
 import argparse
@@ -25,19 +25,24 @@ as it was asked, for a host or its disk one on that host; the next kills come me
 is a clean one, that the user is told of. *restart* is no kill: a controller is stopped in peace and
 started again. Of two controllers, one at a time is hit; the other's API is asked all the while.
 """
+# What runs kept before lack: there was one controller, and no fork server was ever killed.
+EARLIER = {"controllers": 1, "silent": [], "answered_meanwhile": 0, "spared": ["fork-server"]}
 NOTHING = {"p50": "-", "max": "-"}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.chaos", description=__doc__)
     parser.add_argument("reports", nargs="+", type=Path, metavar="REPORT")
+    parser.add_argument("--add", action="store_true", help="beside the runs that are kept already")
     parser.add_argument("--note", default="", help="what else is to be known of the runs")
     arguments = parser.parse_args()
-    runs = [_kept(path) for path in arguments.reports]
-    content = circumstances() | {"note": arguments.note, "runs": runs}
+    kept = json.loads((RESULTS / "chaos.json").read_text()) if arguments.add else {"runs": []}
+    runs = [EARLIER | run for run in kept["runs"]] + [_kept(path) for path in arguments.reports]
+    note = " ".join(each for each in (kept.get("note", ""), arguments.note) if each)
+    content = circumstances() | {"note": note, "runs": runs}
     (RESULTS / "chaos.json").write_text(json.dumps(content, indent=1) + "\n")
     (RESULTS / "chaos.md").write_text(
-        "\n".join([EXPLAINED, f"{arguments.note}\n", *(_table(run) for run in runs)])
+        "\n".join([EXPLAINED, f"{note}\n", *(_table(run) for run in runs)])
     )
     print(f"written: {RESULTS / 'chaos.json'}")
     return 0

@@ -111,7 +111,7 @@ class Killer(threading.Thread):
                 elif kind in self.spared() and kind not in first:
                     # There was none, such as a connection while nothing ran: later, then.
                     first.insert(0, kind)
-                if len(self.kills) >= self._limit:
+                if self.is_done():
                     return
         except BaseException as error:
             self.failure = error
@@ -124,8 +124,13 @@ class Killer(threading.Thread):
             raise self.failure
 
     def is_done(self) -> bool:
-        """Return whether it has killed as often as it was to, or has failed."""
-        return self.failure is not None or len(self.kills) >= self._limit
+        """Return whether it has killed as often as it was to, each kind at least once, or failed.
+
+        A kind that nothing is found of is not waited for beyond twice that many kills.
+        """
+        count = len(self.kills)
+        enough = count >= (2 * self._limit if self.spared() else self._limit)
+        return enough or self.failure is not None
 
     def spared(self) -> list[str]:
         """Return the kinds that were to be killed and were not."""
