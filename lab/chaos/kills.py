@@ -164,9 +164,11 @@ class Killer(threading.Thread):
         pids = [pid for pid in _pids(cloud, "fork-server") if _parent(pid) == serve]
         if not pids:
             return None
+        # Runs under way hold the old socket open: it would answer for a server that is gone.
+        old = _fork_servers(cloud)
         kill = Kill("fork-server", str(pids[0]), time.monotonic(), url=cloud.url)
         _kill_process(pids[0])
-        wait_for(lambda: _fork_server_answers(cloud) or None, "a fork server answers", BACK_S)
+        wait_for(lambda: _fork_servers(cloud) - old or None, "a fork server answers", BACK_S)
         kill.back_at = time.monotonic()
         return kill
 
@@ -365,13 +367,15 @@ def _kill_process(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def _fork_server_answers(cloud: Cloud) -> bool:
+def _fork_servers(cloud: Cloud) -> set[tuple[int, int]]:
+    """Return the sockets that answer, by inode and time of making."""
+    found = set()
     for path in Path(_runs_dir(cloud)).glob("warm-*/socket"):
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
             client.settimeout(1)
             client.connect(str(path))
-            return True
-    return False
+            found.add((path.stat().st_ino, path.stat().st_ctime_ns))
+    return found
 
 
 def _answers(lab_dir: Path, host: str) -> bool:
