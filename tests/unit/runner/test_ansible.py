@@ -49,7 +49,14 @@ class Project:
         self.executor = AnsibleExecutor(self.settings)
 
     def run(self, *tasks: dict[str, Any], host: HostAccess = HOST, **changes: Any) -> RunResult:
-        play = [{"hosts": "compute_hosts", "gather_facts": False, "tasks": list(tasks)}]
+        # A module that is killed in mid-run leaves its unpacked program there, not in /tmp.
+        own = {"TMPDIR": str(self.path)}
+        play = [
+            {
+                "hosts": "compute_hosts", "gather_facts": False, "environment": own,
+                "tasks": list(tasks),
+            }
+        ]  # fmt: skip
         (self.path / "playbooks" / "play.yml").write_text(yaml.safe_dump(play))
         known: dict[str, Any] = {"id": "run1", "arguments": {}, "keep_as": ("op1",), **changes}
         return self.executor.run(Run(playbook="play", hosts=(host,), **known))
