@@ -11,10 +11,14 @@ import fcntl
 import os
 import shutil
 import signal
+import time
 from pathlib import Path
 
 # In the environment of every process of a run; the value is the run's folder.
 MARK = "NOVELLA_RUN"
+# A killed process dies within milliseconds, unless the kernel holds it up.
+DEATH_S = 5.0
+POLL_S = 0.005
 
 
 class OwnFolder:
@@ -53,14 +57,24 @@ def end_processes(folder: Path) -> None:
     """Kill the processes of the run whose folder this is, or of all runs within it; no others.
 
     Ansible's workers and their modules are sessions of their own, which ending its process group
-    does not reach.
+    does not reach. Returns when none is left, those included that were started while we looked;
+    after DEATH_S in any case.
     """
-    mark = f"{MARK}={folder}"
+    until = time.monotonic() + DEATH_S
+    while _kill_all(f"{MARK}={folder}") and time.monotonic() < until:
+        time.sleep(POLL_S)
+
+
+def _kill_all(mark: str) -> int:
+    """Kill the processes with `mark`; return how many there were."""
+    killed = 0
     for entry in Path("/proc").iterdir():
         # Processes end while we look, and others' environments are closed to us.
         with contextlib.suppress(OSError):
             if entry.name.isdigit() and _bears(entry, mark) and not _is_shared(entry):
                 os.kill(int(entry.name), signal.SIGKILL)
+                killed += 1
+    return killed
 
 
 def _bears(process: Path, mark: str) -> bool:
