@@ -23,6 +23,7 @@ from controller.conductor.moves import Ended, Mover
 from controller.conductor.runs import Prepared, Ticket
 from controller.conductor.steps import Outcome
 from controller.core import hosts, port_updates
+from controller.db import failures
 from controller.db.base import utcnow
 from controller.db.session import Database
 from controller.runner.requests import CANCELLED, FAILED, UNREACHABLE, Executor, Run
@@ -274,25 +275,37 @@ class Engine:
 
     def _take_in_unreadable(self, ticket: Ticket, outcome: Outcome) -> None:
         """Leave a result of another release to that one's workers; with none there, it fails."""
-        with self.db.write() as session:
-            tries = claims.note_unreadable(session, self.owner, ticket.held)
-        if tries < UNREADABLE_TRIES:
-            log.warning("operation %s: %s", ticket.held.operation_id, outcome.message)
-            self._give_back(ticket.held, backoff.delay_s(1.0, ticket.held.generation))
+        held = ticket.held
+        try:
+            tries = self.db.run(lambda session: claims.note_unreadable(session, self.owner, held))
+        except Lost:
+            log.warning("operation %s is another worker's by now", held.operation_id)
+            self._drop(held)
+        except Exception as error:
+            self._note(f"counting tries of operation {held.operation_id}", error)
+            self._give_back(held, backoff.delay_s(1.0, held.generation))
         else:
-            failed = replace(outcome, status=FAILED, message=f"{outcome.message} ({tries} tries)")
-            self._advance(ticket.held, Ended(failed, ticket.undo))
+            if tries < UNREADABLE_TRIES:
+                log.warning("operation %s: %s", held.operation_id, outcome.message)
+                self._give_back(held, backoff.delay_s(2.0, tries))
+            else:
+                why = f"{outcome.message} ({tries} tries)"
+                failed = replace(outcome, status=FAILED, message=why)
+                self._advance(held, Ended(failed, ticket.undo))
 
     def _end_early(
         self, prepared: Prepared, ticket: Ticket, outcome: Outcome, moved: set[Held]
     ) -> None:
-        """Take in the result of one of a batch, once; what fails here is left to the run's end."""
+        """Take in a server's result, once; what fails here is left to the run's end.
+
+        Raises nothing: whoever hands the result on reads the run's output.
+        """
         if ticket.held in moved:
             return
         try:
             server_ids = prepared.server_ids & {ticket.server_id}
             self._mend_rules(prepared, ticket.play.host_id, server_ids)
-        except SQLAlchemyError as error:
+        except Exception as error:
             self._note("taking in an early result, which is left to the end of its run,", error)
             return
         moved.add(ticket.held)
@@ -321,8 +334,8 @@ class Engine:
             self._note(f"noting that host {host_id} does not answer", error)
 
     def _note(self, what: str, error: Exception) -> None:
-        """Log a failure: a traceback, unless it is the database's doing."""
-        if isinstance(error, SQLAlchemyError):
+        """Log a failure: a traceback, unless it is the database that is away."""
+        if failures.is_away(error):
             self.db.outages.note(what, error)
         else:
             log.error("%s failed: %s", what, error, exc_info=error)

@@ -100,7 +100,9 @@ def main(settings: Settings, name: str = "worker") -> None:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     # Before the first claim, so that what a killed predecessor held goes first.
-    _try(db, partial(expired_leases.run, db, incarnation, engine.clock))
+    _try(
+        db, "giving expired leases back", partial(expired_leases.run, db, incarnation, engine.clock)
+    )
     reconcilers = _reconcilers(settings, db, engine, incarnation, stopping.is_set)
     for reconciler in reconcilers:
         reconciler.start()
@@ -113,7 +115,7 @@ def main(settings: Settings, name: str = "worker") -> None:
         engine.stop(settings.stop_timeout_s)
         for reconciler in reconcilers:
             reconciler.join()
-        _try(db, partial(_forget, db, engine.owner))
+        _try(db, "taking this worker off the list", partial(_forget, db, engine.owner))
         if from_others:
             from_others.close()
         wakeups.close()
@@ -168,19 +170,19 @@ def _work(
 ) -> None:
     sign = Sign(db, engine)
     while not stopping.is_set():
-        _try(db, sign.give_when_due)
-        claimed = _try(db, engine.tick)
+        _try(db, "giving a sign of life", sign.give_when_due)
+        claimed = _try(db, "looking for work, which is tried again,", engine.tick)
         # After a full claim there may be more; else somebody wakes us, or the poll does.
         if not claimed:
             wakeups.wait(poll_s)
 
 
-def _try(db: Database, action: Callable[[], int]) -> int:
-    """Do what needs the database; a database that is away is tried again at the next poll."""
+def _try(db: Database, what: str, action: Callable[[], int]) -> int:
+    """Return what `action` does, which needs the database; 0 when that fails, which is logged."""
     try:
         return action()
     except SQLAlchemyError as error:
-        db.outages.note("looking for work, which is tried again,", error)
+        db.outages.note(what, error)
         time.sleep(1.0)
         return 0
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import update
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from controller.conductor import power_sync
@@ -19,6 +18,7 @@ from controller.conductor.flows import UNORDERED
 from controller.conductor.power_sync import Quiet
 from controller.core import host_access, hosts
 from controller.core.operations import QUEUED
+from controller.db import failures
 from controller.db.base import new_id
 from controller.db.models import Host, Operation
 from controller.db.session import Database, wake_after
@@ -125,12 +125,12 @@ class _Round:
         except NotFound:
             log.info("host %s was removed while it was asked", host_id)
             return False
-        except SQLAlchemyError as error:
-            self.db.outages.note(f"recording what host {host_id} says", error)
-            return False
-        except Exception:
+        except Exception as error:
             # What one host says must not keep the others of its run from being recorded.
-            log.exception("what host %s says could not be recorded", host_id)
+            if failures.is_away(error):
+                self.db.outages.note(f"recording what host {host_id} says", error)
+            else:
+                log.exception("what host %s says could not be recorded", host_id)
             return False
         return True
 

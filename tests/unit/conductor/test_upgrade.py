@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
+from controller.conductor import claims
 from controller.conductor.engine import UNREADABLE_TRIES
 from controller.conductor.incarnation import Incarnation
 from controller.conductor.reconcilers import expired_leases
@@ -125,6 +127,29 @@ def test_results_that_nobody_can_read_end_in_an_error_that_says_what_to_do(cloud
     assert "have all controllers" in operation.error["details"]
     server = cloud.server(server_id)
     assert (server.state, server.task_state) == ("active", None)
+
+
+def test_a_database_that_fails_over_an_unreadable_result_holds_up_nobody(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.add_host("h1")
+    unread, honest_one = cloud.add_server("unread"), cloud.add_server("honest")
+    honest = cloud.executor._item
+
+    def newer(run: Run, item_id: str) -> dict[str, Any]:
+        newest = {"format_version": ITEM_FORMAT_VERSION + 1} if item_id == unread else {}
+        return {**honest(run, item_id), **newest}
+
+    def away(*_arguments: Any) -> int:
+        raise OperationalError("UPDATE", {}, Exception("the server closed the connection"))
+
+    cloud.executor._item = newer  # type: ignore[method-assign]
+    monkeypatch.setattr(claims, "note_unreadable", away)
+    cloud.work()
+    assert cloud.server(honest_one).state == "active"
+    assert cloud.playbooks() == ["server_create"]
+    (left,) = cloud.operations(server_id=unread)
+    assert (left.state, left.lease_owner) == ("queued", None)
 
 
 def test_what_a_newer_release_has_queued_is_left_to_its_workers(cloud: Cloud) -> None:
