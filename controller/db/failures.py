@@ -12,6 +12,11 @@ _SQLSTATES = frozenset({"40001", "40P01"})
 # MariaDB: record changed since it was read, lock wait timeout, deadlock.
 _NUMBERS = frozenset({1020, 1205, 1213})
 
+# PostgreSQL's unique and foreign key violations; MariaDB's: duplicate entry, a row that is needed
+# (1451) or missing (1452).
+_BETWEEN_ROWS = frozenset({"23505", "23503"})
+_NUMBERS_BETWEEN_ROWS = frozenset({1062, 1451, 1452})
+
 
 def lost_to_another(error: BaseException) -> bool:
     """Whether the transaction gave way to another one; done again, it may well succeed.
@@ -29,6 +34,19 @@ def is_away(error: BaseException) -> bool:
     return isinstance(error, OperationalError | InterfaceError) or (
         isinstance(error, DBAPIError) and error.connection_invalidated
     )
+
+
+def breaks_rule_between_rows(error: BaseException) -> bool:
+    """Whether another row is in the way: one with the same unique values, or one that has gone or
+    is still needed. Two requests at once may meet so; a NULL where none may be is our own fault.
+    """
+    original = getattr(error, "orig", None)
+    if not isinstance(error, exc.IntegrityError) or original is None:
+        return False
+    if (sqlstate := getattr(original, "sqlstate", None)) is not None:
+        return sqlstate in _BETWEEN_ROWS
+    number = original.args[0] if original.args else None
+    return number in _NUMBERS_BETWEEN_ROWS or said(error).startswith(("UNIQUE", "FOREIGN KEY"))
 
 
 def refuses_value(error: BaseException) -> bool:

@@ -302,7 +302,7 @@ def _log_failure(db: Database, error: Exception) -> None:
     what = f"{request.method} {request.path}"
     if failures.is_away(error):
         db.outages.note(what, error)
-    elif isinstance(error, IntegrityError) or failures.refuses_value(error):
+    elif failures.breaks_rule_between_rows(error) or failures.refuses_value(error):
         log.info("%s: the database refused: %s", what, failures.said(error))
     else:
         log.exception("%s failed", what)

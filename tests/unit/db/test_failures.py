@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, event, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from controller.db import failures
 from controller.db.connections import open_engine
 
 # As PostgreSQL and MariaDB write them; `tests/api/identity/test_faults.py` asks the real ones.
@@ -43,3 +44,46 @@ def test_it_names_the_constraint(engine: Engine) -> None:
         connection.execute(text("INSERT INTO t VALUES ('db')"))
         with pytest.raises(DBAPIError, match=r"UNIQUE.*: t\.name"):
             connection.execute(text("INSERT INTO t VALUES ('db')"))
+
+
+def test_another_row_in_the_way_is_told_from_a_fault_of_ours(engine: Engine) -> None:
+    statements = {
+        "INSERT INTO t (name) VALUES ('taken')": True,
+        "INSERT INTO t (name, parent) VALUES ('b', 'nobody')": True,
+        "INSERT INTO t (name) VALUES (NULL)": False,
+        "INSERT INTO t (name, size) VALUES ('b', -1)": False,
+    }
+    with engine.connect() as connection:
+        connection.execute(
+            text(
+                "CREATE TABLE t (name TEXT NOT NULL UNIQUE, parent TEXT REFERENCES t (name), "
+                "size INTEGER CHECK (size > 0))"
+            )
+        )
+        connection.execute(text("INSERT INTO t (name) VALUES ('taken')"))
+        for statement, expected in statements.items():
+            with pytest.raises(IntegrityError) as caught:
+                connection.execute(text(statement))
+            assert failures.breaks_rule_between_rows(caught.value) is expected, statement
+
+
+class _FromServer(Exception):
+    def __init__(self, *arguments: object, sqlstate: str | None = None) -> None:
+        super().__init__(*arguments)
+        if sqlstate:
+            self.sqlstate = sqlstate
+
+
+@pytest.mark.parametrize(
+    ("original", "expected"),
+    [
+        (_FromServer("duplicate key value", sqlstate="23505"), True),
+        (_FromServer("null value in column", sqlstate="23502"), False),
+        (_FromServer(1062, "Duplicate entry"), True),
+        (_FromServer(1452, "Cannot add or update a child row"), True),
+        (_FromServer(1048, "Column 'name' cannot be null"), False),
+    ],
+)
+def test_servers_tell_them_apart_by_number(original: Exception, expected: bool) -> None:
+    error = IntegrityError("INSERT", {}, original)
+    assert failures.breaks_rule_between_rows(error) is expected
