@@ -19,16 +19,19 @@ from controller.runner.requests import CANCELLED, FAILED, OK, TIMEOUT, UNREACHAB
 from controller.runner.run_folder import RunFolder, private_folder, run_folder
 from controller.runner.warm import launch
 from controller.settings import Settings
+from controller.ssh import HostAccess
 
 log = logging.getLogger(__name__)
 
 # sshd takes 10 sessions on a connection; beyond it runs were silently lost.
 FORKS = 8
-# Each task costs a fork of Ansible's, even one whose `when` is false. `always` is the tag of the
-# check of a role's arguments: ours are made by one function, which is tested against those specs.
-SKIPPED_TAGS = "always,one_by_one"
-# What operators write themselves is checked all the same.
-VALIDATED = frozenset({"host_enroll"})
+# Each task costs a fork of Ansible's, even one whose `when` is false. These only people want.
+FOR_PEOPLE = "one_by_one"
+# The tag of the check of a role's arguments. Ours are made by one function, which is tested against
+# the specs; what operators write themselves, for enrolment or as a host's variables, is checked.
+ARGUMENT_CHECK = "always"
+# But for this one: the step that takes it refuses what is no interface.
+UNCHECKED = frozenset({"compute_flat_interfaces"})
 
 
 class AnsibleExecutor:
@@ -163,8 +166,9 @@ class AnsibleExecutor:
     def _arguments(self, run: Run, folder: RunFolder) -> list[str]:
         playbook = self._settings.project_dir / "playbooks" / f"{run.playbook}.yml"
         words = ["-e", f"@{folder.arguments}", "-e", f"@{folder.secrets}", "--forks", str(FORKS)]
-        if run.playbook not in VALIDATED:
-            words += ["--skip-tags", SKIPPED_TAGS]
+        needs_check = run.playbook == "host_enroll" or any(map(_has_own_variables, run.hosts))
+        skipped = FOR_PEOPLE if needs_check else f"{FOR_PEOPLE},{ARGUMENT_CHECK}"
+        words += ["--skip-tags", skipped]
         return [*words, *(["--check", "--diff"] if run.check else []), str(playbook)]
 
     def _environment(self, folder: RunFolder, artifact_dir: Path) -> dict[str, str]:
@@ -213,6 +217,11 @@ class _Bounds:
         if why:
             leftovers.end_processes(self._folder.path)
         return why
+
+
+def _has_own_variables(host: HostAccess) -> bool:
+    """Whether its operator gave it variables of the roles that nothing else has checked."""
+    return any(not name.startswith("ansible_") for name in host.variables.keys() - UNCHECKED)
 
 
 def _status(status: str, events: PlayEvents) -> str:

@@ -5,6 +5,7 @@ the half. What a text compiles to depends on the text and on the syntax that is 
 the code is kept by these. Templates of tenants there are none: their texts carry no trust.
 """
 
+import itertools
 import logging
 import marshal
 import os
@@ -13,14 +14,15 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
+from controller.runner.warm.parsed import KEPT_ROLES
+
 log = logging.getLogger(__name__)
 
 # Text, whether backslashes in it are escaped, and what opens and closes its parts.
 Key = tuple[Any, ...]
 
-# Below the project's folder: what is compiled ahead. The rest is, when a run first needs it.
-TASKS = ("roles/server/tasks", "roles/server/defaults", "roles/server/vars", "inventory/group_vars")
-TEMPLATES = ("templates",)
+# Below a role: what is compiled ahead. The rest is, when a run first needs it.
+PARTS = ("tasks", "defaults", "vars")
 # A run may meet many texts; no more than so many are kept.
 KEPT = 2000
 
@@ -82,13 +84,12 @@ def _compile(project_dir: Path) -> None:
     environment = jinja.AnsibleEnvironment()
     loader = DataLoader()
     texts: set[tuple[str, bool]] = set()
-    for folder in TASKS:
-        for path in sorted((project_dir / folder).rglob("*.yml")):
+    for role, part in itertools.product(KEPT_ROLES, PARTS):
+        for path in sorted((project_dir / "roles" / role / part).rglob("*.yml")):
             texts |= {(text, True) for text in _texts(loader.load_from_file(str(path)))}
-    for folder in TEMPLATES:
-        for path in sorted((project_dir / folder).rglob("*.j2")):
-            # As the lookup `template` has it.
-            texts.add((path.read_text(encoding="utf-8"), False))
+    for path in sorted((project_dir / "templates").glob("*.j2")):
+        # As the lookup `template` has it.
+        texts.add((path.read_text(encoding="utf-8"), False))
     for text, escaped in sorted(texts):
         with jinja._TemplateCompileContext(escape_backslashes=escaped):
             environment.from_string(text)

@@ -7,6 +7,7 @@ import resource
 import stat
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,14 @@ def test_a_run_forks_for_no_task_that_only_people_need(project: Project) -> None
     )
     assert result.status == OK
     assert result.stats["ok"] == {"h1": 1}
+
+
+def test_a_hosts_own_variables_are_checked_by_the_roles_specs(project: Project) -> None:
+    own = replace(HOST, variables={**HOST.variables, "server_lock_timeout_s": "3 min"})
+    checked = {"name": "Check", "ansible.builtin.fail": {"msg": "refused"}, "tags": "always"}
+    assert project.run(checked, host=own).message == "Check: refused"
+    flat = replace(HOST, variables={**HOST.variables, "compute_flat_interfaces": {"p": "eth1"}})
+    assert project.run(checked, shell("true"), host=flat).status == OK
 
 
 def test_nothing_of_our_environment_reaches_a_run(
