@@ -82,7 +82,12 @@ def _present(
     if not check_mode and _is_as_made(params, files, bridge):
         undo_args = _undo_args(params, files)
         network_files.claim(bridge, params["port_ids"])
-        same = {"changed": False, "diff": [], "namespace": names.namespace_name(files.network_id)}
+        uplinks = list(_made_sure[files.network_id][1].uplinks)
+        # Rules are nowhere among what shows that the network stands; they are known, as a rule.
+        rules = _have_rules(files.network_id, subnets.parse(params["subnets"]), uplinks, False)
+        diffs = [rules] if rules["before"] != rules["after"] else []
+        namespace = names.namespace_name(files.network_id)
+        same = {"changed": bool(diffs), "diff": diffs, "namespace": namespace}
         return {**same, "undo_args": undo_args} if undo_args else same
     served = subnets.parse(params["subnets"])
     found = network_links.links()
@@ -158,12 +163,18 @@ def _make(
     links_diff = _have_links(params, files.network_id, bridge, served, found, check_mode)
     # What runs in a namespace that is gone, or on a cable that is, serves nobody.
     is_new = not links_diff["before"].startswith("cable")
+    uplinks = network_links.uplinks(found, bridge)
+    # Services that know guests, as after a host's boot, would answer beyond the bridge without the
+    # rules. Where they know none, the rules are set while they start.
+    rules_first = bool(files.ports())
+    if rules_first:
+        rules = _have_rules(files.network_id, served, uplinks, check_mode)
     services_changed, service_diffs, listeners = network_services.have(
         params, files, served, is_new, check_mode
     )
-    # While the services start. They know no guest of this host's yet that could be served.
-    uplinks = network_links.uplinks(found, bridge)
-    diffs = [links_diff, _have_rules(files.network_id, served, uplinks, check_mode)]
+    if not rules_first:
+        rules = _have_rules(files.network_id, served, uplinks, check_mode)
+    diffs = [links_diff, rules]
     pids = () if check_mode else network_services.wait(params, listeners)
     standing = None if check_mode else network_standing.seen(files, bridge, pids)
     # An uplink that came meanwhile has no rules yet.
