@@ -46,7 +46,7 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        ended_well = not self.bad and not self.busy and not self.silent
+        ended_well = not self.bad and not self.busy and not self.silent and not self.spared
         return ended_well and bool(self.audit.get("agrees"))
 
     def until_work(self) -> dict[str, list[float]]:

@@ -8,20 +8,14 @@ dnsmasq's contrib/lease-tools/dhcp_release.c.
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import os
 import re
 import secrets
 import socket
 import struct
-import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import work
+from . import network_links, work
 
-CLONE_NEWNET = 0x40000000
-NETNS_FOLDER = "/run/netns"
 MAGIC_COOKIE = b"\x63\x82\x53\x63"
 DHCP_RELEASE = 7
 _RANGE_RE = re.compile(r"^dhcp-option=tag:\S+?,option:classless-static-route,\S+?/32,(\S+?)(?:,|$)")
@@ -51,8 +45,6 @@ def release(stale: list[Lease], netns: str, dnsmasq_conf: str) -> None:
     """Send a DHCPRELEASE for each lease to the DHCP server inside `netns`; there is no answer."""
     # A server takes a release that bears its own address, and there is one for each subnet.
     servers = server_addresses(work.read_file(dnsmasq_conf) or "")
-    if not os.path.exists(os.path.join(NETNS_FOLDER, netns)):
-        return
 
     def send() -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
@@ -60,8 +52,9 @@ def release(stale: list[Lease], netns: str, dnsmasq_conf: str) -> None:
                 for server in servers:
                     client.sendto(release_packet(lease, server), (server, 67))
 
-    with contextlib.suppress(OSError):
-        _inside(netns, send)
+    # A namespace that goes meanwhile takes its leases along.
+    with contextlib.suppress(work.WorkError):
+        network_links.inside(netns, send)
 
 
 def server_addresses(conf: str) -> list[str]:
@@ -80,27 +73,3 @@ def release_packet(lease: Lease, server: str) -> bytes:
     addresses = socket.inet_aton(lease.address) + bytes(12)
     packet = head + addresses + chaddr.ljust(16, b"\0") + bytes(64 + 128)
     return packet + MAGIC_COOKIE + options + b"\xff"
-
-
-def _inside(netns: str, action: Callable[[], None]) -> None:
-    """Carry out `action` in a thread that has entered `netns`, and ends there.
-
-    Raises OSError when the namespace can't be entered. os.setns came with Python 3.12 only.
-    """
-    errors: list[OSError] = []
-
-    def enter_and_act() -> None:
-        try:
-            libc = ctypes.CDLL(None, use_errno=True)
-            with open(os.path.join(NETNS_FOLDER, netns), "rb") as file:
-                if libc.setns(file.fileno(), CLONE_NEWNET) != 0:
-                    raise OSError(ctypes.get_errno(), f"setns to {netns}")
-            action()
-        except OSError as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=enter_and_act)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]

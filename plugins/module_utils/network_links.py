@@ -11,7 +11,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from . import names, work
 
@@ -48,26 +48,26 @@ def inside(netns: str, action: Callable[[], Result]) -> Result:
 
     In a thread of its own, as a namespace is a thread's. Raises WorkError when there is none.
     """
-    outcome: list[Any] = []
+    outcome: list[Result] = []
+    failures: list[Exception] = []
 
     def enter() -> None:
         try:
             with open(os.path.join(NETNS_FOLDER, netns), "rb") as file:
                 _set_namespace(file.fileno())
             outcome.append(action())
-        except OSError as error:
-            outcome.append(error)
+        except Exception as error:
+            failures.append(error)
 
     thread = threading.Thread(target=enter)
     thread.start()
     thread.join()
-    if not outcome or isinstance(outcome[0], OSError):
-        why = outcome[0].strerror if outcome else "its thread ended"
+    if failures:
         raise work.WorkError(
-            f"Cannot work in the namespace {netns}: {why}. Run this again; if it fails again, "
-            f"remove the namespace (`ip netns delete {netns}`) first."
-        )
-    return cast("Result", outcome[0])
+            f"Cannot work in the namespace {netns}: {failures[0]}. Run this again; if it fails "
+            f"again, remove the namespace (`ip netns delete {netns}`) first."
+        ) from failures[0]
+    return outcome[0]
 
 
 def _set_namespace(descriptor: int) -> None:
