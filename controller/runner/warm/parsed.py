@@ -5,7 +5,7 @@ And it is taken once: a run is a fork, and has a copy of its own to change, but 
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,11 @@ def keep(project_dir: Path) -> None:
         return plainly(self, data, file_name=file_name, **options)
 
     DataLoader.load = load_once
+
+
+def contents() -> Iterable[Any]:
+    """Return what the files were parsed to, for whoever only looks at it."""
+    return _parsed.values()
 
 
 def _files(project_dir: Path) -> Iterator[Path]:

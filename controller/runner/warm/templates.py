@@ -5,7 +5,6 @@ the half. What a text compiles to depends on the text and on the syntax that is 
 the code is kept by these. Templates of tenants there are none: their texts carry no trust.
 """
 
-import itertools
 import logging
 import marshal
 import os
@@ -14,15 +13,13 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
-from controller.runner.warm.parsed import KEPT_ROLES
+from controller.runner.warm import parsed
 
 log = logging.getLogger(__name__)
 
 # Text, whether backslashes in it are escaped, and what opens and closes its parts.
 Key = tuple[Any, ...]
 
-# Below a role: what is compiled ahead. The rest is, when a run first needs it.
-PARTS = ("tasks", "defaults", "vars")
 # A run may meet many texts; no more than so many are kept.
 KEPT = 2000
 
@@ -53,7 +50,8 @@ def keep() -> None:
 
 
 def compile_ahead(project_dir: Path) -> None:
-    """Compile the texts of our roles, in a process of its own for the memory that it takes.
+    """Compile the texts of what `parsed` keeps, in a process of its own for the memory that it
+    takes; the rest is compiled when a run first needs it.
 
     Where that fails, runs compile what they need themselves.
     """
@@ -79,14 +77,9 @@ def compile_ahead(project_dir: Path) -> None:
 
 def _compile(project_dir: Path) -> None:
     from ansible._internal._templating import _jinja_bits as jinja
-    from ansible.parsing.dataloader import DataLoader
 
     environment = jinja.AnsibleEnvironment()
-    loader = DataLoader()
-    texts: set[tuple[str, bool]] = set()
-    for role, part in itertools.product(KEPT_ROLES, PARTS):
-        for path in sorted((project_dir / "roles" / role / part).rglob("*.yml")):
-            texts |= {(text, True) for text in _texts(loader.load_from_file(str(path)))}
+    texts = {(text, True) for content in parsed.contents() for text in _texts(content)}
     for path in sorted((project_dir / "templates").glob("*.j2")):
         # As the lookup `template` has it.
         texts.add((path.read_text(encoding="utf-8"), False))

@@ -13,7 +13,7 @@ from ansible.cli import playbook
 from ansible.plugins.loader import init_plugin_loader
 init_plugin_loader([])
 from ansible.template import Templar, trust_as_template
-from controller.runner.warm import templates
+from controller.runner.warm import parsed, templates
 
 def rendered(text, **variables):
     return Templar(variables=variables).template(trust_as_template(text))
@@ -61,6 +61,7 @@ def test_the_same_text_in_another_syntax_is_another_template() -> None:
 
 def test_the_texts_of_our_roles_are_compiled_ahead() -> None:
     said = tried("""
+parsed.keep(Path.cwd())
 templates.keep()
 templates.compile_ahead(Path.cwd())
 texts = {key[0] for key in templates._kept}
