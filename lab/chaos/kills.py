@@ -11,6 +11,7 @@ import time
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from lab.chaos.waits import wait_for
 from lab.cloud import Cloud
 from lab.database_servers import DatabaseServer
 from lab.errors import LabError
+from lab.waiting import wait_until
 
 STATE_PATH = "/var/lib/novella"
 # The controller's queue; only a queue of this name is lost.
@@ -344,11 +346,10 @@ def bring_all_back(controllers: Sequence[Cloud]) -> None:
     for cloud in controllers:
         cloud.start_controller()
     for status in hosts.status(lab_dir):
-        wait_for(
-            lambda name=status.name: True if _answers(lab_dir, name) else None,  # type: ignore[misc]
-            f"libvirtd answers on {status.name}",
-            BACK_S,
-        )
+        wait_until(
+            partial(_answers, lab_dir, status.name),
+            what=f"libvirtd answers on {status.name}", timeout_s=BACK_S, interval_s=0.5,
+        )  # fmt: skip
 
 
 def _pids(cloud: Cloud, what: str) -> list[int]:
