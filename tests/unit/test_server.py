@@ -122,6 +122,8 @@ def test_an_api_that_is_stopped_answers_whoever_is_connected_already(
 ) -> None:
     worker = _child(api.pid)
     os.kill(worker, signal.SIGSTOP)
+    # On a busy machine the order to stop comes first, and is taken, if this one has yet to be.
+    wait_until(lambda: _stands_still(worker), what="the worker stands still", timeout_s=30)
     with contextlib.ExitStack() as clients:
         connected = [
             clients.enter_context(socket.create_connection(("127.0.0.1", port), 30))
@@ -153,6 +155,12 @@ def test_an_api_that_is_stopped_lets_nobody_in_while_it_ends_what_is_in_hand(
 def _child(pid: int) -> int:
     (found,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return int(found)
+
+
+def _stands_still(pid: int) -> bool:
+    """Whether each thread of the process is stopped by a signal."""
+    stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
 
 
 def _awaits(pid: int, wanted: signal.Signals) -> bool:
