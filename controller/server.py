@@ -5,85 +5,67 @@ uses, so that of a parent's copy little stays shared, and the parent would weigh
 """
 
 import gc
-import json
 import logging
 import os
 import socket
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 
-from controller.errors import BadRequest, NovellaError
+from controller.errors import NovellaError
 from controller.settings import Settings
+
+if TYPE_CHECKING:
+    from controller.db.session import Database
 
 log = logging.getLogger(__name__)
 
 
 def serve_api(settings: Settings) -> None:
     """Answer requests until SIGTERM, then end what is in hand."""
-    _Gunicorn(settings, _prepared(settings)).run()
+    parent = os.getpid()
+    try:
+        _Gunicorn(settings, _metrics_bind(settings)).run()
+    except SystemExit as ended:
+        # Its workers' ends come by here too; by their status gunicorn ends all of it.
+        if ended.code == Arbiter.APP_LOAD_ERROR and os.getpid() == parent:
+            raise NovellaError("The API could not be prepared; the log has why.") from ended
+        raise
 
 
-def _prepared(settings: Settings) -> list[str]:
-    """Do what comes before the first request; return where metrics are to be had.
+def _prepare(settings: Settings, db: "Database", *, mend: bool) -> None:
+    """Do in the database what comes before the first request. Ends the process that must not serve.
 
-    In a process that then ends, for the sake of what has to be imported for it. Raises BadRequest.
+    One that is away is no reason: requests are answered with 503 until it is back.
     """
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            with os.fdopen(writing, "w") as answer:
-                json.dump(_prepare(settings), answer)
-            status = 0
-        except Exception:
-            log.exception("the API could not be prepared")
-        finally:
-            os._exit(status)
-    os.close(writing)
-    with os.fdopen(reading) as answered:
-        text = answered.read()
-    _, status = os.waitpid(pid, 0)
-    if status:
-        raise NovellaError("The API could not be prepared; the log has why.")
-    found = json.loads(text)
-    if "refusal" in found:
-        raise BadRequest(found["refusal"])
-    return list(found["metrics"])
-
-
-def _prepare(settings: Settings) -> dict[str, Any]:
     from sqlalchemy.exc import SQLAlchemyError
 
     from controller.core.images import mend_dead_uploads
     from controller.db import revisions
     from controller.db.failures import is_away
-    from controller.db.session import Database
 
-    db = Database(settings.db_url)
     try:
-        bind = _metrics_bind(settings)
         revisions.require(db)
+        if mend:
+            with db.write() as session:
+                mend_dead_uploads(session, settings)
     except NovellaError as error:
-        return {"refusal": str(error)}
-    try:
-        with db.write() as session:
-            mend_dead_uploads(session, settings)
+        log.error("%s", error)
+        sys.exit(Arbiter.APP_LOAD_ERROR)
     except SQLAlchemyError as error:
         if not is_away(error):
             raise
-        # Requests are answered with 503 until it is back.
         db.outages.note("mending uploads that broke off, which the next start does,", error)
-    db.dispose()
-    return {"metrics": bind}
 
 
 class _Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def __init__(self, settings: Settings, metrics_bind: list[str]) -> None:
         self.settings = settings
         self.metrics_bind = metrics_bind
+        self.reloaded = False
         super().__init__()
 
     def load_config(self) -> None:
@@ -111,10 +93,19 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         for name, value in options.items():
             self.cfg.set(name, value)
 
+    def reload(self) -> None:
+        super().reload()
+        # The process before may be at the end of an upload.
+        self.reloaded = True
+
     def load(self) -> Any:
+        # The database is looked at where the application is loaded: a process of its own for that
+        # imported all of it once more, 2 of 5 seconds of CPU until an API answered.
         from controller.app import build_app, build_services
 
-        return build_app(self.settings, build_services(self.settings))
+        services = build_services(self.settings)
+        _prepare(self.settings, services.db, mend=not self.reloaded)
+        return build_app(self.settings, services)
 
 
 class _Logger(Logger):  # type: ignore[misc]  # gunicorn has no types
@@ -131,7 +122,7 @@ def _metrics_bind(settings: Settings) -> list[str]:
 
     A port that somebody else listens on must not keep the API from its work.
     """
-    from controller.api.metrics import listen_address
+    from controller.api.metrics_address import listen_address
 
     address = listen_address(settings)
     if address is None:

@@ -5,7 +5,6 @@ of the API but the two health paths.
 """
 
 import hmac
-import ipaddress
 from collections.abc import Callable, Iterable
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -14,39 +13,11 @@ from prometheus_client.registry import Collector
 
 from controller import metrics
 from controller.api.common.calls import Services
+from controller.api.metrics_address import listen_address
 from controller.core.gauges import Gauges
-from controller.errors import BadRequest
 from controller.settings import Settings
 
 HEALTH = frozenset({"/healthz", "/readyz"})
-
-
-def listen_address(settings: Settings) -> tuple[str, int] | None:
-    """Return where metrics are to be read, None for nowhere.
-
-    Raises BadRequest for what is no address, for the API's own port, and for an address that others
-    reach while nobody is asked for a token.
-    """
-    text = settings.metrics_listen
-    if not text:
-        return None
-    host, _, port = text.rpartition(":")
-    host = host.strip("[]")
-    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 1 << 16:
-        raise BadRequest(
-            f"Setting 'metrics_listen' is {text!r}; expected address:port, or nothing."
-        )
-    if int(port) == settings.listen_port:
-        raise BadRequest(
-            f"Setting 'metrics_listen' is {text!r}, which is the API's own port: tenants could "
-            "read metrics there. Choose another port."
-        )
-    if not _is_loopback(host) and not settings.metrics_token:
-        raise BadRequest(
-            f"Setting 'metrics_listen' is {text!r}, which others reach: set 'metrics_token' too, "
-            "or listen on 127.0.0.1."
-        )
-    return host, int(port)
 
 
 class MetricsPort:
@@ -88,13 +59,6 @@ def _may_read(settings: Settings, environ: WSGIEnvironment) -> bool:
     expected = f"Bearer {settings.metrics_token}".encode()
     sent = str(environ.get("HTTP_AUTHORIZATION", "")).encode("latin-1", "replace")
     return hmac.compare_digest(sent, expected)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _answer(

@@ -9,7 +9,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from controller.api.common.calls import Services
-from controller.api.metrics import listen_address
+from controller.api.metrics_address import listen_address
 from controller.core import workers
 from controller.core.hosts import enroll_record
 from controller.db.base import utcnow

@@ -1,6 +1,7 @@
 """The API's processes, as `novella api` starts them."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -37,14 +38,21 @@ def api(tmp_path: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     db = Database(settings.db_url)
     bootstrap(settings, db, "a password of ours")
     db.dispose()
+    with _running(tmp_path, port, metrics_listen="") as process:
+        yield process
+
+
+@contextlib.contextmanager
+def _running(tmp_path: Path, port: int, **settings: str | int) -> Iterator[subprocess.Popen[bytes]]:
+    """`novella api` with these settings, once it answers; what it logs is in the file 'log'."""
     config = tmp_path / "novella.toml"
-    config.write_text(
-        f'state_dir = "{settings.state_dir}"\nlisten_port = {port}\nmetrics_listen = ""\n'
-    )
+    known = {"state_dir": f"{tmp_path}/state", "listen_port": port, **settings}
+    config.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in known.items()))
     command = [sys.executable, "-m", "controller.cli", "--config", str(config), "api"]
-    process = subprocess.Popen(command, cwd=PROJECT_DIR)
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(command, cwd=PROJECT_DIR, stderr=log)
     try:
-        wait_until(lambda: _answers(port), what="the API answers", timeout_s=60)
+        wait_until(lambda: _answers(port), what="the API answers", timeout_s=180)
         yield process
     finally:
         process.kill()
@@ -80,30 +88,26 @@ def _is_free(port: int) -> bool:
     return False
 
 
+@pytest.mark.parametrize("api_workers", [1, 2])
 def test_an_api_that_starts_while_the_database_is_away_says_so_and_answers(
-    tmp_path: Path, port: int
+    tmp_path: Path, port: int, api_workers: int
 ) -> None:
-    config = tmp_path / "novella.toml"
+    """Somebody listens on the metrics' port, too; neither keeps it from its work."""
     database_url = f"postgresql://novella@127.0.0.1:{any_free_port()}/novella"
-    config.write_text(
-        f'state_dir = "{tmp_path}/state"\nlisten_port = {port}\nmetrics_listen = ""\n'
-        f'database_url = "{database_url}"\n'
-    )
     make_keys(Settings(state_dir=tmp_path / "state"))
-    command = [sys.executable, "-m", "controller.cli", "--config", str(config), "api"]
-    with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(command, cwd=PROJECT_DIR, stderr=log)
-    try:
-        wait_until(lambda: _answers(port), what="the API answers", timeout_s=60)
-        with pytest.raises(HTTPError) as caught:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        settings = {"database_url": database_url, "metrics_listen": taken}
+        with (
+            _running(tmp_path, port, api_workers=api_workers, **settings),
+            pytest.raises(HTTPError) as caught,
+        ):
             urlopen(f"http://127.0.0.1:{port}/readyz", timeout=30)
         assert caught.value.status == 503
         caught.value.close()
-    finally:
-        process.kill()
-        process.wait()
     said = (tmp_path / "log").read_text()
     assert "the database is away or too busy: connection failed" in said
+    assert f"nobody can read metrics: cannot listen on {taken}" in said
     assert "Traceback" not in said
 
 
