@@ -23,7 +23,15 @@ from typing import NoReturn
 from controller import fork_server_record
 from controller.errors import Conflict, Unavailable
 from controller.fork_server_record import ForkServerRecord
-from controller.runner.warm import fingerprint, job, parsed, preload, processes, templates
+from controller.runner.warm import (
+    copies,
+    fingerprint,
+    job,
+    parsed,
+    preload,
+    processes,
+    templates,
+)
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +88,7 @@ def _warmed(environment: dict[str, str], project_dir: Path, folder: Path) -> job
     preload.set_environment(own)
     preload.import_ansible(project_dir / "collections")
     preload.build_archives(project_dir / "collections")
+    copies.spare()
     parsed.keep(project_dir)
     templates.keep()
     templates.compile_ahead(project_dir)
