@@ -2,12 +2,16 @@
 
 A run still reads each file; only when its text is the one that was parsed is the parsed form taken.
 And it is taken once: a run is a fork, and has a copy of its own to change, but only one.
+
+A run's arguments are read here too, without a parser of YAML.
 """
 
 import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+from controller.runner.variables import read_unsafe_yaml
 
 # Below the project's folder, where Ansible finds the roles. What is seldom run isn't kept.
 ROLES = "collections/ansible_collections/novella/cloud/roles"
@@ -32,6 +36,9 @@ def keep(project_dir: Path) -> None:
             _parsed[str(path), str(text)] = plainly(loader, text, file_name=str(path))
 
     def load_once(self: Any, data: str, file_name: str | None = None, **options: Any) -> Any:
+        # A run's own arguments, which are large.
+        if not options.get("json_only") and (read := read_unsafe_yaml(data)) is not None:
+            return read
         # As a template or not: what Ansible trusts bears a mark.
         if file_name and not options.get("json_only") and TrustedAsTemplate.is_tagged_on(data):
             kept = _parsed.pop((file_name, str(data)), None)

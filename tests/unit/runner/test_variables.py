@@ -10,7 +10,7 @@ from ansible.template import is_trusted_as_template, trust_as_template
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.runner.variables import unsafe_yaml, write_variables
+from controller.runner.variables import read_unsafe_yaml, unsafe_yaml, write_variables
 
 # Halves of surrogate pairs are no characters; see the last test.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
@@ -40,6 +40,34 @@ def test_every_value_comes_back_as_it_was_with_no_string_trusted(value: Any) -> 
     found = read(unsafe_yaml({"x": value}))
     assert found == {"x": value}
     assert not any(is_trusted_as_template(text) for text in strings(found))
+
+
+@given(VALUES)
+def test_read_without_yaml_it_is_the_same_and_no_string_has_a_mark(value: Any) -> None:
+    found = read_unsafe_yaml(trust_as_template(unsafe_yaml({"x": value}) + "\n"))
+    assert found == {"x": value}
+    assert all(type(text) is str for text in strings(found))
+    assert unsafe_yaml(found) == unsafe_yaml({"x": value})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{? "a" : 1}',
+        "!unsafe {a: 1}",
+        '!unsafe {? "a" : yes}',
+        '!unsafe {? "a" : !vault "x"}',
+        '!unsafe {? "a" : "\\n"}',
+        '!unsafe {? "a" : "\\U00110000"}',
+        '!unsafe {? "a" : "ä"}',
+        '!unsafe {? "a" : NaN}',
+        '!unsafe {? "a" : 1} # more',
+        '!unsafe ["a"]',
+        '!unsafe "a"',
+    ],
+)
+def test_what_was_written_otherwise_is_left_to_yaml(text: str) -> None:
+    assert read_unsafe_yaml(text) is None
 
 
 @pytest.mark.parametrize("text", ["", "123", "0x1f", "yes", "null", "~", "1e3", "2026-11-22", "="])
