@@ -1,8 +1,10 @@
 """Allocations: claims on a provider's resources, atomic by the provider's generation."""
 
 from collections.abc import Mapping
+from functools import cache
+from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Select, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from controller.db.models import Allocation, ResourceProvider
@@ -26,8 +28,8 @@ def claim(
     session.execute(
         select(ResourceProvider.id).where(ResourceProvider.id == provider_id).with_for_update()
     )
-    query = candidates.fitting(resources).where(ResourceProvider.id == provider_id)
-    row = session.execute(query).first()
+    one = {"provider_id": provider_id, **candidates.amounts(resources)}
+    row = session.execute(_one_fitting(candidates.shape(resources)), one).first()
     if row is None:
         raise ConcurrentUpdate(
             f"Cannot claim resources of provider {provider_id} for {consumer_id}: there is no room "
@@ -39,6 +41,11 @@ def claim(
         insert(Allocation),
         [{**place, "resource_class": name, "used": amount} for name, amount in resources.items()],
     )
+
+
+@cache
+def _one_fitting(wanted: candidates.Shape) -> Select[Any]:
+    return candidates.fitting(wanted).where(ResourceProvider.id == bindparam("provider_id"))
 
 
 def held(session: Session, consumer_id: str, provider_id: str | None = None) -> dict[str, int]:

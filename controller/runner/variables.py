@@ -40,8 +40,8 @@ def unsafe_yaml(variables: Mapping[str, Any]) -> str:
 def read_unsafe_yaml(text: str) -> dict[str, Any] | None:
     """Return what `unsafe_yaml` made `text` of; None for what it can't have written.
 
-    A parser of YAML takes fifteen times as long. The strings bear no mark of Ansible's at all, which is
-    what makes it trust none of them.
+    A parser of YAML takes fifteen times as long. The strings bear no mark of Ansible's at all,
+    which is what makes it trust none of them.
     """
     if not text.startswith(_MARK):
         return None

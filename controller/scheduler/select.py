@@ -7,8 +7,10 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
+from sqlalchemy import Select
 from sqlalchemy.orm import Session
 
 from controller.db.models import Host, ResourceProvider
@@ -42,13 +44,15 @@ def select(session: Session, settings: Settings, spec: RequestSpec) -> Selection
 
 
 def _with_room(session: Session, spec: RequestSpec) -> list[Candidate]:
-    query = (
-        placement.fitting(spec.resources)
-        .join(Host, Host.id == ResourceProvider.id)
-        .add_columns(Host)
-    )
-    rows = session.execute(query)
+    query = _hosts_with_room(placement.shape(spec.resources))
+    rows = session.execute(query, placement.amounts(spec.resources))
     return [Candidate(row._mapping[Host], placement.room(row, spec.resources)) for row in rows]
+
+
+@cache
+def _hosts_with_room(wanted: placement.Shape) -> Select[Any]:
+    query = placement.fitting(wanted)
+    return query.join(Host, Host.id == ResourceProvider.id).add_columns(Host)
 
 
 def _by_weight(names: Sequence[str], left: list[Candidate]) -> list[Candidate]:

@@ -15,7 +15,8 @@ WANTED = {"VCPU": 1, "MEMORY_MB": 512, "DISK_GB": 0}
 def fitting(db: Database, wanted: dict[str, int]) -> dict[str, float]:
     """Free memory by provider."""
     with db.read() as session:
-        rows = session.execute(candidates.fitting(wanted)).all()
+        query = candidates.fitting(candidates.shape(wanted))
+        rows = session.execute(query, candidates.amounts(wanted)).all()
         return {row.provider_id: candidates.room(row, wanted)["MEMORY_MB"].free for row in rows}
 
 
@@ -35,6 +36,15 @@ def test_what_is_taken_is_summed_over_consumers(db: Database, add_provider: AddP
         for consumer in ("s1", "s2"):
             allocations.claim(session, consumer, "a", WANTED)
     assert fitting(db, WANTED) == {"a": 1024.0}
+
+
+def test_each_request_is_asked_for_by_its_own_amounts(
+    db: Database, add_provider: AddProvider
+) -> None:
+    add_provider("a", VCPU=1, MEMORY_MB=512, DISK_GB=1)
+    assert fitting(db, {**WANTED, "MEMORY_MB": 513}) == {}
+    assert fitting(db, {**WANTED, "DISK_GB": 2}) == {}
+    assert fitting(db, WANTED) == {"a": 512.0}
 
 
 def test_one_statement_for_any_number_of_providers(db: Database, add_provider: AddProvider) -> None:
