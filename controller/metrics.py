@@ -89,6 +89,12 @@ FALLBACKS = Counter(
     ("why",),
     registry=REGISTRY,
 )
+HEAD_STARTS = Counter(
+    "novella_run_head_starts",
+    "Runs for which the host's Python was started ahead, by whether the play made use of it.",
+    ("used",),
+    registry=REGISTRY,
+)
 # The lock of this process's name, held as long as it lives.
 _slot: list[int] = []
 

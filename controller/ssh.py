@@ -52,5 +52,13 @@ def options(host: HostAccess, known_hosts_path: Path, connect_timeout_s: int = 1
     return ["-F", "/dev/null", *(part for pair in settings.items() for part in _option(*pair))]
 
 
+def command(host: HostAccess, known_hosts_path: Path, *remote: str) -> list[str]:
+    """Return the words that run `remote`, which goes through the host's shell: quote it."""
+    return [
+        "ssh", *options(host, known_hosts_path), "-i", str(host.private_key), "-p", str(host.port),
+        "-l", host.user, "--", host.address, *remote,
+    ]  # fmt: skip
+
+
 def _option(name: str, value: str) -> tuple[str, str]:
     return "-o", f"{name}={value}"

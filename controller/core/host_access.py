@@ -37,11 +37,7 @@ def ssh_command(settings: Settings, host: Host, *remote: str) -> list[str]:
     access = of_host(settings, host)
     if access.user != "root":
         remote = ("sudo", "-n", *remote)
-    options = ssh.options(access, _known_hosts(settings, access))
-    return [
-        "ssh", *options, "-i", str(access.private_key), "-p", str(access.port),
-        "-l", access.user, "--", access.address, *remote,
-    ]  # fmt: skip
+    return ssh.command(access, _known_hosts(settings, access), *remote)
 
 
 def _known_hosts(settings: Settings, access: HostAccess) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from controller import metrics
-from controller.runner import artifacts, bounds, item_results, leftovers
+from controller.runner import artifacts, bounds, head_start, item_results, leftovers
 from controller.runner.host_text import keepable
 from controller.runner.output import Output
 from controller.runner.play_events import MESSAGE_MAX, PlayEvents
@@ -48,12 +48,16 @@ class AnsibleExecutor:
         self._own: leftovers.OwnFolder | None = None
         self._common = launch.environment(settings)
         self._launcher: launch.Launcher | None = None
+        self._head_starts = head_start.HeadStarts(settings.project_dir)
 
     def run(self, run: Run) -> RunResult:
         """Do the run and return how it ended. Raises nothing for what goes wrong in it."""
         started = time.monotonic()
         try:
-            with run_folder(self._own_folder(), run) as folder:
+            with (
+                run_folder(self._own_folder(), run) as folder,
+                self._head_starts.given(run, folder),
+            ):
                 result = self._launch(run, folder, started)
         except Exception as error:
             log.exception("run %s of %s could not be launched", run.id, run.playbook)
@@ -183,6 +187,7 @@ class AnsibleExecutor:
             # servers' results in one would be none. What is too much is for us to say.
             "MAX_EVENT_RES": str(bounds.FILE_MAX_BYTES),
             item_results.VARIABLE: str(folder.item_results),
+            head_start.VARIABLE: str(folder.head_start),
             leftovers.MARK: str(folder.path),
             **(self._launcher.variables(folder.launch_record) if self._launcher else {}),
         }

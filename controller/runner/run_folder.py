@@ -7,6 +7,7 @@
     arguments.yml                 without secrets
     secrets.yml                   the no_log dictionary
     items.jsonl                   results of a batch's items, as they end
+    head-start/                   see head_start.py
     home/ artifacts/              Ansible's own
     output launch                 what it said; whether the fork server ran it
 """
@@ -29,6 +30,9 @@ from controller.runner.requests import Run
 from controller.runner.variables import write_variables
 from controller.ssh import HostAccess
 
+# The host's own, which has libvirt.
+INTERPRETER = "/usr/bin/python3"
+
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
@@ -40,6 +44,17 @@ class RunFolder:
     secrets: Path
     home: Path
     item_results: Path
+    known_hosts: Path
+    connections: Path
+
+    @property
+    def head_start(self) -> Path:
+        """What leads to a process on the host that waits for the run's play."""
+        return self.path / "head-start"
+
+    def control_path(self, host: HostAccess) -> Path:
+        """Where the socket of the connection to `host` lies, while there is one."""
+        return _control_path(host, self.connections)
 
     @property
     def launch_record(self) -> Path:
@@ -80,13 +95,14 @@ def run_folder(own: Path, run: Run) -> Iterator[RunFolder]:
             secrets=path / "secrets.yml",
             home=path / "home",
             item_results=path / "items.jsonl",
+            known_hosts=path / "known_hosts",
+            connections=connections,
         )
         folder.home.mkdir()
         folder.inventory.parent.mkdir()
-        known_hosts = path / "known_hosts"
-        known_hosts.write_text(ssh.known_hosts(list(run.hosts)))
+        folder.known_hosts.write_text(ssh.known_hosts(list(run.hosts)))
         # JSON is YAML; `.yml` because that is what people look for.
-        folder.inventory.write_text(inventory_text(run.hosts, known_hosts, connections))
+        folder.inventory.write_text(inventory_text(run.hosts, folder.known_hosts, connections))
         write_variables(folder.arguments, run.arguments)
         write_variables(folder.secrets, {"server_secrets": run.secrets} if run.secrets else {})
         yield folder
@@ -107,11 +123,7 @@ def inventory_text(
 def _host_variables(
     host: HostAccess, known_hosts: Path, connections: Path | None
 ) -> dict[str, Any]:
-    # The socket's name covers all that the connection depends on: a host enrolled anew, with other
-    # keys, must not be reached over a connection that was opened to the old one.
-    identity = [host.id, host.address, host.port, host.user, str(host.private_key), *host.host_keys]
-    digest = hashlib.sha256("\n".join(map(str, identity)).encode()).hexdigest()[:16]
-    own = {"ansible_control_path": str(connections / digest)} if connections else {}
+    own = {"ansible_control_path": str(_control_path(host, connections))} if connections else {}
     return {
         "ansible_become": host.user != "root",
         **host.variables,
@@ -120,6 +132,14 @@ def _host_variables(
         "ansible_user": host.user,
         "ansible_ssh_private_key_file": str(host.private_key),
         "ansible_ssh_common_args": shlex.join(ssh.options(host, known_hosts)),
-        "ansible_python_interpreter": "/usr/bin/python3",
+        "ansible_python_interpreter": INTERPRETER,
         **own,
     }
+
+
+def _control_path(host: HostAccess, connections: Path) -> Path:
+    # The socket's name covers all that the connection depends on: a host enrolled anew, with other
+    # keys, must not be reached over a connection that was opened to the old one.
+    identity = [host.id, host.address, host.port, host.user, str(host.private_key), *host.host_keys]
+    digest = hashlib.sha256("\n".join(map(str, identity)).encode()).hexdigest()[:16]
+    return connections / digest

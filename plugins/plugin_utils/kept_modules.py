@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.novella.cloud.plugins.plugin_utils import head_start
+
 # (command, data for its standard input) to {"rc", "stdout", "stderr", ...}.
 Execute = Callable[[str, bytes], dict[str, Any]]
 
@@ -67,7 +69,7 @@ def run(execute: Execute, interpreter: str, module: Module, folder: str) -> dict
     """Run the module out of `folder` on the host, and return what `execute` does.
 
     The archive is sent when the host answers that it lacks it. `interpreter` is the shell's word
-    for Python.
+    for Python. What was started ahead for this is used, if it was.
     """
     program = Path(__file__).with_name("module_keeper.py").read_bytes()
     command = f"{interpreter} -c {shlex.quote(_START)} {len(program)}"
@@ -75,6 +77,10 @@ def run(execute: Execute, interpreter: str, module: Module, folder: str) -> dict
         "folder": folder, "key": module.key, "module": module.name,
         "params": module.params, "profile": module.profile,
     }  # fmt: skip
+    head_start.note(module.key)
+    ahead = {"interpreter": interpreter, "folder": folder, "key": module.key}
+    if (early := head_start.run(ahead, json.dumps(request))) is not None:
+        return early
     answer = execute(command, program + json.dumps(request).encode())
     # Some shells greet whoever comes.
     if f"lacking {module.key}" in answer.get("stdout", "").splitlines():

@@ -1,7 +1,8 @@
 """What `kept_modules` has the host's Python do: run a module out of its unpacked archive.
 
-It is read from standard input, with a JSON object behind it: folder, key, module, params, profile,
-and archive (a zip file in base64) when the host said that it lacks the one with that key.
+It is read from standard input, with a line of JSON behind it: folder, key, module, params, profile,
+and archive (a zip file in base64) when the host said that it lacks the one with that key. A first
+line with `imports` comes before there is a task: folder, key, and what to import meanwhile.
 """
 
 from __future__ import annotations
@@ -19,27 +20,50 @@ KEPT_S = 7 * 86400
 
 def main() -> None:
     """Run the module, or print `lacking KEY`. The module ends the process."""
-    request = json.loads(sys.stdin.buffer.read())
+    request = json.loads(sys.stdin.buffer.readline())
     # Each version of Python has a compiled form of its own.
     home = os.path.join(request["folder"], f"{request['key']}-{sys.implementation.cache_tag}")
+    if "imports" in request:
+        line = _made_ready(request, home)
+        if not line:
+            return
+        request = json.loads(line)
     if not os.path.isdir(home):
         if "archive" not in request:
             print(f"lacking {request['key']}")  # noqa: T201 -- the answer
             return
         _unpack(request["archive"], request["folder"], home)
     _note_use(home)
+    _take_path(home)
     _run(request, home)
 
 
-def _run(request: dict[str, Any], home: str) -> None:
+def _made_ready(head: dict[str, Any], home: str) -> bytes:
+    """Import, say that it is done, and return the request; an empty one when none will come."""
+    if not os.path.isdir(home):
+        return b""
+    _take_path(home)
+    for name in head["imports"]:
+        # A host without libvirt is told of it by the step that needs it.
+        with contextlib.suppress(ImportError):
+            __import__(name)
+    print(f"ready {head['key']}", flush=True)  # noqa: T201 -- the answer
+    return sys.stdin.buffer.readline()
+
+
+def _take_path(home: str) -> None:
     # As the program does that Ansible builds around a module.
     try:
         os.getcwd()
     except OSError:
         os.chdir("/")
-    sys.path[:] = [home, *(path for path in sys.path if path not in ("", "."))]
+    if home not in sys.path:
+        sys.path[:] = [home, *(path for path in sys.path if path not in ("", "."))]
     # All that is compiled was written with the archive; half a file would be left by a power cut.
     sys.dont_write_bytecode = True
+
+
+def _run(request: dict[str, Any], home: str) -> None:
     from ansible.module_utils._internal._ansiballz import _loader
 
     _loader.run_module(
