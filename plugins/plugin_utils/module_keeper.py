@@ -7,6 +7,7 @@ line with `imports` comes before there is a task: folder, key, and what to impor
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -66,13 +67,26 @@ def _take_path(home: str) -> None:
 def _run(request: dict[str, Any], home: str) -> None:
     from ansible.module_utils._internal._ansiballz import _loader
 
-    _loader.run_module(
-        json_params=request["params"].encode(),
-        profile=request["profile"],
-        module_fqn=request["module"],
-        modlib_path=home,
-        extensions={},
-    )
+    try:
+        _loader.run_module(
+            json_params=request["params"].encode(),
+            profile=request["profile"],
+            module_fqn=request["module"],
+            modlib_path=home,
+            extensions={},
+        )
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            _end(end.code or 0)
+        raise
+
+
+def _end(status: int) -> None:
+    """End as Python does, but for taking all that was imported apart: 40 ms."""
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _note_use(home: str) -> None:
