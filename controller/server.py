@@ -4,7 +4,6 @@ With one worker the application is loaded in it alone: Python writes to the page
 uses, so that of a parent's copy little stays shared, and the parent would weigh as much again.
 """
 
-import gc
 import logging
 import os
 import socket
@@ -17,6 +16,7 @@ from gunicorn.glogging import Logger
 
 from controller.errors import NovellaError
 from controller.settings import Settings
+from controller.weight import settle
 
 if TYPE_CHECKING:
     from controller.db.session import Database
@@ -89,6 +89,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "loglevel": "warning",
             "pre_fork": _before_fork,
             "post_fork": _after_fork,
+            "post_worker_init": _after_load,
         }
         for name, value in options.items():
             self.cfg.set(name, value)
@@ -141,7 +142,7 @@ def _metrics_bind(settings: Settings) -> list[str]:
 
 def _before_fork(_server: Any, _worker: Any) -> None:
     # What was made before the fork is never collected: its pages stay shared.
-    gc.freeze()
+    settle()
 
 
 def _after_fork(_server: Any, worker: Any) -> None:
@@ -159,3 +160,7 @@ def _after_fork(_server: Any, worker: Any) -> None:
         # Connections opened while loading belong to the parent.
         worker.app.callable.extensions["novella"].db.dispose()
     metrics.start(settings.metrics_dir, "api", several=True)
+
+
+def _after_load(_worker: Any) -> None:
+    settle()

@@ -34,6 +34,7 @@ from controller.queue.local import Wakeups, wake_workers
 from controller.queue.wake import listener, waker
 from controller.runner.requests import Executor
 from controller.settings import Settings
+from controller.weight import settle
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +105,7 @@ def main(settings: Settings, name: str = "worker") -> None:
         db, "giving expired leases back", partial(expired_leases.run, db, incarnation, engine.clock)
     )
     reconcilers = _reconcilers(settings, db, engine, incarnation, stopping.is_set)
+    settle()
     for reconciler in reconcilers:
         reconciler.start()
     log.info("worker %s works", incarnation.owner)

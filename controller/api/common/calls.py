@@ -379,7 +379,10 @@ def _is_json(mimetype: str) -> bool:
 def _response(reply: Reply, request_id: str, headers: Mapping[str, str]) -> Response:
     response = reply.response
     if response is None:
-        payload = b"" if reply.body is None else json.dumps(reply.body).encode()
+        # Views are made anew for each answer and lead nowhere back; to look for that costs.
+        payload = (
+            b"" if reply.body is None else json.dumps(reply.body, check_circular=False).encode()
+        )
         response = Response(payload, status=reply.status)
         if reply.body is None:
             response.headers.pop("Content-Type", None)

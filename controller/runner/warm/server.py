@@ -32,6 +32,7 @@ from controller.runner.warm import (
     processes,
     templates,
 )
+from controller.weight import settle
 
 log = logging.getLogger(__name__)
 
@@ -149,8 +150,7 @@ class _Server:
         """
         self._stale = unsure
         # What was there before a fork is never collected in it: its pages stay shared.
-        gc.collect()
-        gc.freeze()
+        settle()
         gc.disable()
         reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
