@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -20,6 +21,18 @@ T = TypeVar("T")
 # Two transactions that wait for each other: the database ends one, which is then done again.
 TRIES = 8
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.01, 0.5
+# In `info` of a session that had a connection. Its transaction alone says nothing: that begins by
+# itself, also where the connection then fails and whoever asked copes with it.
+REACHED = "reached"
+
+
+class _Session(Session):
+    """A session that knows whether it reached its database."""
+
+
+@event.listens_for(_Session, "after_begin")
+def _note_reached(session: Session, *_what: object) -> None:
+    session.info[REACHED] = True
 
 
 class Database:
@@ -38,18 +51,19 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """Yield a session for reading, of one moment; it is rolled back at the end."""
-        with Session(self.engine, expire_on_commit=False, autoflush=False) as session:
+        with _Session(self.engine, expire_on_commit=False, autoflush=False) as session:
             yield session
-            if session.in_transaction():
+            if REACHED in session.info:
                 self.outages.answered()
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """Yield a session whose work is committed at the end, or rolled back when it raises."""
-        with Session(self._writing, expire_on_commit=False) as session:
+        with _Session(self._writing, expire_on_commit=False) as session:
             with session.begin():
                 yield session
-            self.outages.answered()
+            if REACHED in session.info:
+                self.outages.answered()
             if session.info.get("wake") and self.on_wake:
                 self.on_wake()
 

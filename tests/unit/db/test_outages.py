@@ -95,3 +95,21 @@ def test_reads_and_writes_say_that_it_answers(
         assert "answers again" in caplog.messages[-1]
         caplog.clear()
     db.dispose()
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_a_session_that_never_reached_the_database_does_not_say_that_it_answers(
+    now: Now, caplog: pytest.LogCaptureFixture, asks: bool
+) -> None:
+    """One that asks nothing, and one whose asker copes with a database that is away."""
+    db = Database("sqlite:////dev/null/x.db")
+    db.outages = Outages(now)
+    db.outages.note("GET /servers", away())
+    now.s += outages.EVERY_S
+    for use in (db.read, db.write):
+        with use() as session:
+            if asks:
+                with pytest.raises(OperationalError):
+                    session.execute(text("SELECT 1"))
+    assert len(caplog.records) == 1
+    db.dispose()
