@@ -71,9 +71,15 @@ class _Known:
 
 def _read() -> Tables:
     tables = {key: {} for key in (IP4, IP6, EB_NAT, EB_FILTER)}
-    tables[IP4] = _parse(work.run_command(["iptables-save", "-t", "filter"])).get("filter", {})
-    tables[IP6] = _parse(work.run_command(["ip6tables-save", "-t", "filter"])).get("filter", {})
-    bridge_tables = _parse(work.run_command(["ebtables-nft-save"]))
+    argvs = [
+        ["iptables-save", "-t", "filter"],
+        ["ip6tables-save", "-t", "filter"],
+        ["ebtables-nft-save"],
+    ]
+    said = work.run_commands([(argv, None) for argv in argvs])
+    ip4_tables, ip6_tables, bridge_tables = map(_parse, said)
+    tables[IP4] = ip4_tables.get("filter", {})
+    tables[IP6] = ip6_tables.get("filter", {})
     tables[EB_NAT] = bridge_tables.get("nat", {})
     tables[EB_FILTER] = bridge_tables.get("filter", {})
     return tables
@@ -175,8 +181,17 @@ def hooks(jumps: dict[tuple[str, str], str], present: Tables) -> dict[str, Rules
     return lines
 
 
-def restore(wanted: Wanted, present: Tables, extra: dict[str, Rules] | None = None) -> None:
-    """Write the chains of `wanted` and the `extra` lines, a restore for each program."""
+def restore(
+    wanted: Wanted,
+    present: Tables,
+    extra: dict[str, Rules] | None = None,
+    *,
+    side_by_side: bool = False,
+) -> None:
+    """Write the chains of `wanted` and the `extra` lines, a restore for each program.
+
+    One program after the other, unless no frame that they are about can pass meanwhile.
+    """
     extra = extra or {}
     texts = {
         key: restore_text(key, wanted.get(key, {}), present[key], extra.get(key, []))
@@ -184,13 +199,15 @@ def restore(wanted: Wanted, present: Tables, extra: dict[str, Rules] | None = No
     }
     known, _Known.tables = _Known.tables, None
     # ebtables first: it sees a frame before iptables does.
-    bridge_text = texts[EB_NAT] + texts[EB_FILTER]
-    if bridge_text:
-        work.run_command(["ebtables-nft-restore", "--noflush"], input=bridge_text)
-    for key in (IP4, IP6):
-        if texts[key]:
-            argv = [f"{key}-restore", "-w", XTABLES_WAIT_S, "--noflush"]
-            work.run_command(argv, input=texts[key])
+    inputs = {"ebtables-nft": texts[EB_NAT] + texts[EB_FILTER], IP4: texts[IP4], IP6: texts[IP6]}
+    waiting = {"ebtables-nft": [], IP4: ["-w", XTABLES_WAIT_S], IP6: ["-w", XTABLES_WAIT_S]}
+    commands = [
+        ([f"{program}-restore", *waiting[program], "--noflush"], text)
+        for program, text in inputs.items()
+        if text
+    ]
+    for group in [commands] if side_by_side else [[command] for command in commands]:
+        work.run_commands(group)
     # Each table is one change; if more are counted, somebody else's is among them.
     if known is not None and known[1] is present:
         generation = known[0] + sum(1 for text in texts.values() if text)

@@ -31,16 +31,24 @@ Result = TypeVar("Result")
 
 def links(netns: str | None = None) -> Links:
     """Return the interfaces of the root namespace, or of `netns`, by name, as `ip -j -d addr`."""
-    argv = ["ip", *(["-n", netns] if netns else []), "-j", "-d", "addr", "show"]
-    return {link["ifname"]: link for link in json.loads(work.run_command(argv) or "[]") if link}
+    return parsed(work.run_command(argv(netns)))
+
+
+def argv(netns: str | None = None) -> list[str]:
+    """Return the command whose output `parsed` takes."""
+    return ["ip", *(["-n", netns] if netns else []), "-j", "-d", "addr", "show"]
+
+
+def parsed(said: str) -> Links:
+    return {link["ifname"]: link for link in json.loads(said or "[]") if link}
 
 
 def batch(lines: Iterable[str], netns: str | None = None) -> None:
     """Carry out `ip` commands, one a line, in one process; it stops at the first that fails."""
     text = "\n".join(lines)
     if text:
-        argv = ["ip", *(["-n", netns] if netns else []), "-batch", "-"]
-        work.run_command(argv, input=text + "\n")
+        words = ["ip", *(["-n", netns] if netns else []), "-batch", "-"]
+        work.run_command(words, input=text + "\n")
 
 
 def inside(netns: str, action: Callable[[], Result]) -> Result:

@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import shutil
+from dataclasses import dataclass
 from typing import Any
 
 from . import (
@@ -90,8 +91,8 @@ def _present(
         same = {"changed": bool(diffs), "diff": diffs, "namespace": namespace}
         return {**same, "undo_args": undo_args} if undo_args else same
     served = subnets.parse(params["subnets"])
-    found = network_links.links()
-    if bridge not in found and not check_mode:
+    look = _look(files.network_id)
+    if bridge not in look.outside and not check_mode:
         raise work.WorkError(
             f"Cannot make the namespace of network {files.network_id}: its bridge {bridge} is not "
             "there. Make it first (linux_bridge)."
@@ -103,11 +104,11 @@ def _present(
             "this host. Enrol the host (playbooks/host_enroll.yml)."
         )
     if check_mode:
-        return _make(params, files, bridge, served, found, check_mode)
+        return _make(params, files, bridge, served, look, check_mode)
     undo_args = _undo_args(params, files)
     network_files.claim(bridge, params["port_ids"])
     try:
-        result = _make(params, files, bridge, served, found, check_mode)
+        result = _make(params, files, bridge, served, look, check_mode)
     except BaseException:
         if undo_args:
             with contextlib.suppress(work.WorkError):
@@ -157,13 +158,13 @@ def _make(
     files: network_files.NetworkFiles,
     bridge: str,
     served: list[subnets.Subnet],
-    found: network_links.Links,
+    look: _Look,
     check_mode: bool,
 ) -> dict[str, Any]:
-    links_diff = _have_links(params, files.network_id, bridge, served, found, check_mode)
+    links_diff = _have_links(params, files.network_id, bridge, served, look, check_mode)
     # What runs in a namespace that is gone, or on a cable that is, serves nobody.
     is_new = not links_diff["before"].startswith("cable")
-    uplinks = network_links.uplinks(found, bridge)
+    uplinks = network_links.uplinks(look.outside, bridge)
     # Services that know guests, as after a host's boot, would answer beyond the bridge without the
     # rules. Where they know none, the rules are set while they start.
     rules_first = bool(files.ports())
@@ -193,26 +194,47 @@ def _have_links(
     network_id: str,
     bridge: str,
     served: list[subnets.Subnet],
-    found: network_links.Links,
+    look: _Look,
     check_mode: bool,
 ) -> dict[str, str]:
-    netns, veth = names.namespace_name(network_id), names.veth_name(network_id)
-    inside = _inside(netns)
-    before = _describe(found.get(veth), inside, _sysctls(netns) if inside else {}, netns)
+    netns = names.namespace_name(network_id)
+    before = _describe(look, network_id)
     after = _wanted(params["mtu"], bridge, network_id, served)
     if before != after and not check_mode:
-        _make_links(params["mtu"], bridge, network_id, served, found, inside)
+        _make_links(params["mtu"], bridge, network_id, served, look)
     return work.text_diff(f"namespace {netns}", before, after)
 
 
+@dataclass(frozen=True)
+class _Look:
+    """The interfaces of the host and of a namespace, by name, and the routes that we set in it.
+
+    `inside` is empty when there is no namespace, or only half a one.
+    """
+
+    outside: network_links.Links
+    inside: network_links.Links
+    routes: list[str]
+
+
+def _look(network_id: str) -> _Look:
+    netns = names.namespace_name(network_id)
+    if os.path.exists(os.path.join(NETNS_FOLDER, netns)):
+        commands = [network_links.argv(), network_links.argv(netns), _routes_argv(netns)]
+        try:
+            outside, inside, routes = work.run_commands([(each, None) for each in commands])
+        except work.WorkError:
+            # A file that no namespace is mounted on, as an interrupted run leaves it; or a
+            # namespace without the cable, which has no such routes.
+            return _Look(network_links.links(), _inside(netns), [])
+        return _Look(network_links.parsed(outside), network_links.parsed(inside), _own(routes))
+    return _Look(network_links.links(), {}, [])
+
+
 def _inside(netns: str) -> network_links.Links:
-    """Return the interfaces inside, none when there is no (or only half a) namespace."""
-    if not os.path.exists(os.path.join(NETNS_FOLDER, netns)):
-        return {}
     try:
         return network_links.links(netns)
     except work.WorkError:
-        # A file that no namespace is mounted on, as an interrupted run leaves it.
         return {}
 
 
@@ -241,11 +263,14 @@ def _sysctl_path(name: str) -> str:
     return "/proc/sys/" + name.replace(".", "/")
 
 
-def _routes(netns: str) -> list[str]:
+def _routes_argv(netns: str) -> list[str]:
+    return ["ip", "-n", netns, "-j", "route", "show", "dev", INSIDE]
+
+
+def _own(routes: str) -> list[str]:
     """Return the networks with a route that we set ourselves (the kernel's own are not listed)."""
-    said = work.run_command(["ip", "-n", netns, "-j", "route", "show", "dev", INSIDE])
     return sorted(
-        route["dst"] for route in json.loads(said or "[]") if route.get("protocol") != "kernel"
+        route["dst"] for route in json.loads(routes or "[]") if route.get("protocol") != "kernel"
     )
 
 
@@ -262,23 +287,19 @@ def _text(outside: list[str], addresses: list[str], routes: list[str], sysctls: 
     return "\n".join(lines) + "\n"
 
 
-def _describe(
-    veth: dict[str, Any] | None,
-    inside: network_links.Links,
-    sysctls: dict[str, str],
-    netns: str,
-) -> str:
-    if not inside:
+def _describe(look: _Look, network_id: str) -> str:
+    if not look.inside:
         return ""
-    own = inside.get(INSIDE)
+    sysctls = _sysctls(names.namespace_name(network_id))
+    veth, own = look.outside.get(names.veth_name(network_id)), look.inside.get(INSIDE)
     if veth is None or own is None:
         return _text(["without a cable"], [], [], sysctls)
     outside = [
         f"cable {veth.get('master')} {veth['mtu']} {own['mtu']} {own['address']}",
-        "up" if all("UP" in link["flags"] for link in (veth, own, inside["lo"])) else "down",
+        "up" if all("UP" in link["flags"] for link in (veth, own, look.inside["lo"])) else "down",
         f"ipv6 outside {'off' if network_links.is_ipv6_off(veth['ifname']) else 'on'}",
     ]
-    return _text(outside, _addresses(own), _routes(netns), sysctls)
+    return _text(outside, _addresses(own), look.routes, sysctls)
 
 
 def _addresses(link: dict[str, Any]) -> list[str]:
@@ -296,19 +317,18 @@ def _make_links(
     bridge: str,
     network_id: str,
     served: list[subnets.Subnet],
-    found: network_links.Links,
-    inside: network_links.Links,
+    look: _Look,
 ) -> None:
     netns, veth = names.namespace_name(network_id), names.veth_name(network_id)
-    if not inside:
+    if not look.inside:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(NETNS_FOLDER, netns))
         work.run_command(["ip", "netns", "add", netns])
     _set_sysctls(netns)
     lines = []
-    if veth not in found or INSIDE not in inside:
+    if veth not in look.outside or INSIDE not in look.inside:
         # Half a cable: its other end went with another namespace.
-        lines += [f"link delete dev {veth}"] if veth in found else []
+        lines += [f"link delete dev {veth}"] if veth in look.outside else []
         lines += [f"link add name {veth} type veth peer name {INSIDE} netns {netns}"]
     lines += [
         f"link set dev {veth} mtu {mtu} addrgenmode none",
@@ -317,14 +337,12 @@ def _make_links(
     network_links.batch(lines)
     network_links.switch_off_ipv6(veth)
     network_links.batch([f"link set dev {veth} up"])
-    _make_inside(mtu, network_id, served, inside)
+    _make_inside(mtu, network_id, served, look)
 
 
-def _make_inside(
-    mtu: int, network_id: str, served: list[subnets.Subnet], inside: network_links.Links
-) -> None:
+def _make_inside(mtu: int, network_id: str, served: list[subnets.Subnet], look: _Look) -> None:
     netns = names.namespace_name(network_id)
-    present = set(_addresses(inside[INSIDE])) if INSIDE in inside else set()
+    present = set(_addresses(look.inside[INSIDE])) if INSIDE in look.inside else set()
     wanted = set(subnets.namespace_addresses(served))
     lines = [
         "link set dev lo up",
@@ -334,8 +352,7 @@ def _make_inside(
         *(f"address add {address} dev {INSIDE}" for address in sorted(wanted - present)),
     ]
     routes = subnets.on_link_routes(served)
-    present_routes = _routes(netns) if INSIDE in inside else []
-    lines += [f"route delete {r} dev {INSIDE}" for r in present_routes if r not in routes]
+    lines += [f"route delete {r} dev {INSIDE}" for r in look.routes if r not in routes]
     lines += [f"route replace {r} dev {INSIDE} scope link" for r in routes]
     network_links.batch(lines, netns)
 
@@ -374,7 +391,8 @@ def _absent(
 ) -> dict[str, Any]:
     network_id, netns = files.network_id, names.namespace_name(files.network_id)
     bridge = params["bridge"] or names.bridge_name(network_id)
-    found = network_links.links()
+    look = _look(network_id)
+    found = look.outside
     if not check_mode:
         network_files.give_up(bridge, params["port_ids"])
     users = files.ports() | network_files.claimants(bridge)
@@ -386,7 +404,7 @@ def _absent(
     diffs: Diff = []
     for service in (names.dhcp_service(network_id), names.metadata_service(network_id)):
         diffs += service_units.absent(service, params["service_backend"], check_mode)["diff"]
-    diffs += _remove_links(network_id, found, check_mode)
+    diffs += _remove_links(network_id, look, check_mode)
     rules = _remove_rules(network_id, check_mode)
     diffs += [rules] if rules["before"] != rules["after"] else []
     if os.path.isdir(files.folder):
@@ -401,16 +419,15 @@ def _remove_rules(network_id: str, check_mode: bool) -> dict[str, str]:
     return _write_rules(chains, entries, check_mode)
 
 
-def _remove_links(network_id: str, found: network_links.Links, check_mode: bool) -> Diff:
+def _remove_links(network_id: str, look: _Look, check_mode: bool) -> Diff:
     netns, veth = names.namespace_name(network_id), names.veth_name(network_id)
-    inside = _inside(netns)
     is_there = os.path.exists(os.path.join(NETNS_FOLDER, netns))
-    if not is_there and veth not in found:
+    if not is_there and veth not in look.outside:
         return []
-    before = _describe(found.get(veth), inside, _sysctls(netns) if inside else {}, netns)
+    before = _describe(look, network_id)
     if not check_mode:
         # The namespace itself goes a moment after its last process; the cable goes at once.
-        if veth in found:
+        if veth in look.outside:
             work.run_command(["ip", "link", "delete", "dev", veth])
         if is_there:
             work.run_command(["ip", "netns", "delete", netns])

@@ -47,21 +47,24 @@ def have(
             work.write_file(files.dnsmasq_conf, conf, 0o644)
     backend, has_new_conf = params["service_backend"], bool(diffs) and bool(before)
     dhcp = dhcp_service(files)
+    listeners = []
     if conf is None:
         results = [service_units.absent(dhcp.name, backend, check_mode)]
     else:
         state = "restarted" if is_new or has_new_conf else "started"
         results = [service_units.present(dhcp, backend, check_mode, state)]
+        pid = results[0]["service"]["pid"]
+        listeners.append(service_readiness.Listener(dhcp, "udp", 67, params["dhcp_user"], pid))
     metadata = metadata_service(files, params["metadata_user"])
     state = "restarted" if is_new else "started"
     results.append(service_units.present(metadata, backend, check_mode, state))
+    pid = results[1]["service"]["pid"]
+    user = params["metadata_user"]
+    listeners.append(service_readiness.Listener(metadata, "tcp", 80, user, pid))
     for result in results:
         if result["changed"]:
             changed = True
             diffs += [diff for diff in result["diff"] if diff["before"] != diff["after"]]
-    listeners = [service_readiness.Listener(metadata, "tcp", 80, params["metadata_user"])]
-    if conf is not None:
-        listeners.insert(0, service_readiness.Listener(dhcp, "udp", 67, params["dhcp_user"]))
     return changed, diffs, listeners
 
 

@@ -50,7 +50,11 @@ def _run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     gone = [name for name in unused if name in present_sets or name in sets]
     if not check_mode:
         address_sets.restore(set_lines)
-        filter_tables.restore(changed, present, extra)
+        taps = [names.tap_name(port["id"]) for port in params["ports"]]
+        is_new = not any(os.path.exists(f"/sys/class/net/{tap}") for tap in taps)
+        # With a hook that is missing, others' frames are concerned too.
+        side_by_side = is_new and not extra
+        filter_tables.restore(changed, present, extra, side_by_side=side_by_side)
         for name in gone:
             address_sets.destroy(name)
     new_ports = [port["id"] for port in params["ports"] if not _is_known(port["id"], present)]

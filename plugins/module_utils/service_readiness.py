@@ -24,12 +24,16 @@ _WORDS_BYTES = 1500
 
 @dataclass(frozen=True)
 class Listener:
-    """What `service` serves: `kind` is tcp or udp. `user` is whom it runs as in the end."""
+    """What `service` serves: `kind` is tcp or udp. `user` is whom it runs as in the end.
+
+    `pid` is its process, as far as somebody has just looked.
+    """
 
     service: service_units.Service
     kind: str
     port: int
     user: str
+    pid: int | None = None
 
 
 def wait(listener: Listener, backend: str, where: str) -> int:
@@ -38,6 +42,8 @@ def wait(listener: Listener, backend: str, where: str) -> int:
     Raises WorkError, with the program's own words, if it doesn't.
     `where` is for the message: what has no service then.
     """
+    if listener.pid and serves(listener.pid, listener):
+        return listener.pid
     began = time.monotonic()
     while True:
         pid = service_units.status(listener.service.name, backend)["pid"]

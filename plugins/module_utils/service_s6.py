@@ -36,11 +36,11 @@ class S6:
 
     def present(
         self, service: Service, check_mode: bool, state: str
-    ) -> tuple[bool, list[dict[str, str]]]:
+    ) -> tuple[bool, list[dict[str, str]], dict[str, Any]]:
         run_path = os.path.join(self._folder(service.name), "run")
         before, after = work.read_file(run_path) or "", run_script(service)
-        now = self.status(service.name)["state"]
-        is_up, wants_up = now == "up", state != "stopped"
+        now = self.status(service.name)
+        is_up, wants_up = now["state"] == "up", state != "stopped"
         # The file `down` keeps a service from starting when its supervisor does.
         is_down_marked = os.path.exists(os.path.join(self._folder(service.name), "down"))
         is_linked = os.path.lexists(self._link(service.name))
@@ -51,7 +51,8 @@ class S6:
         if changed and not check_mode:
             self._write(service.name, after, wants_up)
             self._bring(service.name, wants_up, restart)
-        return changed, [work.text_diff(run_path, before, after)]
+            now = self.status(service.name)
+        return changed, [work.text_diff(run_path, before, after)], now
 
     def _write(self, name: str, script: str, wants_up: bool) -> None:
         folder = self._folder(name)

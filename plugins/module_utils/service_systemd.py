@@ -26,21 +26,22 @@ class Systemd:
 
     def present(
         self, service: Service, check_mode: bool, state: str
-    ) -> tuple[bool, list[dict[str, str]]]:
+    ) -> tuple[bool, list[dict[str, str]], dict[str, Any]]:
         path = self._path(service.name)
         before, after = work.read_file(path) or "", unit_text(service)
-        commands = self._commands(service, before, before != after, state)
+        now = self.status(service.name)
+        commands = self._commands(service, before, before != after, state, now["state"] == "up")
         if commands and not check_mode:
             work.write_file(path, after, 0o644)
             for command in commands:
                 self.run_command(command)
-        return bool(commands), [work.text_diff(path, before, after)]
+            now = self.status(service.name)
+        return bool(commands), [work.text_diff(path, before, after)], now
 
     def _commands(
-        self, service: Service, before: str, is_different: bool, state: str
+        self, service: Service, before: str, is_different: bool, state: str, is_up: bool
     ) -> list[list[str]]:
         unit = unit_name(service.name)
-        is_up = self.status(service.name)["state"] == "up"
         commands = []
         if is_different:
             commands.append(["systemctl", "daemon-reload"])

@@ -87,8 +87,8 @@ def present(
     """
     check(service)
     chosen = select_backend(backend)
-    changed, diff = chosen.present(service, check_mode, state)
-    return _result(changed, diff, chosen, service.name)
+    changed, diff, now = chosen.present(service, check_mode, state)
+    return {"changed": changed, "diff": diff, "backend": chosen.NAME, "service": now}
 
 
 def absent(name: str, backend: str = "auto", check_mode: bool = False) -> dict[str, Any]:

@@ -13,8 +13,9 @@ import os
 import re
 import subprocess
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 UUID_RE = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -99,6 +100,34 @@ def run_command(
             stderr=done.stderr,
         )
     return done.stdout
+
+
+def run_commands(commands: Sequence[tuple[list[str], str | None]]) -> list[str]:
+    """Return what each of `commands`, (argv, input), says, as `run_command` runs it.
+
+    They run side by side: what takes long in most of them is the kernel, not the processor. Raises
+    the first one's WorkError, when all have ended.
+    """
+    said: list[str | WorkError] = [""] * len(commands)
+
+    def run(number: int) -> None:
+        try:
+            said[number] = run_command(commands[number][0], input=commands[number][1])
+        except WorkError as error:
+            said[number] = error
+
+    # The first is this thread's own.
+    threads = [threading.Thread(target=run, args=(each,)) for each in range(1, len(commands))]
+    for thread in threads:
+        thread.start()
+    if commands:
+        run(0)
+    for thread in threads:
+        thread.join()
+    for text in said:
+        if isinstance(text, WorkError):
+            raise text
+    return [text for text in said if isinstance(text, str)]
 
 
 def read_file(path: str) -> str | None:

@@ -71,8 +71,9 @@ def test_a_unit_that_runs_as_defined_is_left_alone(tmp_path: Path) -> None:
 
 def test_check_mode_asks_nothing_of_systemd(tmp_path: Path) -> None:
     backend, systemctl = systemd(tmp_path)
-    changed, diff = backend.present(SERVICE, True, "started")
+    changed, diff, now = backend.present(SERVICE, True, "started")
     assert changed
+    assert now == {"state": "absent", "pid": None}
     assert "ExecStart" in diff[0]["after"]
     assert systemctl.asked == []
     assert list(tmp_path.iterdir()) == []

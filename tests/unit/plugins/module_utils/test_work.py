@@ -68,3 +68,27 @@ def test_check_uuid_refuses_what_is_not_a_uuid(value: object) -> None:
 def test_check_uuid_refuses_a_trailing_newline() -> None:
     with pytest.raises(work.WorkError):
         work.check_uuid("5f2cbb63-4f7e-4d5e-9b5c-0f4d4b5d6a10\n", "server id")
+
+
+def test_commands_run_side_by_side_and_answer_in_their_order(tmp_path: Path) -> None:
+    # Each waits for the other: one after the other they would never end.
+    one, two = tmp_path / "one", tmp_path / "two"
+    wait = 'touch "$0"; until [ -e "$1" ]; do :; done; cat'
+    commands = [
+        (["sh", "-c", wait, str(one), str(two)], "first"),
+        (["sh", "-c", wait, str(two), str(one)], "second"),
+    ]
+    assert work.run_commands(commands) == ["first", "second"]
+
+
+def test_of_several_commands_the_first_that_fails_is_told_when_all_have_ended(
+    tmp_path: Path,
+) -> None:
+    late = tmp_path / "late"
+    commands = [
+        (["sh", "-c", "echo why >&2; exit 3"], None),
+        (["sh", "-c", 'sleep 0.2; touch "$0"', str(late)], None),
+    ]
+    with pytest.raises(work.WorkError, match="failed with code 3: why"):
+        work.run_commands(commands)
+    assert late.exists()
