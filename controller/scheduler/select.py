@@ -69,9 +69,10 @@ def _by_weight(names: Sequence[str], left: list[Candidate]) -> list[Candidate]:
     return sorted(left, key=lambda each: (-totals[each.host.id], each.host.id))
 
 
+@cache
 def _load(package: Any, name: str) -> Any:
-    """Return an instance of the class `name` of the package: AvailabilityZone is in
-    availability_zone.py.
+    """Return the instance of the class `name` of the package: AvailabilityZone is in
+    availability_zone.py. It keeps nothing of a request.
     """
     module_name = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
     known = [module.name for module in pkgutil.iter_modules(package.__path__)]
