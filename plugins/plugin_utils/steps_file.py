@@ -7,8 +7,10 @@ ways can do alike is let in; the rest is refused by name.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from ansible.errors import AnsibleError, AnsibleParserError
@@ -24,6 +26,16 @@ INCLUDES = frozenset(
     }
 )
 KEYWORDS = frozenset({"name", "when", "loop", "loop_control", "vars", "no_log"})
+
+# `{{ server.id }}`: a variable or something in it, through filters that leave most values alone.
+_REFERENCE = re.compile(
+    r"\{\{ (?P<path>\w+(?:\.\w+)*)"
+    r"(?P<filters>(?: \| (?:bool|int|default\([^(){}]*\)))*) \}\}"
+)
+_FILTER = re.compile(r"bool|int|default\([^()]*?(?P<falsy>, true)?\)")
+# A value's type as it comes from JSON: without a mark, so no text of it is a template.
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+_NOT_PLAIN = object()
 
 
 @dataclass(frozen=True)
@@ -138,8 +150,7 @@ def _expand_task(
         yield from _expand_once(task, templar, variables)
         return
     # As with plain tasks, `when` is asked for each turn of the loop.
-    templar.available_variables = variables
-    for turn in templar.template(task.loop):
+    for turn in _templated(task.loop, templar, variables):
         yield from _expand_once(task, templar, {**variables, task.loop_var: turn})
 
 
@@ -152,8 +163,81 @@ def _expand_once(
         if wanted:
             yield from expand(task.included, templar, variables)
         return
-    step: dict[str, Any] = {"name": templar.template(task.name), "module": task.module}
+    name = _templated(task.name, templar, variables)
+    step: dict[str, Any] = {"name": name, "module": task.module}
     if wanted:
-        yield {**step, "args": templar.template(task.args)}
+        yield {**step, "args": _templated(task.args, templar, variables)}
     else:
         yield {**step, "skipped": True}
+
+
+def _templated(template: Any, templar: Templar, variables: dict[str, Any]) -> Any:
+    """Return what `templar` makes of `template`, without it where that is plain to see."""
+    if isinstance(template, dict):
+        parts = {
+            name: _templated(part, templar, variables)
+            if isinstance(part, dict)
+            else _referenced(part, variables)
+            for name, part in template.items()
+        }
+        left = {name: template[name] for name, part in parts.items() if part is _NOT_PLAIN}
+        if not left:
+            return parts
+        # Together, as the templar leaves out those that are to be omitted.
+        templar.available_variables = variables
+        done = templar.template(left)
+        return {name: part for name, part in parts.items() if name not in left} | done
+    found = _referenced(template, variables)
+    if found is not _NOT_PLAIN:
+        return found
+    templar.available_variables = variables
+    return templar.template(template)
+
+
+def _referenced(template: Any, variables: dict[str, Any]) -> Any:
+    """Return the value that `template` is no more than a reference to, or _NOT_PLAIN."""
+    if not isinstance(template, str):
+        return template if type(template) in _SCALARS else _NOT_PLAIN
+    if "{" not in template:
+        return str(template)
+    reference = _reference(str(template))
+    if reference is None:
+        return _NOT_PLAIN
+    (first, *path), filters = reference
+    value = variables.get(first, _NOT_PLAIN)
+    for name in path:
+        # Jinja looks for methods first: `server.items` is one.
+        if type(value) is not dict or hasattr(dict, name):
+            return _NOT_PLAIN
+        value = value.get(name, _NOT_PLAIN)
+    if not all(_leaves_alone(each, value) for each in filters):
+        return _NOT_PLAIN
+    if isinstance(value, str) and "{" not in value:
+        return str(value)
+    return value if _is_plain(value) else _NOT_PLAIN
+
+
+@cache
+def _reference(template: str) -> tuple[list[str], list[tuple[str, bool]]] | None:
+    """Return a reference's path, and its filters each with whether it replaces what is falsy."""
+    found = _REFERENCE.fullmatch(template)
+    if found is None:
+        return None
+    filters = [(each[0], bool(each["falsy"])) for each in _FILTER.finditer(found["filters"])]
+    return found["path"].split("."), filters
+
+
+def _leaves_alone(each: tuple[str, bool], value: Any) -> bool:
+    name, replaces_falsy = each
+    if name in ("bool", "int"):
+        return type(value).__name__ == name
+    return value is not _NOT_PLAIN and (bool(value) or not replaces_falsy)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether there is no mark on the value nor on anything in it."""
+    if type(value) in _SCALARS:
+        return True
+    if type(value) is dict:
+        return all(type(name) is str for name in value) and all(map(_is_plain, value.values()))
+    return type(value) is list and all(map(_is_plain, value))

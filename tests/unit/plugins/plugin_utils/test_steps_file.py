@@ -1,12 +1,13 @@
 """A steps file becomes an item's steps; what the item brings stays text."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
-from ansible.template import Templar
+from ansible.template import Templar, trust_as_template
 
 from ansible_collections.novella.cloud.plugins.plugin_utils import steps_file
 
@@ -29,6 +30,62 @@ def test_tenant_text_is_never_a_template(tmp_path: Path) -> None:
     server = {"name": "{{ 7*7 }}", "meta": {"{{ 1+1 }}": "{% raw %}"}}
     [step] = expand(tmp_path, text, {"server": server})
     assert step["args"] == {"server": server, "title": "name is {{ 7*7 }}"}
+
+
+REFERENCES = [
+    ("{{ server.id }}", "x"),
+    ("{{ server.tags }}", {"a": ["{{ 7*7 }}"]}),
+    ("{{ folder }}/{{ server.id }}", "/kept/x"),
+    # Ours, and a template; through a marked text in what a hand gave, too.
+    ("{{ path }}", "/kept/x"),
+    ("{{ by_hand }}", {"path": "/kept/x"}),
+    ("{{ by_hand.path }}", "/kept/x"),
+    ("{{ server.none }}", None),
+    ("{{ server.none | default('d') }}", None),
+    ("{{ server.none | default('d', true) }}", "d"),
+    ("{{ server.zero | default(7) | int }}", 0),
+    ("{{ server.zero | default(7, true) | int }}", 7),
+    ("{{ server.no | default([]) }}", []),
+    ("{{ server.no.such | default('d') }}", "d"),
+    ("{{ server.yes | bool }}", True),
+    ("{{ server.number | int }}", 12),
+    ("{{ server.true | bool }}", True),
+    # Of a dictionary these are methods, as in any template.
+    ("{{ server.copy() == server }}", True),
+    ("plain", "plain"),
+    (True, True),
+]
+
+
+@pytest.mark.parametrize(("template", "value"), REFERENCES)
+def test_a_reference_is_the_value_that_ansible_would_make_of_it(
+    tmp_path: Path, template: object, value: object
+) -> None:
+    text = f"- {{name: A, novella.cloud.qcow2_disk: {{a: {json.dumps(template)}}}}}\n"
+    server = {
+        "id": "x", "tags": {"a": ["{{ 7*7 }}"]}, "none": None, "zero": 0, "yes": "yes",
+        "number": "12", "true": True,
+    }  # fmt: skip
+    path = trust_as_template("{{ folder }}/{{ server.id }}")
+    variables = {"server": server, "folder": "/kept", "path": path, "by_hand": {"path": path}}
+    [step] = expand(tmp_path, text, variables)
+    marked = trust_as_template(template) if isinstance(template, str) else template
+    by_ansible = Templar(DataLoader(), variables).template(marked)
+    # As text: 1 equals True.
+    made = [json.dumps(each) for each in (step["args"], {"a": by_ansible}, {"a": value})]
+    assert made[0] == made[1] == made[2]
+
+
+def test_a_method_of_a_dictionary_is_no_entry_of_it(tmp_path: Path) -> None:
+    text = "- {name: A, novella.cloud.qcow2_disk: {a: '{{ server.items | default(1) }}'}}\n"
+    with pytest.raises(AnsibleError):
+        expand(tmp_path, text, {"server": {"items": "mine"}})
+
+
+def test_a_reference_to_nothing_names_the_step(tmp_path: Path) -> None:
+    text = "- {name: Disk, novella.cloud.qcow2_disk: {a: '{{ server.nothing }}'}}\n"
+    with pytest.raises(AnsibleError, match=r"Disk.*nothing"):
+        expand(tmp_path, text, {"server": {}})
 
 
 def test_when_skips_a_step_and_keeps_it_in_the_list(tmp_path: Path) -> None:
