@@ -12,6 +12,7 @@ import base64
 import hashlib
 import io
 import json
+import re
 import shlex
 import zipfile
 from collections.abc import Callable
@@ -24,9 +25,13 @@ from ansible_collections.novella.cloud.plugins.plugin_utils import head_start
 # (command, data for its standard input) to {"rc", "stdout", "stderr", ...}.
 Execute = Callable[[str, bytes], dict[str, Any]]
 
-# The call that ends the program which Ansible builds around a module.
+# The call that ends the program which Ansible builds around a module. Its arguments are Python
+# literals, each on a line of its own; the archive is by far the longest, and none to be parsed.
 _CALL = b"\n    _ansiballz_main(\n"
-_TAKEN = frozenset({"module_fqn", "params", "profile", "zip_data", "extensions", "rlimit_nofile"})
+_ARCHIVE = re.compile(rb"(?<=\n)zip_data='([A-Za-z0-9+/=]*)',\n")
+_TAKEN = frozenset({"module_fqn", "params", "profile", "extensions", "rlimit_nofile"})
+# What was worked out before, by the hash of the zip file: in the fork server, for all its runs.
+_keys: dict[bytes, str] = {}
 # All of what comes first on standard input is the program, the rest is what it is to do.
 _START = "import sys; exec(sys.stdin.buffer.read(int(sys.argv[1])))"
 
@@ -48,10 +53,12 @@ def taken_from(program: bytes) -> Module | None:
     None also for what is run otherwise: under a debugger, or with a limit of open files.
     """
     _, call, arguments = program.rpartition(_CALL)
-    if not call:
+    archives = _ARCHIVE.findall(arguments)
+    if not call or len(archives) != 1:
         return None
+    archive = archives[0].decode()
     try:
-        parsed = ast.parse(b"call(\n" + arguments, mode="eval").body
+        parsed = ast.parse(b"call(\n" + _ARCHIVE.sub(b"", arguments), mode="eval").body
         found = {
             keyword.arg: ast.literal_eval(keyword.value)
             for keyword in getattr(parsed, "keywords", ())
@@ -59,10 +66,10 @@ def taken_from(program: bytes) -> Module | None:
         }
         if found.keys() != _TAKEN or found["extensions"] or found["rlimit_nofile"]:
             return None
-        key = _key(found["zip_data"])
+        key = key_of(archive)
     except (SyntaxError, ValueError, zipfile.BadZipFile):
         return None
-    return Module(found["module_fqn"], found["params"], found["profile"], found["zip_data"], key)
+    return Module(found["module_fqn"], found["params"], found["profile"], archive, key)
 
 
 def run(execute: Execute, interpreter: str, module: Module, folder: str) -> dict[str, Any]:
@@ -89,8 +96,15 @@ def run(execute: Execute, interpreter: str, module: Module, folder: str) -> dict
     return answer
 
 
-def _key(archive: str) -> str:
+def key_of(archive: str) -> str:
     """Return the hash of the names and contents; the zip file itself has times in it."""
+    own = hashlib.sha256(archive.encode()).digest()
+    if own not in _keys:
+        _keys[own] = _content_hash(archive)
+    return _keys[own]
+
+
+def _content_hash(archive: str) -> str:
     digest = hashlib.sha256()
     with zipfile.ZipFile(io.BytesIO(base64.b64decode(archive))) as opened:
         for name in sorted(opened.namelist()):

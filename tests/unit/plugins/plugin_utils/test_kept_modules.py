@@ -142,7 +142,7 @@ def test_the_times_in_an_archive_make_no_difference(say: kept_modules.Module) ->
         for name in reversed(old.namelist()):
             new.writestr(zipfile.ZipInfo(name, (1999, 1, 1, 0, 0, 0)), old.read(name))
     archive = b64encode(packed.getvalue()).decode()
-    assert kept_modules._key(archive) == say.key
+    assert kept_modules.key_of(archive) == say.key
 
 
 def test_several_runs_may_be_the_first(say: kept_modules.Module, tmp_path: Path) -> None:
