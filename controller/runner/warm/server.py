@@ -31,6 +31,7 @@ from controller.runner.warm import (
     preload,
     processes,
     templates,
+    waiting,
 )
 from controller.weight import settle
 
@@ -90,6 +91,7 @@ def _warmed(environment: dict[str, str], project_dir: Path, folder: Path) -> job
     preload.import_ansible(project_dir / "collections")
     preload.build_archives(project_dir / "collections")
     copies.spare()
+    waiting.until_a_task_ends()
     parsed.keep(project_dir)
     templates.keep()
     templates.compile_ahead(project_dir)
