@@ -5,10 +5,11 @@ transaction spans a run. Whatever is interrupted, by a crash or a lost database,
 operation's row by whoever claims it next.
 """
 
+import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -172,23 +173,24 @@ class Engine:
 
     def _advance(self, held: Held, ended: Ended | None = None) -> None:
         """Move the operation as far as it goes without a run."""
-        with logs.about(operation_id=held.operation_id):
-            self._advance_noted(held, ended)
-
-    def _advance_noted(self, held: Held, ended: Ended | None) -> None:
-        try:
+        with logs.about(operation_id=held.operation_id), self._letting_go(held, "moving"):
             ticket = self._mover.move(self.db, held, ended)
-        except Lost:
-            log.warning("operation %s is another worker's by now", held.operation_id)
-            self._drop(held)
-        except Exception as error:
-            self._note(f"moving operation {held.operation_id}, which is queued again,", error)
-            self._give_back(held, backoff.delay_s(1.0, held.generation))
-        else:
             if ticket is None:
                 self._drop(held)
             elif not self._lanes.add(ticket):
                 self._give_back(held, 0.0)
+
+    @contextlib.contextmanager
+    def _letting_go(self, held: Held, doing: str) -> Iterator[None]:
+        """Queue the operation again when what is done in here fails; another worker's is left."""
+        try:
+            yield
+        except Lost:
+            log.warning("operation %s is another worker's by now", held.operation_id)
+            self._drop(held)
+        except Exception as error:
+            self._note(f"{doing} operation {held.operation_id}, which is queued again,", error)
+            self._give_back(held, backoff.delay_s(1.0, held.generation))
 
     def _run(self, tickets: Sequence[Ticket]) -> bool:
         """Do one run and take in its results; return whether the host answered.
@@ -276,15 +278,8 @@ class Engine:
     def _take_in_unreadable(self, ticket: Ticket, outcome: Outcome) -> None:
         """Leave a result of another release to that one's workers; with none there, it fails."""
         held = ticket.held
-        try:
+        with self._letting_go(held, "counting tries of"):
             tries = self.db.run(lambda session: claims.note_unreadable(session, self.owner, held))
-        except Lost:
-            log.warning("operation %s is another worker's by now", held.operation_id)
-            self._drop(held)
-        except Exception as error:
-            self._note(f"counting tries of operation {held.operation_id}", error)
-            self._give_back(held, backoff.delay_s(1.0, held.generation))
-        else:
             if tries < UNREADABLE_TRIES:
                 log.warning("operation %s: %s", held.operation_id, outcome.message)
                 self._give_back(held, backoff.delay_s(2.0, tries))

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lab.chaos.waits import wait_for
+from lab.waiting import wait_until
 
 MICROVERSION = "2.79"
 TIMEOUT_S = 60
+LOOK_EVERY_S = 0.25
 
 
 class Away(Exception):
@@ -67,7 +68,10 @@ class Api:
 
     def read(self, path: str, timeout_s: float = 120.0) -> Answer:
         """Read from the Compute API, again until it answers; a read may be repeated."""
-        return wait_for(lambda: self._read_or_none(path), f"the API answers {path}", timeout_s)
+        return wait_until(
+            lambda: self._read_or_none(path),
+            what=f"the API answers {path}", timeout_s=timeout_s, interval_s=LOOK_EVERY_S,
+        )  # fmt: skip
 
     def log_in(self) -> None:
         """Get a token. Raises Away."""

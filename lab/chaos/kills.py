@@ -18,7 +18,6 @@ from typing import Any
 from lab import hosts
 from lab.broker import Broker
 from lab.chaos.backing import Backing
-from lab.chaos.waits import wait_for
 from lab.cloud import Cloud
 from lab.database_servers import DatabaseServer
 from lab.errors import LabError
@@ -28,6 +27,7 @@ STATE_PATH = "/var/lib/novella"
 # The controller's queue; only a queue of this name is lost.
 WAKE_UPS = "novella.wakeups"
 BACK_S = 180.0
+LOOK_EVERY_S = 0.25
 
 
 @dataclass
@@ -151,11 +151,11 @@ class Killer(threading.Thread):
         kill = Kill(what, str(pid), time.monotonic(), url=cloud.url)
         _kill_process(pid)
 
-        def is_back() -> bool | None:
+        def is_back() -> bool:
             there = set(_pids(cloud, what)) - {pid}
-            return True if there and (what != "api" or cloud.is_ready()) else None
+            return bool(there) and (what != "api" or cloud.is_ready())
 
-        wait_for(is_back, f"a process {what} runs again", BACK_S)
+        _await(is_back, f"a process {what} runs again")
         kill.back_at = time.monotonic()
         return kill
 
@@ -170,7 +170,7 @@ class Killer(threading.Thread):
         old = _fork_servers(cloud)
         kill = Kill("fork-server", str(pids[0]), time.monotonic(), url=cloud.url)
         _kill_process(pids[0])
-        wait_for(lambda: _fork_servers(cloud) - old or None, "a fork server answers", BACK_S)
+        _await(lambda: _fork_servers(cloud) - old, "a fork server answers")
         kill.back_at = time.monotonic()
         return kill
 
@@ -214,11 +214,7 @@ class Killer(threading.Thread):
         kill = Kill("libvirtd", host, time.monotonic())
         script = 'kill -9 "$(cat /run/libvirtd.pid)"'
         hosts.run(self._lab_dir, host, ["sh", "-c", script], check=False)
-        wait_for(
-            lambda: True if _answers(self._lab_dir, host) else None,
-            f"libvirtd answers on {host}",
-            BACK_S,
-        )
+        _await(lambda: _answers(self._lab_dir, host), f"libvirtd answers on {host}")
         kill.back_at = time.monotonic()
         return kill
 
@@ -301,10 +297,7 @@ class Killer(threading.Thread):
         return kill
 
     def _await_queue(self, broker: Broker) -> None:
-        def is_there() -> bool | None:
-            return True if broker.has_queue(WAKE_UPS) else None
-
-        wait_for(is_there, f"queue {WAKE_UPS} is there again", BACK_S)
+        _await(lambda: broker.has_queue(WAKE_UPS), f"queue {WAKE_UPS} is there again")
 
     def _database_lock(self) -> Kill | None:
         """Keep everybody out of the database for longer than they wait for it."""
@@ -325,10 +318,9 @@ class Killer(threading.Thread):
         return kill
 
     def _await_ready(self) -> None:
-        def are_ready() -> bool | None:
-            return all(cloud.is_ready() for cloud in self._controllers) or None
-
-        wait_for(are_ready, "each controller is ready", BACK_S)
+        _await(
+            lambda: all(cloud.is_ready() for cloud in self._controllers), "each controller is ready"
+        )
 
     def _hosts(self) -> list[str]:
         return [status.name for status in hosts.status(self._lab_dir)]
@@ -346,10 +338,11 @@ def bring_all_back(controllers: Sequence[Cloud]) -> None:
     for cloud in controllers:
         cloud.start_controller()
     for status in hosts.status(lab_dir):
-        wait_until(
-            partial(_answers, lab_dir, status.name),
-            what=f"libvirtd answers on {status.name}", timeout_s=BACK_S, interval_s=0.5,
-        )  # fmt: skip
+        _await(partial(_answers, lab_dir, status.name), f"libvirtd answers on {status.name}")
+
+
+def _await(is_back: Callable[[], object], what: str) -> None:
+    wait_until(is_back, what=what, timeout_s=BACK_S, interval_s=LOOK_EVERY_S)
 
 
 def _pids(cloud: Cloud, what: str) -> list[int]:

@@ -14,11 +14,11 @@ from lab.chaos.backing import Backing
 from lab.chaos.kills import Killer
 from lab.chaos.report import Report
 from lab.chaos.stream import Stream, run_actors, wait_all
-from lab.chaos.waits import wait_for
 from lab.chaos.watch import Watch, answered_meanwhile, silences
 from lab.cloud import Cloud
 from lab.errors import LabError
 from lab.progress import step
+from lab.waiting import wait_until
 
 # Everything that is tried again later is tried within this time of a host's return.
 QUIET_S = 300.0
@@ -123,12 +123,11 @@ def _memory(controllers: Sequence[Cloud], backing: Backing) -> dict[str, list[fl
 
 def _rest(api: Api) -> list[str]:
     """Return the servers that are still busy when all should be at rest."""
-
-    def at_rest() -> bool | None:
-        return None if _busy(api) else True
-
     try:
-        wait_for(at_rest, "no server is in a task state", QUIET_S, every_s=1.0)
+        wait_until(
+            lambda: not _busy(api),
+            what="no server is in a task state", timeout_s=QUIET_S, interval_s=1.0,
+        )  # fmt: skip
     except LabError:
         return _busy(api)
     return []

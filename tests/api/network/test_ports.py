@@ -18,6 +18,22 @@ def ips(port):
     return [each["ip_address"] for each in port["fixed_ips"]]
 
 
+def use(session, subnet, holder, positions):
+    """Write the addresses at `positions` of 10.0.0.0 down as the port `holder`'s."""
+    session.execute(
+        IPAllocation.__table__.insert(),
+        [
+            {
+                "subnet_id": subnet["id"],
+                "ip_address": f"10.0.{position >> 8}.{position & 255}",
+                "position": position,
+                "port_id": holder,
+            }
+            for position in positions
+        ],
+    )
+
+
 def test_a_port_gets_address_mac_and_the_default_group(alice, public, public_subnet):
     port = make(alice, "port", network_id=public["id"])
     assert len(ips(port)) == 1
@@ -146,18 +162,7 @@ def test_an_address_is_found_in_three_statements_however_many_are_used(
     holder = alice.get(f"{V2}/ports").json["ports"][0]["id"]
     with services.db.write() as session:
         # Position 2 is DHCP's.
-        session.execute(
-            IPAllocation.__table__.insert(),
-            [
-                {
-                    "subnet_id": subnet["id"],
-                    "ip_address": f"10.0.{position >> 8}.{position & 255}",
-                    "position": position,
-                    "port_id": holder,
-                }
-                for position in range(3, 3 + used)
-            ],
-        )
+        use(session, subnet, holder, range(3, 3 + used))
     with services.db.read() as session:
         row = session.get(Subnet, subnet["id"])
         for _ in range(20):
@@ -173,31 +178,16 @@ def test_a_gap_is_found_among_many_by_a_statement_that_was_planned_for_few(
     # PostgreSQL keeps the plan of a statement that a connection has often sent.
     subnet = make(alice, "subnet", network_id=private["id"], cidr="10.0.0.0/16")
     holder = alice.get(f"{V2}/ports").json["ports"][0]["id"]
-
-    def use(positions):
-        session.execute(
-            IPAllocation.__table__.insert(),
-            [
-                {
-                    "subnet_id": subnet["id"],
-                    "ip_address": f"10.0.{position >> 8}.{position & 255}",
-                    "position": position,
-                    "port_id": holder,
-                }
-                for position in positions
-            ],
-        )
-
     with services.db.write() as session:
         row = session.get(Subnet, subnet["id"])
         row.allocation_pools = [{"start": "10.0.0.3", "end": "10.0.255.254"}]
         # Few enough that whichever are drawn, the look for a gap comes next.
-        use(range(3, 7))
+        use(session, subnet, holder, range(3, 7))
         for _ in range(20):
             assert addresses._end_of_run(session, subnet["id"], 3, 65_534) == 7
-        use(range(7, 65_534))
+        use(session, subnet, holder, range(7, 65_534))
         assert addresses._end_of_run(session, subnet["id"], 3, 65_534) == 65_534
-        use([65_534])
+        use(session, subnet, holder, [65_534])
         assert addresses.find_free(session, row) is None
 
 
@@ -207,19 +197,7 @@ def test_the_one_gap_of_a_dense_subnet_is_found(services, alice, private):
     for gap in (3, 2000, 4094):
         with services.db.write() as session:
             session.execute(IPAllocation.__table__.delete().where(IPAllocation.position > 2))
-            session.execute(
-                IPAllocation.__table__.insert(),
-                [
-                    {
-                        "subnet_id": subnet["id"],
-                        "ip_address": f"10.0.{position >> 8}.{position & 255}",
-                        "position": position,
-                        "port_id": holder,
-                    }
-                    for position in range(3, 4095)
-                    if position != gap
-                ],
-            )
+            use(session, subnet, holder, [at for at in range(3, 4095) if at != gap])
             assert addresses.find_free(session, session.get(Subnet, subnet["id"])) == gap
 
 
