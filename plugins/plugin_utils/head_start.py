@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import select
 import time
 from typing import Any
@@ -22,7 +23,8 @@ FOLDER = "NOVELLA_HEAD_START"
 READY_S = 5.0
 READY = b"ready "
 # The last line of what comes back; without it the connection was lost.
-ENDED = b"\nended "
+_ENDED = re.compile(rb"\nended ([0-9]{1,3})\n\Z")
+_ENDED_MAX_BYTES = 12
 OUTPUT_MAX_BYTES = 64 << 20
 _PART_BYTES = 1 << 16
 
@@ -99,18 +101,22 @@ def _write(task: int, content: bytes) -> None:
 def _answer(said: int, folder: str) -> dict[str, Any]:
     os.set_blocking(said, True)
     text = bytearray()
-    while part := os.read(said, _PART_BYTES):
+    ended = None
+    # The session takes a moment longer to end than the module; of one that failed, all is wanted.
+    while ended is None and (part := os.read(said, _PART_BYTES)):
         text += part
+        ended = _ENDED.search(text, max(0, len(text) - _ENDED_MAX_BYTES))
+        while ended and int(ended[1]) and os.read(said, _PART_BYTES):
+            pass
         if len(text) > OUTPUT_MAX_BYTES:
             raise AnsibleConnectionFailure("The host said more than is taken in.")
     with open(os.path.join(folder, "err"), "rb") as file:
         stderr = file.read(OUTPUT_MAX_BYTES).decode(errors="replace")
-    stdout, ended, status = text.rpartition(ENDED)
-    if not ended or not status.strip().isdigit():
+    if ended is None:
         raise AnsibleConnectionFailure(f"The connection was lost in mid-run: {stderr.strip()}")
-    out = stdout.decode(errors="surrogateescape")
+    out = text[: ended.start()].decode(errors="surrogateescape")
     return {
-        "rc": int(status),
+        "rc": int(ended[1]),
         "stdout": out,
         "stdout_lines": out.splitlines(),
         "stderr": stderr,
