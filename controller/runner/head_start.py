@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from controller import metrics, ssh
-from controller.runner import leftovers
+from controller.runner import bounds, leftovers
 from controller.runner.requests import Run
 from controller.runner.run_folder import INTERPRETER, RunFolder
 from controller.ssh import HostAccess
@@ -120,10 +120,11 @@ def _fifo(path: Path) -> tuple[BinaryIO, BinaryIO]:
 
 
 def _command(host: HostAccess, folder: RunFolder, remote: str) -> list[str]:
-    """Return what has `remote` run as root on the host, and ends with whoever started it."""
+    """Return what has `remote` run as root on the host, bounded, and ends with who started it."""
     words = ["/bin/sh", "-c", shlex.quote(remote)]
     if host.user != "root":
         words = ["sudo", "-H", "-n", *words]
     command = ssh.command(host, folder.known_hosts, *words)
     shared = ["-o", "ControlMaster=no", "-o", f"ControlPath={folder.control_path(host)}"]
-    return ["setpriv", "--pdeathsig", "KILL", *command[:1], *shared, *command[1:]]
+    ending = ["setpriv", "--pdeathsig", "KILL", "--"]
+    return [*ending, *bounds.command(), *command[:1], *shared, *command[1:]]

@@ -16,7 +16,7 @@ import select
 import time
 from typing import Any
 
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 
 FOLDER = "NOVELLA_HEAD_START"
 # It was started a while ago; where it isn't there by now, something is wrong with it.
@@ -109,7 +109,10 @@ def _answer(said: int, folder: str) -> dict[str, Any]:
         while ended and int(ended[1]) and os.read(said, _PART_BYTES):
             pass
         if len(text) > OUTPUT_MAX_BYTES:
-            raise AnsibleConnectionFailure("The host said more than is taken in.")
+            raise AnsibleActionFail(
+                f"The host said more than is taken in: {len(text)} bytes, where "
+                f"{OUTPUT_MAX_BYTES} are."
+            )
     with open(os.path.join(folder, "err"), "rb") as file:
         stderr = file.read(OUTPUT_MAX_BYTES).decode(errors="replace")
     if ended is None:

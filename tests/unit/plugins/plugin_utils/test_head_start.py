@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 
 from ansible_collections.novella.cloud.plugins.plugin_utils import head_start as in_play
 from ansible_collections.novella.cloud.plugins.plugin_utils import kept_modules
@@ -103,6 +103,20 @@ def test_a_play_is_served_once(
         assert done["rc"] == 0
         assert json.loads(done["stdout"])["said"] == {"text": "{{ 7*7 }}\n'é'"}
         assert execute(monkeypatch, folder, host, {"text": "again"}) is None
+
+
+def test_a_host_that_never_stops_talking_is_cut_off(
+    starts: HeadStarts, host: HostAccess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(in_play, "OUTPUT_MAX_BYTES", 1 << 20)
+    loader = next(tmp_path.rglob("_loader.py"))
+    loader.write_text("def run_module(**_):\n    while True: print('x' * 65536)\n")
+    with (
+        given(starts, host, tmp_path) as folder,
+        pytest.raises(AnsibleActionFail, match="more than is taken in"),
+    ):
+        execute(monkeypatch, folder, host, {})
+    wait_until(lambda: not _marked(folder.path), what="it has ended", timeout_s=30)
 
 
 def test_a_module_that_fails_is_told_from_a_lost_connection(
