@@ -44,9 +44,18 @@ class Cloud:
     db: Database
     executor: SimulatedExecutor
     clock: Clock
+    engines: list[Engine] = field(default_factory=list)
 
     def engine(self, owner: str = "test/one/1") -> Engine:
-        return Engine(self.settings, self.db, self.executor, owner=owner, clock=self.clock)
+        made = Engine(self.settings, self.db, self.executor, owner=owner, clock=self.clock)
+        self.engines.append(made)
+        return made
+
+    def close(self) -> None:
+        """End what its workers have in hand, which may be a run of a minute."""
+        for engine in self.engines:
+            engine.stop(0)
+        self.db.dispose()
 
     def work(self) -> None:
         """Do all that can be done now."""
@@ -156,5 +165,6 @@ def open_cloud(state_dir: Path, database_url: str = "") -> Iterator[Cloud]:
     schema.make(db)
     with db.write() as session:
         session.add(CloudSetting(name="cloud_id", value="3f0c0000-0000-4000-8000-000000000000"))
-    yield Cloud(settings, db, SimulatedExecutor(), Clock())
-    db.dispose()
+    cloud = Cloud(settings, db, SimulatedExecutor(), Clock())
+    yield cloud
+    cloud.close()
