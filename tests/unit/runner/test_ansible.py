@@ -187,7 +187,7 @@ def test_a_host_that_does_not_answer_is_unreachable(project: Project, tmp_path: 
 
 def test_a_run_past_its_time_is_ended_with_its_processes(project: Project, tmp_path: Path) -> None:
     pid = tmp_path / "pid"
-    result = project.run(shell(f"echo $$ > {pid}; exec sleep 60"), timeout_s=6)
+    result = project.run(shell(f"echo $$ > {pid}; exec sleep 60"), timeout_s=4)
     assert result.status == TIMEOUT
     assert result.of("aaaa").status == TIMEOUT
     wait_until(

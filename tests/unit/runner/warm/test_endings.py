@@ -88,7 +88,7 @@ def test_a_cancelled_run_leaves_no_process(shared: Any, sleeper: Sleeper) -> Non
 
 def test_a_run_past_its_time_leaves_no_process(shared: Any, sleeper: Sleeper) -> None:
     results: list[RunResult] = []
-    thread = run(shared, sleeper, results, timeout_s=10)
+    thread = run(shared, sleeper, results, timeout_s=3)
     thread.join(120)
     assert [(result.status, result.warm) for result in results] == [(TIMEOUT, True)]
     if sleeper.pid_file.exists():
