@@ -78,7 +78,7 @@ def test_what_answers_goes_at_once_with_an_api_that_is_killed_and_keeps_no_port(
         with contextlib.suppress(ConnectionError):
             client.sendall(b"\r\n")
             assert client.recv(100) == b""
-    wait_until(lambda: _is_free(port), what="the port is free", timeout_s=10)
+    wait_until(lambda: _is_free(port), what="the port is free", timeout_s=60)
 
 
 def _is_free(port: int) -> bool:

@@ -38,12 +38,12 @@ def test_the_first_of_a_batch_is_active_before_the_last_is_done(cloud: Cloud) ->
     def wait_at_the_last(_run: Run, item_id: str) -> None:
         asked.append(item_id)
         if len(asked) == 3:
-            assert gate.wait(10)
+            assert gate.wait(60)
 
     cloud.executor.fails = wait_at_the_last
     engine = cloud.engine()
     engine.tick()
-    wait_until(lambda: len(asked) == 3, what="the last is being made", timeout_s=10)
+    wait_until(lambda: len(asked) == 3, what="the last is being made", timeout_s=60)
     assert states(cloud, asked) == ["active", "active", "building"]
     gate.set()
     engine.run_until_idle()
@@ -64,13 +64,13 @@ def test_one_of_a_batch_that_fails_is_undone_while_the_others_go_on(cloud: Cloud
         asked.append(item_id)
         if len(asked) == 1:
             return "no disk"
-        assert gate.wait(10)
+        assert gate.wait(60)
         return None
 
     cloud.executor.fails = fail_the_first
     engine = cloud.engine()
     engine.tick()
-    wait_until(lambda: "server_delete" in cloud.playbooks(), what="it is undone", timeout_s=10)
+    wait_until(lambda: "server_delete" in cloud.playbooks(), what="it is undone", timeout_s=60)
     gate.set()
     engine.run_until_idle()
     assert sorted(states(cloud, ids)) == ["active", "error"]
@@ -145,18 +145,18 @@ def test_a_delete_during_a_batch_waits_for_its_own_item_alone(cloud: Cloud) -> N
                 cloud.act(item_id, "delete")
             else:
                 begun.set()
-                assert gate.wait(10)
+                assert gate.wait(60)
 
     cloud.executor.fails = slow
     engine = cloud.engine()
     engine.tick()
-    assert begun.wait(10)
+    assert begun.wait(60)
 
     def gone() -> bool:
         engine.tick()
         return cloud.server(asked[0]).state == "deleted"
 
-    wait_until(gone, what="the deleted one is gone", timeout_s=10)
+    wait_until(gone, what="the deleted one is gone", timeout_s=60)
     gate.set()
     engine.run_until_idle()
     assert cloud.server(asked[1]).state == "active"
@@ -176,12 +176,12 @@ class FirstFails:
     def _fails(self, run: Run, item_id: str) -> str | None:
         if run.playbook == "server_delete":
             self._undoing.set()
-            assert self.gate.wait(10)
+            assert self.gate.wait(60)
         elif run.is_batch:
             self.asked.append(item_id)
             if len(self.asked) == 1:
                 return "no disk"
-            assert self._undoing.wait(10)
+            assert self._undoing.wait(60)
             self._meanwhile(run, item_id)
         return None
 
@@ -203,8 +203,8 @@ def test_a_result_that_is_told_again_changes_nothing(cloud: Cloud) -> None:
     batch = FirstFails(cloud, tell_again)
     engine = cloud.engine()
     engine.tick()
-    wait_until(lambda: len(batch.asked) == 2, what="the second is being made", timeout_s=10)
-    wait_until(only_the_undoing_runs, what="the batch has ended", timeout_s=10)
+    wait_until(lambda: len(batch.asked) == 2, what="the second is being made", timeout_s=60)
+    wait_until(only_the_undoing_runs, what="the batch has ended", timeout_s=60)
     # What each create told, once.
     assert events_named(cloud, "Pretend") == 2
     batch.gate.set()
@@ -229,8 +229,8 @@ def test_a_run_whose_last_write_fails_gives_back_only_what_has_not_moved_on(
     batch = FirstFails(cloud, lambda _run, _item_id: None)
     engine = cloud.engine()
     engine.tick()
-    wait_until(lambda: len(batch.asked) == 2, what="the second is being made", timeout_s=10)
-    wait_until(only_the_undoing_runs, what="the batch has ended", timeout_s=10)
+    wait_until(lambda: len(batch.asked) == 2, what="the second is being made", timeout_s=60)
+    wait_until(only_the_undoing_runs, what="the batch has ended", timeout_s=60)
     undone, given_back = (
         cloud.operations(kind="server_create", server_id=each)[0] for each in batch.asked
     )

@@ -60,7 +60,7 @@ def test_a_delete_during_the_build_ends_its_run_and_undoes_it(cloud: Cloud) -> N
     engine = cloud.engine()
     engine.tick()
     wait_until(
-        lambda: bool(cloud.executor.runs), what="the create's run is under way", timeout_s=10
+        lambda: bool(cloud.executor.runs), what="the create's run is under way", timeout_s=60
     )
 
     # Long enough that a cancel of the undoing, too, would be noticed.
@@ -181,13 +181,13 @@ def test_a_cancel_spares_the_others_of_its_batch(cloud: Cloud) -> None:
 
     def wait(run: Run, _item_id: str) -> None:
         if run.playbook == "server_create":
-            gate.wait(10)
+            gate.wait(60)
 
     cloud.executor.fails = wait
     kept, gone = cloud.add_server("kept"), cloud.add_server("gone")
     engine = cloud.engine()
     engine.tick()
-    wait_until(lambda: bool(cloud.executor.runs), what="the run of both is under way", timeout_s=10)
+    wait_until(lambda: bool(cloud.executor.runs), what="the run of both is under way", timeout_s=60)
     cloud.act(gone, "delete")
     engine.tick()
     gate.set()

@@ -31,7 +31,7 @@ class Bench:
     def _work(self, tickets: Sequence[Ticket]) -> bool:
         self.started.append(list(tickets))
         host = tickets[0].play.host_id
-        self.gate(host).wait(10)
+        self.gate(host).wait(60)
         return self.answers.get(host, True)
 
     def gate(self, host: str) -> threading.Event:
@@ -42,7 +42,7 @@ class Bench:
 
     def wait_started(self, count: int) -> None:
         wait_until(
-            lambda: len(self.started) == count, what=f"{count} runs have started", timeout_s=10
+            lambda: len(self.started) == count, what=f"{count} runs have started", timeout_s=60
         )
 
     def finish(self) -> None:

@@ -92,11 +92,11 @@ def test_a_host_gets_one_at_a_time_so_that_older_rules_never_come_last(cloud: Cl
     host_id = cloud.add_host("h1")
     gate = threading.Event()
     cloud.active_server()
-    cloud.executor.fails = lambda _run, _id: None if gate.wait(10) else "late"
+    cloud.executor.fails = lambda _run, _id: None if gate.wait(60) else "late"
     submit(cloud, host_id)
     engine = cloud.engine()
     engine.tick()
-    wait_until(lambda: bool(cloud.executor.runs), what="the first one runs", timeout_s=10)
+    wait_until(lambda: bool(cloud.executor.runs), what="the first one runs", timeout_s=60)
     submit(cloud, host_id)
     assert engine.tick() == 0
     gate.set()

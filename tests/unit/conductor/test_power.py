@@ -68,7 +68,7 @@ def test_a_hard_reboot_does_not_wait_for_a_soft_one_that_hangs(cloud: Cloud) -> 
     cloud.act(server_id, "reboot")
     engine = cloud.engine()
     engine.tick()
-    wait_until(lambda: bool(cloud.executor.runs), what="the soft reboot is under way", timeout_s=10)
+    wait_until(lambda: bool(cloud.executor.runs), what="the soft reboot is under way", timeout_s=60)
     cloud.executor.delay_s = 0
     cloud.act(server_id, "hard_reboot")
     engine.run_until_idle()

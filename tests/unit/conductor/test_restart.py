@@ -254,7 +254,7 @@ def test_a_clock_that_was_set_back_does_not_bring_a_delete_before_its_build(clou
     engine = cloud.engine()
     engine.tick()
     wait_until(
-        lambda: bool(cloud.executor.runs), what="the create's run is under way", timeout_s=10
+        lambda: bool(cloud.executor.runs), what="the create's run is under way", timeout_s=60
     )
     delete_id = cloud.act(server_id, "delete")
     with cloud.db.write() as session:

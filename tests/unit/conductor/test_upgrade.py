@@ -69,7 +69,7 @@ def test_a_run_that_an_earlier_release_had_in_flight_is_finished(cloud: Cloud) -
     cloud.executor.delay_s = 60
     earlier = cloud.engine("elsewhere/worker/1")
     earlier.tick()
-    wait_until(lambda: bool(cloud.executor.runs), what="its run is under way", timeout_s=10)
+    wait_until(lambda: bool(cloud.executor.runs), what="its run is under way", timeout_s=60)
     requeue(cloud, server_id, {"format_version": 0})
     # Killed: it renews no lease and writes nothing more.
     cloud.clock.advance(cloud.settings.lease_s + 1)

@@ -192,7 +192,7 @@ def test_a_run_past_its_time_is_ended_with_its_processes(project: Project, tmp_p
     assert result.of("aaaa").status == TIMEOUT
     wait_until(
         lambda: not pid.exists() or not Path(f"/proc/{pid.read_text().strip()}").exists(),
-        what="the run's process is gone", timeout_s=10,
+        what="the run's process is gone", timeout_s=60,
     )  # fmt: skip
 
 

@@ -112,7 +112,7 @@ def test_a_server_notices_by_itself_that_its_configuration_changed(warm: Any) ->
     assert (record.pid, record.started, record.renewed, record.is_up) == (pid, 1, 1, True)
     wait_until(
         lambda: fork_server_record.read(warm.settings.metrics_dir).forked > 0,
-        what="its forks are counted", timeout_s=10,
+        what="its forks are counted", timeout_s=60,
     )  # fmt: skip
     warm.stop()
     assert not fork_server_record.read(warm.settings.metrics_dir).is_up
