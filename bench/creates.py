@@ -22,7 +22,7 @@ from lab.cloud import Cloud
 # A lone create isn't ACTIVE before; then it is looked for closely, for looks load the machine too.
 FIRST_LOOK_S = 0.7
 POLL_S = 0.02
-POLL_SEVERAL_S = 0.2
+POLL_SEVERAL_S = 0.4
 FLOOR = """set -e
 mkdir {folder}
 qemu-img create -q -f qcow2 -b {base} -F raw {folder}/disk 1G
