@@ -43,8 +43,9 @@ def breaks_rule_between_rows(error: BaseException) -> bool:
     original = getattr(error, "orig", None)
     if not isinstance(error, exc.IntegrityError) or original is None:
         return False
-    if (sqlstate := getattr(original, "sqlstate", None)) is not None:
-        return sqlstate in _BETWEEN_ROWS
+    # MariaDB has one SQLSTATE for all of these and for a NULL, so its number counts.
+    if getattr(original, "sqlstate", None) in _BETWEEN_ROWS:
+        return True
     number = original.args[0] if original.args else None
     return number in _NUMBERS_BETWEEN_ROWS or said(error).startswith(("UNIQUE", "FOREIGN KEY"))
 

@@ -79,9 +79,11 @@ class _FromServer(Exception):
     [
         (_FromServer("duplicate key value", sqlstate="23505"), True),
         (_FromServer("null value in column", sqlstate="23502"), False),
+        (_FromServer(1062, "Duplicate entry", sqlstate="23000"), True),
+        (_FromServer(1452, "Cannot add or update a child row", sqlstate="23000"), True),
+        (_FromServer(1048, "Column 'name' cannot be null", sqlstate="23000"), False),
+        # PyMySQL says no SQLSTATE before its 1.2.
         (_FromServer(1062, "Duplicate entry"), True),
-        (_FromServer(1452, "Cannot add or update a child row"), True),
-        (_FromServer(1048, "Column 'name' cannot be null"), False),
     ],
 )
 def test_servers_tell_them_apart_by_number(original: Exception, expected: bool) -> None:
