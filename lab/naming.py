@@ -4,6 +4,7 @@ import hashlib
 import re
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 
 from lab.errors import LabError
 
@@ -28,6 +29,15 @@ def check_lab_name(name: str) -> str:
             f"Cannot name a lab {name!r}: use a letter, then at most nine letters or digits."
         )
     return name
+
+
+def lab_name_of(purpose: str, folder: Path) -> str:
+    """Return a name for the lab that `folder` has for a purpose, of which `purpose` is the letter.
+
+    The same each time, so that a run takes down what a killed one left; another for every other
+    folder, so that two checkouts on a machine never meet.
+    """
+    return check_lab_name(purpose + hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:5])
 
 
 def check_host_name(name: str) -> str:

@@ -14,12 +14,13 @@ from pathlib import Path
 from lab import hosts
 from lab.access import inventory_path
 from lab.guest_image import ensure_image
+from lab.naming import lab_name_of
 from lab.record import load_existing
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 LAB_DIR = ROOT / "var" / "molecule"
-LAB_NAME = "molecule"
+LAB_NAME = lab_name_of("m", ROOT)
 HOSTS = ("h1", "h2")
 
 

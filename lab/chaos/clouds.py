@@ -1,6 +1,5 @@
 """The clouds that chaos stirs: two lab hosts, and one controller or several."""
 
-import hashlib
 import secrets
 import shutil
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from lab.chaos.api import Credentials
 from lab.chaos.backing import Backing
 from lab.cloud import Cloud
 from lab.errors import LabError
+from lab.naming import lab_name_of
 from lab.progress import step
 
 HOSTS = ("h1", "h2")
@@ -37,7 +37,7 @@ def set_up(controllers: Sequence[Cloud], servers: Backing) -> tuple[Credentials,
             "postgresql --queue rabbitmq."
         )
     first, *others = controllers
-    name = "c" + hashlib.sha256(str(first.directory.absolute()).encode()).hexdigest()[:5]
+    name = lab_name_of("c", first.directory)
     for cloud in controllers:
         cloud.stop_controller(kill=True)
     hosts.down(first.lab_dir, name=name, purge=True)

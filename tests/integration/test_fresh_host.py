@@ -1,6 +1,5 @@
 """Every play in check mode on a host that nobody has enrolled: it says all, and makes nothing."""
 
-import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -9,13 +8,12 @@ from pathlib import Path
 import pytest
 
 from lab import hosts
+from lab.naming import lab_name_of
 from tests.fixtures.hand_lab import ROOT, Lab
 
 pytestmark = pytest.mark.lab
 
-LAB_NAME = os.environ.get(
-    "NOVELLA_TEST_LAB", "f" + hashlib.sha256(str(ROOT).encode()).hexdigest()[:5]
-)
+LAB_NAME = os.environ.get("NOVELLA_TEST_LAB") or lab_name_of("f", ROOT)
 HOST = "fresh1"
 SERVER = "5f2cbb63-4f7e-4d5e-9b5c-0f4d4b5d6a10"
 # A play, its end, and what it must say; empty for one that has nothing to do.

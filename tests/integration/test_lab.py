@@ -1,6 +1,5 @@
 """The lab itself: hosts in namespaces that behave as hosts, and a guest that boots on one."""
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -12,12 +11,13 @@ import pytest
 from lab import hosts, network
 from lab.errors import LabError
 from lab.guest_image import ensure_image
+from lab.naming import lab_name_of
 from lab.processes import pids_in_netns
 from lab.record import load_existing
 from lab.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
-LAB_NAME = "l" + hashlib.sha256(str(ROOT).encode()).hexdigest()[:5]
+LAB_NAME = lab_name_of("l", ROOT)
 READY_TIMEOUT_S = 240
 GUEST_MAC = "52:54:00:00:00:11"
 HOSTILE = "{{ 7*7 }} \"quoted\"\n<name>&amp;'$(id)',"

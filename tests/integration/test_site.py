@@ -23,15 +23,14 @@ import yaml
 from lab import contents, hosts
 from lab.access import operator_key, ssh_common_args
 from lab.cloud import Cloud
+from lab.naming import lab_name_of
 from lab.record import load_existing
 from lab.waiting import wait_until
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parents[2]
-LAB_NAME = os.environ.get(
-    "NOVELLA_TEST_LAB", "s" + hashlib.sha256(str(ROOT).encode()).hexdigest()[:5]
-)
+LAB_NAME = os.environ.get("NOVELLA_TEST_LAB") or lab_name_of("s", ROOT)
 CONTROLLER, COMPUTE = "controller1", "compute1"
 ADMIN_PASSWORD = "canary-{{ 7*7 }}-\"of'the\\administrator"
 # What an installation needs of the checkout. Copied, as others may be working in it.

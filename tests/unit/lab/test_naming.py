@@ -1,9 +1,11 @@
 """Names and addresses of a lab."""
 
+from pathlib import Path
+
 import pytest
 
 from lab.errors import LabError
-from lab.naming import LabNames, check_host_name, check_lab_name, fabric_ports
+from lab.naming import LabNames, check_host_name, check_lab_name, fabric_ports, lab_name_of
 
 LONGEST_LAB = "Abcdefghi9"
 LONGEST_HOST = "compute-node1"
@@ -40,6 +42,12 @@ def test_two_labs_share_no_name_address_or_mac() -> None:
         lambda n: n.host_uuid("h1"),
     ):
         assert describe(one) != describe(two)
+
+
+def test_a_folder_has_one_lab_for_a_purpose_and_shares_it_with_no_other_folder() -> None:
+    mine = lab_name_of("m", Path("/work/mine"))
+    assert mine == lab_name_of("m", Path("/work/mine"))
+    assert mine not in (lab_name_of("m", Path("/work/yours")), lab_name_of("t", Path("/work/mine")))
 
 
 def test_macs_and_identity_are_the_same_each_time_a_host_is_made() -> None:
