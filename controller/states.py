@@ -7,18 +7,64 @@ playbooks do the work. Nobody else assigns a server's state.
 
 from dataclasses import dataclass
 
+# Nova's names, as the API shows them.
 BUILDING = "building"
 ACTIVE = "active"
+PAUSED = "paused"
+# Its memory is in a file on its host.
+SUSPENDED = "suspended"
 STOPPED = "stopped"
+# A rescue image runs, with the server's own disk beside it.
+RESCUED = "rescued"
+# It runs where and as large as asked for; the old side waits for confirm or revert.
+RESIZED = "resized"
+# Off, its image taken; still on its host until it is offloaded.
+SHELVED = "shelved"
+SHELVED_OFFLOADED = "shelved_offloaded"
+# Off, and deleted for its owner; to be restored until it is reclaimed.
+SOFT_DELETED = "soft-delete"
 ERROR = "error"
 DELETED = "deleted"
 
-STATES = frozenset({BUILDING, ACTIVE, STOPPED, ERROR, DELETED})
+STATES = frozenset(
+    {
+        BUILDING, ACTIVE, PAUSED, SUSPENDED, STOPPED, RESCUED, RESIZED, SHELVED,
+        SHELVED_OFFLOADED, SOFT_DELETED, ERROR, DELETED,
+    }
+)  # fmt: skip
 LIVING = STATES - {DELETED}
+# A server that isn't reclaimed yet takes nothing of its project's quota, as in Nova.
+COUNTED = LIVING - {SOFT_DELETED}
 
 # Nova's numbers, as the API shows them.
-POWER_UNKNOWN, POWER_RUNNING, POWER_SHUT_DOWN = 0, 1, 4
-POWER_AFTER = {ACTIVE: POWER_RUNNING, STOPPED: POWER_SHUT_DOWN}
+POWER_UNKNOWN, POWER_RUNNING, POWER_PAUSED, POWER_SHUT_DOWN = 0, 1, 3, 4
+# A state that isn't here leaves the power state to what the operation says.
+POWER_AFTER = {
+    ACTIVE: POWER_RUNNING,
+    PAUSED: POWER_PAUSED,
+    SUSPENDED: POWER_SHUT_DOWN,
+    STOPPED: POWER_SHUT_DOWN,
+    RESCUED: POWER_RUNNING,
+    SHELVED: POWER_SHUT_DOWN,
+    SHELVED_OFFLOADED: POWER_SHUT_DOWN,
+    SOFT_DELETED: POWER_SHUT_DOWN,
+    DELETED: POWER_UNKNOWN,
+}
+# A domain's states, as hosts name them; both of OFF are a guest that isn't there.
+RUNS, STANDS_STILL = "running", "paused"
+OFF = frozenset({"stopped", "crashed"})
+# What the domain of a server in this state is while nothing is done to it. It has one in no other.
+DOMAIN_STATES = {
+    ACTIVE: frozenset({RUNS}),
+    PAUSED: frozenset({STANDS_STILL}),
+    SUSPENDED: OFF,
+    STOPPED: OFF,
+    RESCUED: frozenset({RUNS}),
+    # A server that was off is resized without being started.
+    RESIZED: OFF | {RUNS},
+    SHELVED: OFF,
+    SOFT_DELETED: OFF,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +114,9 @@ TABLE: dict[str, Transition] = dict(
              ("server_stop",)),
         _row("reboot", frozenset({ACTIVE}), "rebooting", "server_reboot", (ACTIVE, ERROR),
              ("server_reboot",)),
-        _row("hard_reboot", frozenset({ACTIVE, STOPPED, ERROR}), "rebooting_hard",
-             "server_hard_reboot", (ACTIVE, ERROR), ("server_hard_reboot",),
-             interrupts=frozenset({"rebooting"})),
+        _row("hard_reboot", frozenset({ACTIVE, STOPPED, PAUSED, SUSPENDED, ERROR}),
+             "rebooting_hard", "server_hard_reboot", (ACTIVE, ERROR),
+             ("server_hard_reboot",), interrupts=frozenset({"rebooting"})),
         # An administrator says which state it has; what runs goes on, and its end decides again.
         _row("reset_state", LIVING, None, None, (None, None), (), interrupts_all=True),
         _row("rename", LIVING, None, None, (None, None), (), interrupts_all=True),

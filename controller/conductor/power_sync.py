@@ -24,12 +24,10 @@ from controller.core.operations import UNFINISHED
 from controller.db.base import new_id
 from controller.db.models import Host, Operation, Server
 from controller.settings import Settings
-from controller.states import ACTIVE, STOPPED
+from controller.states import ACTIVE, DOMAIN_STATES, OFF, PAUSED, RUNS, STOPPED
 
 log = logging.getLogger(__name__)
 
-OFF = frozenset({"stopped", "crashed"})
-RUNNING = "running"
 REPAIR = "repair"
 
 
@@ -48,7 +46,7 @@ def quiet_servers(session: Session, host_ids: Collection[str]) -> dict[str, Quie
         Server.host_id.in_(host_ids),
         Server.deleted_at.is_(None),
         Server.task_state.is_(None),
-        Server.state.in_((ACTIVE, STOPPED)),
+        Server.state.in_(DOMAIN_STATES),
         ~_worked_on(),
     )
     return {
@@ -72,7 +70,7 @@ def take_in(
     still = quiet_servers(session, [host.id])
     same = [server_id for server_id, quiet in still.items() if before.get(server_id) == quiet]
     if _has_booted(host, facts):
-        _after_boot(session, settings, host, same)
+        _after_boot(session, settings, host, same, now)
         return
     states = facts.get("domain_states")
     if not isinstance(states, dict):
@@ -81,10 +79,14 @@ def take_in(
         said, should = states.get(server_id), still[server_id].state
         if not isinstance(said, str):
             continue
-        if should == ACTIVE and said in OFF:
+        if said in DOMAIN_STATES[should]:
+            continue
+        if should in (ACTIVE, PAUSED) and said in OFF:
             _note_off(session, host, server_id, now)
-        elif should == STOPPED and said == RUNNING:
+        elif should == STOPPED and said == RUNS:
             _note_running(session, settings, host, server_id, now)
+        else:
+            log.warning("server %s is %s, and %s on host %s", server_id, should, said, host.name)
 
 
 def _has_booted(host: Host, facts: Mapping[str, Any]) -> bool:
@@ -93,15 +95,22 @@ def _has_booted(host: Host, facts: Mapping[str, Any]) -> bool:
 
 
 def _after_boot(
-    session: Session, settings: Settings, host: Host, server_ids: Collection[str]
+    session: Session, settings: Settings, host: Host, server_ids: Collection[str], now: datetime
 ) -> None:
-    """Have the host's rules set, and start the servers that should run."""
+    """Have the host's rules set, and start the servers that should run.
+
+    The memory of a paused one went with the boot: it is stopped, as in OpenStack Nova. That of a
+    suspended one is in a file.
+    """
     port_updates.submit_for_hosts(session, {host.id})
     started = 0
     for server in _locked(session, server_ids):
         if server.state == ACTIVE:
             _begin(session, settings, server, "hard_reboot")
             started += 1
+        elif server.state == PAUSED:
+            transitions.seen_off(server, now)
+            ports.set_status(session, server.id, "DOWN")
     log.warning("host %s has booted; %d servers are started again", host.name, started)
 
 

@@ -11,13 +11,14 @@ from controller.db.models import Project, QuotaLimit, Server
 from controller.errors import BadRequest, QuotaExceeded
 from controller.quota_defaults import UNLIMITED
 from controller.settings import Settings
+from controller.states import COUNTED
 
 DEFAULTS = quota_defaults.COMPUTE
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a project's servers take, those being built or in error included."""
+    """What a project's servers take: also those being built, in error, or shelved and offloaded."""
 
     instances: int
     cores: int
@@ -51,7 +52,7 @@ def usage(session: Session, project_id: str | None) -> Usage:
             func.count(),
             func.coalesce(func.sum(Server.flavor["vcpus"].as_integer()), 0),
             func.coalesce(func.sum(Server.flavor["memory_mb"].as_integer()), 0),
-        ).where(Server.project_id == project_id, Server.deleted_at.is_(None))
+        ).where(Server.project_id == project_id, Server.state.in_(COUNTED))
     ).one()
     return Usage(int(row[0]), int(row[1]), int(row[2]))
 

@@ -24,6 +24,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from controller.core.port_records import SERVER_OWNER
 from controller.db.models import Host, IPAllocation, Port, Server
 from controller.errors import BadRequest
+from controller.states import SOFT_DELETED
 
 # Columns that a tenant's pattern may look into, by filter.
 PATTERNS: dict[str, InstrumentedAttribute[Any]] = {
@@ -126,11 +127,14 @@ SHOWN = (
 class Filters:
     """What is asked of the list. `project_id` None means all projects.
 
-    `conditions` are those made by the functions below; `deleted` None means both kinds.
+    `conditions` are those made by the functions below; `deleted` None means both kinds. Servers
+    that may still be restored are listed with the deleted ones, not with the others, unless
+    `soft_deleted` says otherwise.
     """
 
     project_id: str | None
     deleted: bool | None = False
+    soft_deleted: bool | None = None
     conditions: list[ColumnElement[bool]] = field(default_factory=list)
 
 
@@ -239,9 +243,11 @@ def _literal(text: str) -> str:
 def _filtered(query: Select[Any], filters: Filters) -> Select[Any]:
     if filters.project_id is not None:
         query = query.where(Server.project_id == filters.project_id)
-    if filters.deleted is not None:
-        gone = Server.deleted_at.is_not(None)
-        query = query.where(gone if filters.deleted else Server.deleted_at.is_(None))
+    gone, soft = Server.deleted_at.is_not(None), Server.state == SOFT_DELETED
+    if filters.deleted:
+        query = query.where(gone if filters.soft_deleted is False else or_(gone, soft))
+    elif filters.deleted is not None:
+        query = query.where(~gone if filters.soft_deleted else and_(~gone, ~soft))
     return query.where(*filters.conditions)
 
 

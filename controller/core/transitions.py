@@ -85,14 +85,12 @@ def _enter(server: Server, state: str, now: datetime) -> None:
     if server.state == DELETED:
         return
     server.state = state
-    if state in POWER_AFTER:
-        server.power_state = POWER_AFTER[state]
+    server.power_state = POWER_AFTER.get(state, server.power_state)
     if state == ACTIVE and server.launched_at is None:
         server.launched_at = now
     if state == DELETED:
         server.task_state = None
         server.unique_name = None
-        server.power_state = 0
         server.terminated_at = server.deleted_at = now
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, or_
 
 from controller.api.common.calls import Call
+from controller.api.compute import statuses
 from controller.api.compute.microversions import has
 from controller.api.compute.schemas.parameters import is_true
 from controller.api.compute.times import parse
@@ -57,23 +58,6 @@ IGNORED_SORT_KEYS = frozenset(
         "user_data", "vcpus", "vm_mode",
     }
 )  # fmt: skip
-# status -> the state and tasks that are shown as it; None for any other task.
-STATES = {
-    "ACTIVE": ("active", None),
-    "BUILD": ("building", None),
-    "DELETED": ("deleted", None),
-    "ERROR": ("error", None),
-    "SHUTOFF": ("stopped", None),
-    "REBOOT": ("active", "rebooting"),
-    "HARD_REBOOT": ("active", "rebooting_hard"),
-}
-# Statuses of upstream that no server here can have.
-OTHER_STATUSES = frozenset(
-    {
-        "MIGRATING", "PASSWORD", "PAUSED", "REBUILD", "RESCUE", "RESIZE", "REVERT_RESIZE",
-        "SHELVED", "SHELVED_OFFLOADED", "SOFT_DELETED", "SUSPENDED", "UNKNOWN", "VERIFY_RESIZE",
-    }
-)  # fmt: skip
 
 
 def read_filters(call: Call, kind: str) -> Filters | None:
@@ -96,6 +80,8 @@ def read_filters(call: Call, kind: str) -> Filters | None:
     _read_times(call, filters, names)
     if "deleted" in names:
         filters.deleted = is_true(query["deleted"])
+    if "soft_deleted" in names:
+        filters.soft_deleted = is_true(query["soft_deleted"])
     for name in names:
         condition = _condition(name, query[name])
         if condition is not None:
@@ -170,9 +156,9 @@ def _all_tenants(call: Call, kind: str) -> bool:
 def _read_statuses(call: Call, filters: Filters) -> bool:
     """Add the states of the statuses asked for; False when no server can have any of them."""
     wanted = list(dict.fromkeys(map(str.upper, call.request.args.getlist("status"))))
-    known = [status for status in wanted if status in STATES]
+    known = [status for status in wanted if statuses.states_of(status)]
     if not known:
-        unknown = [status for status in wanted if status not in OTHER_STATUSES]
+        unknown = [status for status in wanted if status != statuses.UNKNOWN]
         if unknown and has(call.version, "server.bad_status_refused"):
             raise BadRequest(f"Invalid status value {', '.join(unknown)}.")
         return False
@@ -182,8 +168,7 @@ def _read_statuses(call: Call, filters: Filters) -> bool:
         filters.deleted = True
         return True
     conditions: list[ColumnElement[bool]] = []
-    for status in known:
-        state, task = STATES[status]
+    for state, task in (pair for status in known for pair in statuses.states_of(status)):
         conditions.append(
             (Server.state == state)
             if task is None
@@ -231,9 +216,6 @@ _OTHERS: dict[str, Callable[[str], ColumnElement[bool]]] = {
     # No server has tags yet.
     "tags": lambda _value: server_list.nothing(),
     "tags-any": lambda _value: server_list.nothing(),
-    "soft_deleted": lambda value: (
-        server_list.nothing() if is_true(value) else Server.id.is_not(None)
-    ),
 }
 
 

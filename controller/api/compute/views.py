@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from controller.api.common.calls import Call
+from controller.api.compute import statuses
 from controller.api.compute.links import base
 from controller.api.compute.microversions import has
 from controller.api.compute.times import zulu
@@ -22,16 +23,11 @@ from controller.core.server_connections import Connections
 from controller.core.services import status_of_host
 from controller.db.models import Host, Server
 
-# What a server in this state is called, unless its task says more.
-STATUS = {
-    "building": "BUILD",
-    "active": "ACTIVE",
-    "stopped": "SHUTOFF",
-    "error": "ERROR",
-    "deleted": "DELETED",
-}
-STATUS_BY_TASK = {("active", "rebooting"): "REBOOT", ("active", "rebooting_hard"): "HARD_REBOOT"}
-_PROGRESS = frozenset({"ACTIVE", "BUILD"})
+# Statuses with which upstream tells how far it is, and those with which it tells the fault.
+_PROGRESS = frozenset(
+    {"ACTIVE", "BUILD", "REBUILD", "RESIZE", "VERIFY_RESIZE", "MIGRATING"}
+)  # fmt: skip
+_FAULT = frozenset({"ERROR", "DELETED"})
 
 # A server as a row of its own, or of a list.
 ServerLike = Server | Row[Any]
@@ -129,8 +125,9 @@ def detail(
         "os-extended-volumes:volumes_attached": [],
     }
     if status in _PROGRESS:
-        view["progress"] = 0 if status == "BUILD" else 100
-    elif server.fault and status in ("ERROR", "DELETED"):
+        # Nobody measures a task's progress: there is some when it is over.
+        view["progress"] = 100 if status in ("ACTIVE", "VERIFY_RESIZE") else 0
+    elif server.fault and status in _FAULT:
         view["fault"] = fault(call, server.fault)
     if connections.security_groups:
         view["security_groups"] = [{"name": name} for name in connections.security_groups]
@@ -188,8 +185,7 @@ def _for_operators(call: Call, look: Look, server: ServerLike, host: Host | None
 def status_of(server: ServerLike) -> str:
     if server.deleted_at is not None:
         return "DELETED"
-    found = STATUS_BY_TASK.get((server.state, server.task_state or ""))
-    return found or STATUS.get(server.state, "UNKNOWN")
+    return statuses.of(server.state, server.task_state)
 
 
 def host_id(project_id: str, host: Host | None) -> str:

@@ -30,7 +30,7 @@ from controller.db.models import (
     Server,
     Subnet,
 )
-from controller.states import ACTIVE, STOPPED
+from controller.states import DOMAIN_STATES
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class BookServer:
     @property
     def settled(self) -> bool:
         """Whether it is known what there must be of it on its host."""
-        return self.task_state is None and self.state in (ACTIVE, STOPPED)
+        return self.task_state is None and self.state in DOMAIN_STATES
 
     @property
     def resources(self) -> dict[str, int]:

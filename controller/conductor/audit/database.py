@@ -10,7 +10,7 @@ from controller.conductor.server_cleanup import KIND as CLEANUP
 from controller.core.operations import QUEUED, RUNNING
 from controller.placement import inventories
 from controller.settings import Settings
-from controller.states import BUILDING, ERROR
+from controller.states import DOMAIN_STATES
 
 # A worker polls every second; what it doesn't take for so long waits for nobody's turn.
 WAITING_S = 120.0
@@ -47,7 +47,7 @@ def _servers(books: Books) -> Iterator[Finding]:
         if server.task_state and server.id not in live:
             what = f"server {server.id} is {server.task_state}, and no operation stands for it"
             yield Finding("task_without_operation", server.id, what, server.id)
-        if server.host_id is None and server.state not in (BUILDING, ERROR):
+        if server.host_id is None and server.state in DOMAIN_STATES:
             what = f"server {server.id} is {server.state}, and is on no host"
             yield Finding("server_without_host", server.id, what, server.id)
 

@@ -1,8 +1,8 @@
 """The books against one host: what must be there, what may be, and what is there besides.
 
-Of a settled server (active or stopped, nothing being done to it) everything must be as the books
-say. Of one that is in error, or being worked on, everything may be there. The rest is a leftover
-when there is a record that it was deleted, and a stray when there is none.
+Of a settled server (in a state of DOMAIN_STATES, nothing being done to it) everything must be as
+the books say. Of one that is in error, or being worked on, everything may be there. The rest is a
+leftover when there is a record that it was deleted, and a stray when there is none.
 """
 
 from collections.abc import Iterator
@@ -13,9 +13,7 @@ from controller.conductor.audit.books import BookHost, BookPort, Books, BookServ
 from controller.conductor.audit.findings import Finding
 from controller.conductor.audit.reports import Domain, Folder, HostReport
 from controller.core.port_updates import KIND as PORT_UPDATE
-from controller.states import ACTIVE
-
-OFF = frozenset({"stopped", "crashed"})
+from controller.states import ACTIVE, DOMAIN_STATES, OFF
 
 
 def compare(books: Books, host: BookHost, report: HostReport) -> list[Finding]:
@@ -300,7 +298,7 @@ class _Comparison:
 
 
 def _fits(server: BookServer, domain: Domain) -> bool:
-    return domain.state == "running" if server.state == ACTIVE else domain.state in OFF
+    return domain.state in DOMAIN_STATES[server.state]
 
 
 def _disks(server: BookServer) -> set[str]:

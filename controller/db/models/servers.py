@@ -23,8 +23,8 @@ class Server(Base):
     unique_name: Mapped[str | None] = mapped_column(String(300), unique=True)
     hostname: Mapped[str] = mapped_column(Name)
     description: Mapped[str | None] = mapped_column(Name)
-    # building, active, stopped, error, deleted
-    state: Mapped[str] = mapped_column(String(16), default="building")
+    # One of controller.states.
+    state: Mapped[str] = mapped_column(String(20), default="building")
     # What is being done to it now, null when nothing is: spawning, deleting, powering-off ...
     task_state: Mapped[str | None] = mapped_column(String(32))
     # Nova's numbers: 0 unknown, 1 running, 3 paused, 4 shut down.

@@ -167,3 +167,47 @@ def test_a_state_that_is_no_text_changes_nothing(
     monkeypatch.setattr(cloud.executor.hosts, "domains", lambda _host: {server_id: said})
     assert beat(cloud) == 1
     assert state(cloud, server_id) == ("active", None, 1)
+
+
+def put(cloud: Cloud, server_id: str, state_name: str) -> None:
+    with cloud.db.write() as session:
+        session.get_one(Server, server_id).state = state_name
+
+
+def test_a_paused_guest_that_went_off_is_stopped(cloud: Cloud, host: SimulatedHost) -> None:
+    server_id = cloud.active_server()
+    put(cloud, server_id, "paused")
+    host.servers[server_id].state = "paused"
+    beat(cloud)
+    assert state(cloud, server_id)[0] == "paused"
+    host.servers[server_id].state = "crashed"
+    beat(cloud)
+    assert state(cloud, server_id) == ("stopped", None, 4)
+
+
+@pytest.mark.parametrize("settled", ["suspended", "shelved", "soft-delete", "rescued"])
+def test_what_only_its_owner_can_decide_is_reported(
+    settled: str, cloud: Cloud, host: SimulatedHost, caplog: pytest.LogCaptureFixture
+) -> None:
+    server_id = cloud.active_server()
+    put(cloud, server_id, settled)
+    is_off = settled == "rescued"
+    host.servers[server_id].state = "running" if is_off else "stopped"
+    beat(cloud)
+    assert server_id not in caplog.text
+    host.servers[server_id].state = found = "stopped" if is_off else "running"
+    beat(cloud)
+    assert state(cloud, server_id)[:2] == (settled, None)
+    assert f"server {server_id} is {settled}, and {found} on host a" in caplog.text
+
+
+def test_a_hosts_boot_takes_a_paused_guests_memory_and_no_suspended_ones(
+    cloud: Cloud, host: SimulatedHost
+) -> None:
+    paused, suspended = cloud.active_server("p"), cloud.active_server("s")
+    put(cloud, paused, "paused")
+    put(cloud, suspended, "suspended")
+    host.boot()
+    beat(cloud)
+    assert state(cloud, paused) == ("stopped", None, 4)
+    assert state(cloud, suspended)[:2] == ("suspended", None)

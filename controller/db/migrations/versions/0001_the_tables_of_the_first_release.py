@@ -319,7 +319,7 @@ def upgrade() -> None:
         sa.Column("unique_name", sa.String(length=300), nullable=True),
         sa.Column("hostname", sa.String(length=255), nullable=False),
         sa.Column("description", sa.String(length=255), nullable=True),
-        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("state", sa.String(length=20), nullable=False),
         sa.Column("task_state", sa.String(length=32), nullable=True),
         sa.Column("power_state", sa.Integer(), nullable=False),
         sa.Column("host_id", sa.String(length=36), nullable=True),
