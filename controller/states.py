@@ -117,6 +117,13 @@ TABLE: dict[str, Transition] = dict(
         _row("hard_reboot", frozenset({ACTIVE, STOPPED, PAUSED, SUSPENDED, ERROR}),
              "rebooting_hard", "server_hard_reboot", (ACTIVE, ERROR),
              ("server_hard_reboot",), interrupts=frozenset({"rebooting"})),
+        # No task state, as upstream: what else is asked for meanwhile waits for its end.
+        _row("attach_interface", frozenset({ACTIVE, PAUSED, STOPPED}), None,
+             "server_attach_interface", (None, None),
+             ("server_attach_interface", "server_detach_interface")),
+        _row("detach_interface", frozenset({ACTIVE, PAUSED, STOPPED}), None,
+             "server_detach_interface", (None, None),
+             ("server_detach_interface", "server_attach_interface")),
         # An administrator says which state it has; what runs goes on, and its end decides again.
         _row("reset_state", LIVING, None, None, (None, None), (), interrupts_all=True),
         _row("rename", LIVING, None, None, (None, None), (), interrupts_all=True),

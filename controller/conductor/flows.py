@@ -5,11 +5,12 @@ from controller.conductor.power import FLOWS as POWER
 from controller.conductor.server_cleanup import ServerCleanup
 from controller.conductor.server_create import ServerCreate
 from controller.conductor.server_delete import ServerDelete
+from controller.conductor.server_interfaces import FLOWS as INTERFACES
 from controller.conductor.steps import Flow
 
 FLOWS: dict[str, Flow] = {
     flow.kind: flow
-    for flow in (ServerCreate(), ServerDelete(), *POWER, ServerCleanup(), PortUpdate())
+    for flow in (ServerCreate(), ServerDelete(), *POWER, *INTERFACES, ServerCleanup(), PortUpdate())
 }
 # Kinds that don't wait for other operations of their server, nor keep them waiting.
 UNORDERED = frozenset(kind for kind, flow in FLOWS.items() if not flow.ordered)

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import and_, or_, select, update
 from sqlalchemy.orm import Session
 
-from controller.conductor import claims
+from controller.conductor import claims, server_interfaces
 from controller.conductor.arguments import cloud_id, server_arguments, server_secrets
 from controller.conductor.claims import Held
 from controller.conductor.server_cleanup import KIND as CLEANUP
@@ -23,7 +23,7 @@ from controller.core import (
 )
 from controller.core.operations import UNFINISHED
 from controller.db.base import new_id
-from controller.db.models import Host, Operation, Server
+from controller.db.models import Host, Operation, Port, Server
 from controller.runner.requests import (
     FAILED,
     ITEM_FORMAT_VERSION,
@@ -37,7 +37,15 @@ from controller.settings import Settings
 log = logging.getLogger(__name__)
 
 # Playbooks that set the packet filter of the servers that they are about, by these arguments.
-SET_RULES = frozenset({"server_create", "server_start", "server_hard_reboot", "port_update"})
+SET_RULES = frozenset(
+    {
+        "server_create",
+        "server_start",
+        "server_hard_reboot",
+        "server_attach_interface",
+        "port_update",
+    }
+)
 RULES = ("ports", "security_groups", "remote_group_members")
 # An outcome that this release can't read. During an upgrade an old worker may start a new release's
 # playbooks, which lie on disk already: a new worker does it again, and finds what is done.
@@ -101,7 +109,7 @@ def prepare(
         entries = of_whole_host(session, settings, play.host_id)
         arguments["host_fence"] = next_host_fence(session, play.host_id)
     else:
-        entries, secrets = _of_servers(session, settings, operations)
+        entries, secrets = _of_servers(session, settings, operations, play.playbook)
     run = Run(
         id=new_id(),
         playbook=play.playbook,
@@ -212,7 +220,7 @@ def _only_gained(told: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
 
 
 def _of_servers(
-    session: Session, settings: Settings, operations: Sequence[Operation]
+    session: Session, settings: Settings, operations: Sequence[Operation], playbook: str
 ) -> tuple[list[dict[str, Any]], dict[str, dict[str, str]]]:
     ids = [operation.server_id for operation in operations if operation.server_id]
     session.execute(
@@ -234,13 +242,19 @@ def _of_servers(
     secrets: dict[str, dict[str, str]] = {}
     for operation in operations:
         server = servers[operation.server_id or ""]
-        entries.append(
-            known[server.id] | {"generation": server.generation, "operation_id": operation.id}
-        )
+        entry = known[server.id] | {"generation": server.generation, "operation_id": operation.id}
+        if playbook == server_interfaces.DETACH:
+            entry |= _detached(session, operation)
+        entries.append(entry)
         if operation.kind != CLEANUP:
             own = server_secrets(settings, server, operation.sealed)
             secrets |= {server.id: own} if own else {}
     return entries, secrets
+
+
+def _detached(session: Session, operation: Operation) -> dict[str, Any]:
+    port = session.get(Port, operation.arguments["port_id"])
+    return {} if port is None else network_arguments.detached(session, port)
 
 
 def _kept(session: Session, operation: Operation) -> dict[str, Any]:

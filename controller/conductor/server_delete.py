@@ -44,7 +44,15 @@ class ServerDelete(Flow):
     kind = "server_delete"
     steps = (Remove(), Forget())
     cancels = frozenset(
-        {"server_create", "server_start", "server_stop", "server_reboot", "server_hard_reboot"}
+        {
+            "server_create",
+            "server_start",
+            "server_stop",
+            "server_reboot",
+            "server_hard_reboot",
+            "server_attach_interface",
+            "server_detach_interface",
+        }
     )
 
     def succeeded(self, work: Work) -> None:

@@ -21,11 +21,15 @@ from controller.db.models import (
 def for_servers(session: Session, server_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return per server the keys networks, ports, security_groups and remote_group_members.
 
-    Their shapes are those of the playbooks' arguments. A fixed number of statements, and always
-    in the same order, so that a second run with the same state changes nothing.
+    Of ports that are bound to a host: one that is about to be attached, or is being taken away,
+    is in nobody's way. Their shapes are those of the playbooks' arguments. A fixed number of
+    statements, and always in the same order, so that a second run with the same state changes
+    nothing.
     """
     ports = session.scalars(
-        select(Port).where(port_records.serving(server_ids)).order_by(Port.device_position, Port.id)
+        select(Port)
+        .where(port_records.serving(server_ids), Port.host_id.is_not(None))
+        .order_by(Port.device_position, Port.id)
     ).all()
     if not ports:
         return {server_id: _without_ports() for server_id in server_ids}
@@ -64,6 +68,17 @@ def for_servers(session: Session, server_ids: Sequence[str]) -> dict[str, dict[s
             },
         }
     return arguments
+
+
+def detached(session: Session, port: Port) -> dict[str, Any]:
+    """Return the keys detached_ports and detached_networks for a port whose card goes."""
+    networks = _networks(session, {port.network_id})
+    fixed_ips = port_records.fixed_ips_of(session, [port.id])
+    network = networks[port.network_id]
+    return {
+        "detached_ports": [_port(port, network, fixed_ips[port.id], [])],
+        "detached_networks": [_without_state(network)],
+    }
 
 
 def _without_ports() -> dict[str, Any]:
@@ -117,6 +132,7 @@ def _port(
         "id": port.id,
         "network_id": port.network_id,
         "mac_address": port.mac_address,
+        "tag": port.device_tag,
         "fixed_ips": [
             {"subnet_id": each.subnet_id, "ip_address": each.ip_address} for each in fixed_ips
         ],

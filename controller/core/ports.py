@@ -64,6 +64,33 @@ def prepare_for_servers(
     return [list(row) for row in zip(*columns, strict=True)]
 
 
+def prepare_for_attach(
+    session: Session,
+    settings: Settings,
+    context: Context,
+    server: Server,
+    item: Mapping[str, Any],
+    position: int,
+) -> Port:
+    """Return the port that a server is given while it is there, as its card at `position`.
+
+    `item` is as `prepare_for_servers` has it; without port and network it means the project's only
+    usable one. What isn't there is a missing page here: raises PortNotFound and NetworkNotFound.
+    """
+    if item.get("port"):
+        port_records.get(session, context, item["port"])
+    elif item.get("uuid"):
+        _network(session, context, server.project_id, item["uuid"])
+    else:
+        network = _only_network(session, server.project_id, demanded=True)
+        assert network is not None  # noqa: S101 -- it was demanded
+        item = {**item, "uuid": network.id}
+    group_ids = _resolve_groups(session, server.project_id, [])
+    (port,) = _prepare(session, settings, context, [server], item, group_ids, position)
+    session.flush()
+    return port
+
+
 def _only_network(session: Session, project_id: str, *, demanded: bool) -> Network | None:
     """Return the one network that the project can use, None when there is none."""
     found = session.scalars(
@@ -121,6 +148,7 @@ def _prepare(
     values: dict[str, Any] = {
         "device_owner": f"{port_records.SERVER_OWNER}{zone}",
         "device_position": position,
+        "device_tag": item.get("tag"),
     }
     if item.get("port"):
         return [_take_over(session, context, each, item["port"], values) for each in servers]
@@ -219,7 +247,16 @@ def bind(session: Session, server_id: str, host_id: str) -> None:
 
     The host itself learns of them by the play that plugs the ports in.
     """
-    ports = _of_server(session, server_id)
+    _bind(session, _of_server(session, server_id), host_id)
+
+
+def bind_port(session: Session, port: Port, host_id: str) -> None:
+    """Bind one port of a server, as `bind` does all."""
+    _bind(session, [port], host_id)
+    session.refresh(port)
+
+
+def _bind(session: Session, ports: Sequence[Port], host_id: str) -> None:
     if not ports:
         return
     left = {port.host_id for port in ports if port.host_id and port.host_id != host_id}
@@ -232,7 +269,15 @@ def bind(session: Session, server_id: str, host_id: str) -> None:
 
 def unbind(session: Session, server_id: str) -> None:
     """Take the server's ports off their host; they are DOWN, and no group's members any more."""
-    ports = [port for port in _of_server(session, server_id) if port.host_id]
+    _unbind(session, [port for port in _of_server(session, server_id) if port.host_id])
+
+
+def unbind_port(session: Session, port: Port) -> None:
+    """Take one port of a server off its host, as `unbind` does all."""
+    _unbind(session, [port])
+
+
+def _unbind(session: Session, ports: Sequence[Port]) -> None:
     for port in ports:
         port.host_id, port.status = None, "DOWN"
     session.flush()
@@ -240,8 +285,16 @@ def unbind(session: Session, server_id: str) -> None:
 
 
 def release(session: Session, server_id: str) -> None:
-    """The server is gone: delete the ports that its create made, and free the others."""
-    ports = _of_server(session, server_id)
+    """The server is gone: delete the ports that were made for it, and free the others."""
+    _release(session, server_id, _of_server(session, server_id))
+
+
+def release_port(session: Session, server_id: str, port: Port) -> None:
+    """The server has lost one port: delete or free it, as `release` does all."""
+    _release(session, server_id, [port])
+
+
+def _release(session: Session, server_id: str, ports: Sequence[Port]) -> None:
     bound_groups = _groups_of(session, [port for port in ports if port.host_id])
     port_departures.record(session, server_id, ports)
     port_records.erase(session, [port.id for port in ports if port.made_by_server])
@@ -250,6 +303,7 @@ def release(session: Session, server_id: str) -> None:
             session.expunge(port)
             continue
         port.device_id, port.device_owner, port.device_position = "", "", 0
+        port.device_tag = None
         port.host_id, port.status = None, "DOWN"
         port.revision_number += 1
     session.flush()

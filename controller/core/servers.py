@@ -44,7 +44,8 @@ Networks = list[dict[str, Any]] | Literal["auto", "none"] | None
 class Wanted:
     """What a create asks for, as checked by the dialect.
 
-    `networks`: items {"uuid"}, {"uuid", "fixed_ip"} or {"port"}; None when left out.
+    `networks`: items {"uuid"}, {"uuid", "fixed_ip"} or {"port"}, each perhaps with a device's tag;
+    None when left out.
     `user_data` is base64. `forced_host` is a host's name that an admin chose.
     """
 

@@ -21,6 +21,8 @@ _STATE_AFTER = {
     "server_hard_reboot": "running",
     "server_stop": "stopped",
 }
+# Those that leave it as it is.
+_KEEPING = frozenset({"server_attach_interface", "server_detach_interface"})
 BASE_CHAINS = ("nv-forward", "nv-input", "nv-output", "nv-egress", "nv-ingress")
 
 
@@ -92,6 +94,8 @@ def _apply(there: SimulatedHost, playbook: str, cloud_id: str, entry: Mapping[st
     if playbook == "server_delete":
         if there.servers.pop(server_id, None) and entry.get("quarantine"):
             there.quarantine.append(server_id)
+    elif playbook in _KEEPING and server_id in there.servers:
+        there.servers[server_id].entry = entry
     elif playbook in _STATE_AFTER:
         there.servers[server_id] = SimulatedServer(cloud_id, entry, _STATE_AFTER[playbook])
 

@@ -42,7 +42,7 @@ def bring_to(state: str, domain: Any | None, params: dict[str, Any], check_mode:
 
 def _plan(state: str, before: str) -> tuple[str, Callable[[Any, dict[str, Any]], None] | None]:
     """What the state will be, and the function that gets there; None when it is so already."""
-    if state == "defined":
+    if state in ("defined", "plugged"):
         return ("stopped" if before == "absent" else before), None
     if state == "running":
         return "running", None if before == "running" else start

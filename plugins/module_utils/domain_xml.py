@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import string
 import xml.etree.ElementTree as ET
+from copy import deepcopy
 from dataclasses import dataclass
 
 from . import work
@@ -160,6 +161,36 @@ def _keep_mac_addresses(root: ET.Element, present: ET.Element) -> None:
         if interface.find("mac") is None and target is not None and target.get("dev") in kept:
             address = kept[target.get("dev")]
             ET.SubElement(interface, "mac", {"address": address or ""})
+
+
+def keep_addresses(root: ET.Element, present: ET.Element) -> None:
+    """Give disks and cards of the definition `root` the addresses that they have in `present`.
+
+    libvirt deals addresses out anew with each definition: a guest that names its cards by their
+    slots would find them renamed at its next boot, because one was plugged in beside them.
+    """
+    if machine_of(root) != machine_of(present):
+        return
+    there = {_place(device): device.find("address") for device in _addressed(present)}
+    for device in _addressed(root):
+        address = there.get(_place(device))
+        if address is not None and device.find("address") is None:
+            device.append(deepcopy(address))
+
+
+def _addressed(root: ET.Element) -> list[ET.Element]:
+    return [*root.iterfind("devices/disk"), *root.iterfind("devices/interface")]
+
+
+def _place(device: ET.Element) -> tuple[str | None, ...]:
+    """What tells a device from others, and which kind of address it takes."""
+    target, model = device.find("target"), device.find("model")
+    return (
+        device.tag,
+        None if target is None else target.get("dev"),
+        None if target is None else target.get("bus"),
+        None if model is None else model.get("type"),
+    )
 
 
 def console_ports(live: ET.Element) -> dict[str, int]:

@@ -143,7 +143,12 @@ def _meta_data(server: dict[str, Any], since: Any, admin_pass: str | None) -> di
         meta["keys"] = [
             {"name": name, "type": "ssh", "data": key} for name, key in public_keys.items()
         ]
-        meta["devices"] = []
+        # Those with a tag alone, as upstream.
+        meta["devices"] = [
+            {"type": "nic", "mac": port["mac_address"], "tags": [port["tag"]]}
+            for port in server.get("ports") or []
+            if port.get("tag")
+        ]
     if since(OPENSTACK_VERSIONS[-1]):
         meta["dedicated_cpus"] = []
     return meta

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import (
+    domain_cards,
     domain_power,
     domain_xml,
     fence,
@@ -29,7 +31,15 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "cloud_id": {"type": "str", "default": fence.NO_CLOUD},
     "state": {
         "type": "str",
-        "choices": ["defined", "running", "stopped", "restarted", "destroyed", "absent"],
+        "choices": [
+            "defined",
+            "plugged",
+            "running",
+            "stopped",
+            "restarted",
+            "destroyed",
+            "absent",
+        ],
         "default": "running",
     },
     "xml": {"type": "str"},
@@ -38,16 +48,22 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "shutdown_timeout_s": {"type": "int", "default": 60},
     "shutdown_interval_s": {"type": "int", "default": 10},
     "start_timeout_s": {"type": "int", "default": 30},
+    "unplug_timeout_s": {"type": "int", "default": 60},
+    "unplug_interval_s": {"type": "int", "default": 10},
     "keep_nvram": {"type": "bool", "default": True},
     "override": {"type": "bool", "default": False},
     "state_path": {"type": "path", "default": STATE_PATH},
     "uri": {"type": "str", "default": libvirt_connection.URI},
 }
-SPEC_RULES: dict[str, Any] = {"required_if": [("state", "defined", ["xml"])]}
+SPEC_RULES: dict[str, Any] = {
+    "required_if": [("state", "defined", ["xml"]), ("state", "plugged", ["xml"])]
+}
 
 DEFAULT_ARCH = "x86_64"
 XML_MODE = 0o600
 RECORD_NAME = "domain.info"
+# States that a definition, where it is given, goes before.
+DEFINING = ("defined", "plugged", "running", "restarted")
 
 
 @dataclass
@@ -130,20 +146,23 @@ def _bring_into_state(job: Work) -> dict[str, Any]:
     diff, found = [], []
     defined_here, wrote_copy = job.domain is None, False
     try:
-        if state in ("defined", "running", "restarted") and job.params["xml"]:
+        if state in DEFINING and job.params["xml"]:
             wanted = job.wanted = _fitted(job)
             wrote_copy = bool(job.xml_path) and not os.path.lexists(str(job.xml_path))
             found = differences(wanted, job.present) if job.present is not None else []
+            if state == "plugged":
+                # Before the definition: a card that the guest keeps must not be gone from it.
+                found = [*_plug_live(job, wanted), *found]
             diff.append(_write_copy(job, wanted))
             _define(job, wanted, found)
-        elif state in ("defined", "running", "restarted") and job.domain is None:
+        elif state in DEFINING and job.domain is None:
             raise work.WorkError(
                 f"Cannot bring server {job.server_id} to {state}: it has no domain on this host "
                 "and no xml was given. Give xml (hard reboot does)."
             )
         _forbid_autostart(job)
         after = domain_power.bring_to(state, job.domain, job.params, job.check_mode)
-        if state in ("running", "restarted") and after.state == "running":
+        if state in ("plugged", "running", "restarted") and after.state == "running":
             _quieten_taps(job)
     except BaseException:
         # What this very run defined goes again; undo_args only serve steps that succeeded.
@@ -277,6 +296,19 @@ def _recorded_machine(job: Work) -> str | None:
     return machine if isinstance(machine, str) else None
 
 
+def _plug_live(job: Work, wanted: ET.Element) -> list[str]:
+    """Give a domain that runs the cards of its definition; return a line for each that differs."""
+    if domain_power.state_of(job.domain) not in domain_cards.LIVE_STATES:
+        return []
+    todo = domain_cards.plan(wanted, libvirt_connection.definition(job.domain, live=True))
+    if todo:
+        job.changed = True
+        if not job.check_mode:
+            times = job.params["unplug_timeout_s"], job.params["unplug_interval_s"]
+            domain_cards.carry_out(job.domain, todo, *times)
+    return todo.lines()
+
+
 def _write_copy(job: Work, wanted: ET.Element) -> dict[str, str]:
     """Write libvirt.xml and the record; without a path, only tell what differs as text."""
     after = domain_xml.render(wanted)
@@ -298,8 +330,12 @@ def _define(job: Work, wanted: ET.Element, found: list[str]) -> None:
     job.changed = True
     if job.check_mode:
         return
+    definition = deepcopy(wanted)
+    if job.domain is not None:
+        runs = domain_power.state_of(job.domain) in domain_cards.LIVE_STATES
+        domain_xml.keep_addresses(definition, libvirt_connection.definition(job.domain, live=runs))
     with libvirt_connection.explained(f"define domain {job.server_id}"):
-        job.domain = job.connection.defineXML(domain_xml.render(wanted))
+        job.domain = job.connection.defineXML(domain_xml.render(definition))
     job.present = libvirt_connection.definition(job.domain)
 
 

@@ -31,13 +31,15 @@ options:
   state:
     description:
       - V(defined) leaves the domain running or not, as it is.
+      - V(plugged) does too, and gives one that runs the network cards of O(xml), told apart by
+        their taps. A card that the guest does not let go in time is a failure, and stays.
       - V(running) starts, resumes or wakes it and waits until it runs.
       - V(stopped) presses the power button, again at an interval, and cuts it off in the end.
       - V(restarted) does the same and starts it; it always changes something.
       - V(destroyed) ends the process at once, and only that; the definition stays.
       - V(absent) ends it and removes its definition. Disks are not touched.
     type: str
-    choices: [defined, running, stopped, restarted, destroyed, absent]
+    choices: [defined, plugged, running, stopped, restarted, destroyed, absent]
     default: running
   xml:
     description:
@@ -66,6 +68,14 @@ options:
     description: Seconds that a domain has to run after it was started.
     type: int
     default: 30
+  unplug_timeout_s:
+    description: Seconds that a guest has to let a network card go.
+    type: int
+    default: 60
+  unplug_interval_s:
+    description: Seconds after which it is asked again.
+    type: int
+    default: 10
   keep_nvram:
     description: Whether the firmware's variables outlive O(state=absent).
     type: bool

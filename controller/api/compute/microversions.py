@@ -72,6 +72,9 @@ TABLE: dict[str, Span] = {
     "action.legacy_consoles": Span(until=(2, 5)),
     "action.trigger_crash_dump": Span((2, 17)),
     "action.legacy_addresses": Span(until=(2, 43)),
+    # Interfaces
+    "interface.tag_in_request": Span((2, 49)),
+    "interface.tag": Span((2, 70)),
     # Instance actions
     "instance_action.of_deleted_servers": Span((2, 21)),
     "instance_action.events_for_all": Span((2, 51)),

@@ -14,6 +14,8 @@ _BY_CHECK: dict[str, tuple[str, ...]] = {
     ),
     READER: (
         "ips:index",
+        "os-attach-interfaces:list",
+        "os-attach-interfaces:show",
         "ips:show",
         "os-flavor-extra-specs:index",
         "os-flavor-extra-specs:show",
@@ -30,6 +32,8 @@ _BY_CHECK: dict[str, tuple[str, ...]] = {
         "servers:show:flavor-extra-specs",
     ),
     MEMBER: (
+        "os-attach-interfaces:create",
+        "os-attach-interfaces:delete",
         "os-console-output",
         "server-metadata:create",
         "server-metadata:delete",

@@ -12,6 +12,7 @@ from controller.api.compute import (
     flavors,
     hypervisors,
     instance_actions,
+    interfaces,
     keypairs,
     not_built,
     quota_sets,
@@ -24,6 +25,7 @@ from controller.api.compute import (
 )
 from controller.api.compute.dialect import ComputeDialect
 from controller.api.compute.schemas import flavors as flavor_schemas
+from controller.api.compute.schemas import interfaces as interface_schemas
 from controller.api.compute.schemas import keypairs as keypair_schemas
 from controller.api.compute.schemas import servers as server_schemas
 
@@ -61,6 +63,15 @@ ROUTES: list[Route] = [
     _row("GET", f"{_SERVER}/ips/<network>", servers.show_addresses, "ips:show"),
     _row("GET", f"{_SERVER}/os-security-groups", servers.list_security_groups,
          "os-security-groups:list"),
+
+    _row("GET", f"{_SERVER}/os-interface", interfaces.list_interfaces,
+         "os-attach-interfaces:list"),
+    _row("POST", f"{_SERVER}/os-interface", interfaces.attach_interface,
+         "os-attach-interfaces:create", interface_schemas.attach),
+    _row("GET", f"{_SERVER}/os-interface/<port_id>", interfaces.show_interface,
+         "os-attach-interfaces:show"),
+    _row("DELETE", f"{_SERVER}/os-interface/<port_id>", interfaces.detach_interface,
+         "os-attach-interfaces:delete"),
 
     _row("GET", f"{_SERVER}/metadata", server_metadata.list_metadata, "server-metadata:index"),
     _row("POST", f"{_SERVER}/metadata", server_metadata.add_items, "server-metadata:create",

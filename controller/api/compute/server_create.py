@@ -120,22 +120,16 @@ def _networks(asked: dict[str, Any]) -> servers.Networks:
     for item in networks:
         if not item.get("port") and not item.get("uuid"):
             raise BadRequest("Bad networks format: network uuid or port is missing in an entry.")
-        if item.get("tag"):
-            raise NotBuilt(
-                "Device tags of networks are part of this API, but this release of Novella does "
-                "not have them yet. Leave tag out."
-            )
         if item.get("port") and item.get("fixed_ip"):
             raise BadRequest(
                 f"Specified Fixed IP '{item['fixed_ip']}' cannot be used with port "
                 f"'{item['port']}': the two cannot be specified together."
             )
-    return [
-        {name: value for name, value in item.items() if name in ("uuid", "port", "fixed_ip")}
-        if not item.get("port")
-        else {"port": item["port"]}
-        for item in networks
-    ]
+    return [{name: item[name] for name in _names(item) if name in item} for item in networks]
+
+
+def _names(item: dict[str, Any]) -> tuple[str, ...]:
+    return ("port", "tag") if item.get("port") else ("uuid", "fixed_ip", "tag")
 
 
 def _user_data(value: str | None) -> str | None:

@@ -78,6 +78,8 @@ class Port(Base):
     device_owner: Mapped[str] = mapped_column(Name, default="")
     # Which of its server's interfaces it is, from 0: guests count on the order that was asked for.
     device_position: Mapped[int] = mapped_column(default=0)
+    # What its server's guest is told that the interface is for; chosen by the tenant.
+    device_tag: Mapped[str | None] = mapped_column(String(60))
     # The host that the port is bound to, by its id; null while unbound.
     host_id: Mapped[str | None] = mapped_column(ForeignKey("hosts.id"), index=True)
     port_security_enabled: Mapped[bool] = mapped_column(default=True)

@@ -243,6 +243,7 @@ def upgrade() -> None:
         sa.Column("device_id", sa.String(length=255), nullable=False),
         sa.Column("device_owner", sa.String(length=255), nullable=False),
         sa.Column("device_position", sa.Integer(), nullable=False),
+        sa.Column("device_tag", sa.String(length=60), nullable=True),
         sa.Column("host_id", sa.String(length=36), nullable=True),
         sa.Column("port_security_enabled", sa.Boolean(), nullable=False),
         sa.Column("allowed_address_pairs", sa.JSON(), nullable=False),

@@ -51,3 +51,11 @@ def test_a_delete_ends_the_domain_before_its_rules_and_disks_go() -> None:
     steps = modules("server_delete")
     assert steps[0] == "libvirt_domain"
     assert steps.index("port_filter") < steps.index("instance_directory")
+
+
+def test_a_ports_rules_are_there_before_its_card_is_plugged_in_and_as_long_as_it_is() -> None:
+    attach, detach = modules("server_attach_interface"), modules("server_detach_interface")
+    assert attach[-1] == "libvirt_domain"
+    assert attach.index("port_filter") < attach.index("libvirt_domain")
+    assert detach[0] == "libvirt_domain"
+    assert "port_filter" in detach

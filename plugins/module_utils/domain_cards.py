@@ -1,0 +1,124 @@
+"""A running domain's network cards: plugged and unplugged while it runs, as its definition says.
+
+A card is known by its tap, whose name is made of its port's id. Plugging is done when libvirt
+returns; unplugging waits for the guest, which must let the card go. Follows Nova's
+attach_interface and its detaching of devices with retries (virt/libvirt/driver.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from typing import Any
+
+from . import libvirt_connection, names, work
+from .libvirt_connection import explained
+
+POLL_S = 0.1
+# libvirt's words for a guest that has a process to plug into.
+LIVE_STATES = frozenset({"running", "paused"})
+
+Cards = dict[str, ET.Element]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Cards by their taps: those to plug in, and those to take out."""
+
+    missing: Cards
+    unwanted: Cards
+
+    def __bool__(self) -> bool:
+        return bool(self.missing or self.unwanted)
+
+    def lines(self) -> list[str]:
+        """Return a line for each card, as `domain_differences.differences` words it."""
+        return [
+            *(f"running guest: devices/interface[{tap}]: missing" for tap in self.missing),
+            *(f"running guest: devices/interface[{tap}]: not wanted" for tap in self.unwanted),
+        ]
+
+
+def cards(root: ET.Element) -> Cards:
+    """Return the network cards of a definition by their taps, those of ours alone."""
+    found = {}
+    for interface in root.iterfind("devices/interface"):
+        target = interface.find("target")
+        tap = "" if target is None else target.get("dev", "")
+        if tap.startswith(names.TAP_PREFIX):
+            found[tap] = interface
+    return found
+
+
+def plan(wanted: ET.Element, live: ET.Element) -> Plan:
+    """Return what is to be plugged and unplugged for `live` to have the cards of `wanted`."""
+    asked, there = cards(wanted), cards(live)
+    return Plan(
+        {tap: card for tap, card in asked.items() if tap not in there},
+        {tap: card for tap, card in there.items() if tap not in asked},
+    )
+
+
+def carry_out(domain: Any, todo: Plan, timeout_s: float, interval_s: float) -> None:
+    """Plug and unplug the cards of `todo` in the running `domain`.
+
+    All or nothing, as far as the guest lets us: what was plugged in before a failure is taken out
+    again. Raises WorkError, for a guest that keeps a card too.
+    """
+    import libvirt
+
+    done: list[ET.Element] = []
+    try:
+        for tap, card in todo.missing.items():
+            with explained(f"plug {tap} into domain {domain.name()}"):
+                domain.attachDeviceFlags(_text(card), libvirt.VIR_DOMAIN_AFFECT_LIVE)
+            done.append(card)
+        for tap in todo.unwanted:
+            unplug(domain, tap, timeout_s, interval_s)
+    except BaseException:
+        for card in done:
+            _request_unplug(domain, card)
+        raise
+
+
+def unplug(domain: Any, tap: str, timeout_s: float, interval_s: float) -> None:
+    """Take the card with `tap` out, asking the guest again every `interval_s`.
+
+    A guest that is just booting hears nothing; one that has crashed never will. Raises WorkError
+    when it still has the card after `timeout_s`.
+    """
+    deadline = time.monotonic() + timeout_s
+    while (card := _live_card(domain, tap)) is not None:
+        if time.monotonic() >= deadline:
+            raise work.WorkError(
+                f"Cannot take the network card {tap} out of domain {domain.name()}: its guest did "
+                f"not let it go within {timeout_s} s. Try again when the guest has booted, or stop "
+                "the server first."
+            )
+        _request_unplug(domain, card)
+        again = min(time.monotonic() + interval_s, deadline)
+        while _live_card(domain, tap) is not None and time.monotonic() < again:
+            time.sleep(POLL_S)
+
+
+def _request_unplug(domain: Any, card: ET.Element) -> None:
+    """Ask the guest to let a card go. Whether it does is seen in the definition alone."""
+    import libvirt
+
+    # A request that is under way already is refused in words that differ by version, and a card
+    # that went meanwhile is no failure.
+    with contextlib.suppress(libvirt.libvirtError):
+        domain.detachDeviceFlags(_text(card), libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+
+def _live_card(domain: Any, tap: str) -> ET.Element | None:
+    if libvirt_connection.state_name(domain) not in LIVE_STATES:
+        # It went off meanwhile, and all its cards with it.
+        return None
+    return cards(libvirt_connection.definition(domain, live=True)).get(tap)
+
+
+def _text(card: ET.Element) -> str:
+    return ET.tostring(card, encoding="unicode")

@@ -1,0 +1,102 @@
+"""Which cards a running domain lacks or has too many of, and what keeps its devices in place.
+
+Plugging itself needs QEMU: tests/integration/test_interfaces.py.
+"""
+
+import xml.etree.ElementTree as ET
+from typing import Any
+
+import pytest
+
+from ansible_collections.novella.cloud.plugins.module_utils import domain_cards, domain_xml, work
+
+TAPS = ("nvt11111111111", "nvt22222222222")
+
+
+def definition(*taps: str, addresses: bool = False, model: str = "virtio") -> ET.Element:
+    cards = "".join(
+        f'<interface type="bridge"><target dev="{tap}"/><model type="{model}"/>'
+        + (f'<address type="pci" slot="0x0{slot}"/>' if addresses else "")
+        + "</interface>"
+        for slot, tap in enumerate(taps, 3)
+    )
+    return domain_xml.parse(
+        f'<domain><os><type machine="pc-i440fx-7.2">hvm</type></os>'
+        f"<devices>{cards}</devices></domain>",
+        "the definition",
+    )
+
+
+def test_cards_are_told_apart_by_their_taps() -> None:
+    plan = domain_cards.plan(definition(*TAPS), definition(TAPS[1], "nvt33333333333", "vnet0"))
+    assert list(plan.missing) == [TAPS[0]]
+    # What is not ours stays where it is.
+    assert list(plan.unwanted) == ["nvt33333333333"]
+    assert plan.lines() == [
+        f"running guest: devices/interface[{TAPS[0]}]: missing",
+        "running guest: devices/interface[nvt33333333333]: not wanted",
+    ]
+    assert not domain_cards.plan(definition(*TAPS), definition(*reversed(TAPS)))
+
+
+def test_a_card_more_moves_no_other_to_another_slot() -> None:
+    wanted = definition("nvt00000000000", *TAPS)
+    domain_xml.keep_addresses(wanted, definition(*TAPS, addresses=True))
+    slots = {
+        tap: None if (address := card.find("address")) is None else address.get("slot")
+        for tap, card in domain_cards.cards(wanted).items()
+    }
+    assert slots == {"nvt00000000000": None, TAPS[0]: "0x03", TAPS[1]: "0x04"}
+
+
+def test_a_device_of_another_kind_takes_no_address_over() -> None:
+    wanted = definition(*TAPS, model="e1000")
+    domain_xml.keep_addresses(wanted, definition(*TAPS, addresses=True))
+    assert wanted.find("devices/interface/address") is None
+
+
+class Domain:
+    """A domain as libvirt shows it, whose guest lets no card go, and has room for one more."""
+
+    def __init__(self, *taps: str) -> None:
+        self.taps = list(taps)
+        self.asked: list[str] = []
+
+    def name(self) -> str:
+        return "novella-test"
+
+    def state(self) -> tuple[int, int]:
+        return 1, 0
+
+    def XMLDesc(self, _flags: int) -> str:  # noqa: N802 -- libvirt's name
+        return ET.tostring(definition(*self.taps), encoding="unicode")
+
+    def attachDeviceFlags(self, text: str, _flags: int) -> None:  # noqa: N802 -- libvirt's name
+        import libvirt
+
+        if len(self.taps) > 1:
+            raise libvirt.libvirtError("No more available PCI slots")
+        self.taps += self._taps(text)
+
+    def detachDeviceFlags(self, text: str, _flags: int) -> None:  # noqa: N802 -- libvirt's name
+        self.asked += self._taps(text)
+
+    def _taps(self, text: str) -> list[str]:
+        root = domain_xml.parse(f"<domain>{text}</domain>", "the card")
+        return [target.get("dev", "") for target in root.iterfind("interface/target")]
+
+
+def test_what_was_plugged_in_before_a_failure_is_taken_out_again() -> None:
+    domain: Any = Domain("nvt00000000000")
+    todo = domain_cards.plan(definition("nvt00000000000", *TAPS), definition("nvt00000000000"))
+    with pytest.raises(work.WorkError, match=f"plug {TAPS[1]} into domain novella-test"):
+        domain_cards.carry_out(domain, todo, 0, 0)
+    assert domain.asked == [TAPS[0]]
+
+
+def test_a_card_that_the_guest_keeps_is_a_failure_that_names_the_way_out() -> None:
+    domain: Any = Domain(*TAPS)
+    todo = domain_cards.plan(definition(TAPS[0]), definition(*TAPS))
+    with pytest.raises(work.WorkError, match="stop the server first"):
+        domain_cards.carry_out(domain, todo, 0.2, 0.1)
+    assert set(domain.asked) == {TAPS[1]}
