@@ -82,7 +82,7 @@ def test_without_a_token_nothing_is_told(anonymous: Any) -> None:
         ("PUT", "/servers/x/tags/blue", "2.26", 501),
         ("GET", "/servers/x/topology", "2.77", 404),
         ("GET", "/servers/x/topology", "2.78", 501),
-        ("GET", "/servers/x/os-interface", "2.1", 501),
+        ("GET", "/servers/x/os-volume_attachments", "2.1", 501),
         ("POST", "/os-server-groups", "2.64", 501),
         ("POST", "/os-aggregates", "2.96", 501),
         ("GET", "/os-simple-tenant-usage", "2.40", 501),

@@ -170,10 +170,10 @@ def test_addresses_of_others_networks_are_not_chosen(boot, public, public_subnet
 
 
 def test_groups_by_name_or_id_and_names_that_are_ambiguous(
-    alice, services, boot, private, private_subnet
+    alice, services, boot, hosts, private, private_subnet
 ):
     web = make(alice, "security_group", name="web")
-    server_id = boot(groups=["web", web["id"], "default"])
+    server_id = boot(groups=["web", web["id"], "default"], host_id=hosts[0])
     assert shown(services, server_id).security_groups == ["default", "web"]
     (port,) = told(services, server_id)["ports"]
     assert len(port["security_groups"]) == 2
@@ -235,8 +235,8 @@ def test_hosts_are_told_all_of_a_servers_networks(
     assert port["fixed_ips"] == [{"subnet_id": private_subnet["id"], "ip_address": "192.168.7.42"}]
     assert port["security_groups"] == [default["id"]]
     assert set(port) == {
-        "id", "network_id", "mac_address", "fixed_ips", "port_security_enabled",
-        "allowed_address_pairs", "security_groups",
+        "id", "network_id", "mac_address", "tag", "fixed_ips",
+        "port_security_enabled", "allowed_address_pairs", "security_groups",
     }  # fmt: skip
     (group,) = arguments["security_groups"]
     assert len(group["rules"]) == 5
@@ -269,11 +269,19 @@ def test_members_are_ports_on_hosts_with_what_they_may_use(
         allowed_address_pairs=pairs,
     )  # fmt: skip
     server_id = boot([{"port": port["id"]}], host_id=hosts[0])
-    (members,) = told(services, server_id)["remote_group_members"].values()
-    assert members == ["10.5.0.0/16", "192.168.7.10"]
+    other = boot([{"uuid": private["id"], "fixed_ip": "192.168.7.11"}], host_id=hosts[1])
+    (members,) = told(services, other)["remote_group_members"].values()
+    assert members == ["10.5.0.0/16", "192.168.7.10", "192.168.7.11"]
     with services.db.write() as session:
         ports.unbind(session, server_id)
-    assert list(told(services, server_id)["remote_group_members"].values()) == [[]]
+    assert list(told(services, other)["remote_group_members"].values()) == [["192.168.7.11"]]
+
+
+def test_a_port_on_no_host_is_told_to_nobody(services, boot, hosts, private, private_subnet):
+    server_id = boot(host_id=hosts[0])
+    with services.db.write() as session:
+        ports.unbind(session, server_id)
+    assert told(services, server_id)["ports"] == []
 
 
 @pytest.mark.parametrize("noun", ["port", "network"])
@@ -369,9 +377,9 @@ def test_a_changed_port_is_told_to_its_host(
 
 
 def test_a_tenant_cannot_put_its_port_on_anothers_server(
-    admin, alice, bob, services, boot, public, public_subnet
+    admin, alice, bob, services, boot, hosts, public, public_subnet
 ):
-    server_id = boot([{"uuid": public["id"]}])
+    server_id = boot([{"uuid": public["id"]}], host_id=hosts[0])
     group = make(bob, "security_group", name="trap")
     own = make(bob, "network", name="bobs")
     make(bob, "subnet", network_id=own["id"], cidr="172.16.5.0/24")

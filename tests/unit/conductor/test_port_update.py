@@ -162,8 +162,10 @@ def test_members_that_came_during_a_run_have_time(cloud: Cloud) -> None:
     other = cloud.add_port(second)
     cloud.act(first, "stop")
     cloud.work()
-    for port_id in (cloud.add_port(first), other):
-        with cloud.db.write() as session:
+    mine = cloud.add_port(first)
+    with cloud.db.write() as session:
+        session.get_one(Port, mine).host_id = cloud.server(first).host_id
+        for port_id in (mine, other):
             session.add(PortSecurityGroup(port_id=port_id, security_group_id=group.id))
 
     def come(run: Run, _item_id: str) -> None:
