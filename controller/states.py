@@ -124,6 +124,9 @@ TABLE: dict[str, Transition] = dict(
         _row("detach_interface", frozenset({ACTIVE, PAUSED, STOPPED}), None,
              "server_detach_interface", (None, None),
              ("server_detach_interface", "server_attach_interface")),
+        # One that was off is started and stopped again, as in Nova (conductor/server_rebuild.py).
+        _row("rebuild", frozenset({ACTIVE, STOPPED, ERROR}), "rebuilding", "server_rebuild",
+             (ACTIVE, ERROR), ("server_rebuild", "server_stop")),
         # An administrator says which state it has; what runs goes on, and its end decides again.
         _row("reset_state", LIVING, None, None, (None, None), (), interrupts_all=True),
         _row("rename", LIVING, None, None, (None, None), (), interrupts_all=True),

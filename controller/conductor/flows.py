@@ -6,11 +6,20 @@ from controller.conductor.server_cleanup import ServerCleanup
 from controller.conductor.server_create import ServerCreate
 from controller.conductor.server_delete import ServerDelete
 from controller.conductor.server_interfaces import FLOWS as INTERFACES
+from controller.conductor.server_rebuild import ServerRebuild
 from controller.conductor.steps import Flow
 
 FLOWS: dict[str, Flow] = {
     flow.kind: flow
-    for flow in (ServerCreate(), ServerDelete(), *POWER, *INTERFACES, ServerCleanup(), PortUpdate())
+    for flow in (
+        ServerCreate(),
+        ServerDelete(),
+        *POWER,
+        *INTERFACES,
+        ServerRebuild(),
+        ServerCleanup(),
+        PortUpdate(),
+    )
 }
 # Kinds that don't wait for other operations of their server, nor keep them waiting.
 UNORDERED = frozenset(kind for kind, flow in FLOWS.items() if not flow.ordered)

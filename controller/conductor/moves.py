@@ -239,6 +239,7 @@ def _failure(error: Exception, cancelled: bool) -> Failure:
         host_failed=isinstance(error, HostFailed),
         unreachable=isinstance(error, HostFailed) and error.unreachable,
         cancelled=cancelled,
+        found=dict(error.details.get("found") or {}),
     )
 
 

@@ -42,6 +42,7 @@ SET_RULES = frozenset(
         "server_create",
         "server_start",
         "server_hard_reboot",
+        "server_rebuild",
         "server_attach_interface",
         "port_update",
     }
@@ -109,14 +110,15 @@ def prepare(
         entries = of_whole_host(session, settings, play.host_id)
         arguments["host_fence"] = next_host_fence(session, play.host_id)
     else:
-        entries, secrets = _of_servers(session, settings, operations, play.playbook)
+        told = {ticket.held.operation_id: ticket.play.entry for ticket in going}
+        entries, secrets = _of_servers(session, settings, operations, play.playbook, told)
     run = Run(
         id=new_id(),
         playbook=play.playbook,
         hosts=(host_access.of_host(settings, hosts.get(session, play.host_id)),),
         arguments={**arguments, "servers": entries},
         secrets=secrets,
-        timeout_s=settings.run_timeout_s,
+        timeout_s=play.timeout_s or settings.run_timeout_s,
         keep_as=tuple(operation.id for operation in operations),
         about={
             operation.id: {"request_id": operation.request_id, "server_id": operation.server_id}
@@ -220,7 +222,11 @@ def _only_gained(told: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
 
 
 def _of_servers(
-    session: Session, settings: Settings, operations: Sequence[Operation], playbook: str
+    session: Session,
+    settings: Settings,
+    operations: Sequence[Operation],
+    playbook: str,
+    told: Mapping[str, Mapping[str, Any]],
 ) -> tuple[list[dict[str, Any]], dict[str, dict[str, str]]]:
     ids = [operation.server_id for operation in operations if operation.server_id]
     session.execute(
@@ -242,7 +248,11 @@ def _of_servers(
     secrets: dict[str, dict[str, str]] = {}
     for operation in operations:
         server = servers[operation.server_id or ""]
-        entry = known[server.id] | {"generation": server.generation, "operation_id": operation.id}
+        entry = (
+            known[server.id]
+            | dict(told[operation.id])
+            | {"generation": server.generation, "operation_id": operation.id}
+        )
         if playbook == server_interfaces.DETACH:
             entry |= _detached(session, operation)
         entries.append(entry)

@@ -4,7 +4,7 @@ from controller.conductor import backoff, server_cleanup
 from controller.conductor.steps import Again, Failure, Flow, Outcome, Play, Step, Work
 from controller.core import port_updates, transitions
 from controller.placement import allocations
-from controller.states import TABLE
+from controller.states import BY_OPERATION, TABLE
 
 ROW = TABLE["delete"]
 ATTEMPTS = 3
@@ -43,17 +43,7 @@ class Forget(Step):
 class ServerDelete(Flow):
     kind = "server_delete"
     steps = (Remove(), Forget())
-    cancels = frozenset(
-        {
-            "server_create",
-            "server_start",
-            "server_stop",
-            "server_reboot",
-            "server_hard_reboot",
-            "server_attach_interface",
-            "server_detach_interface",
-        }
-    )
+    cancels = frozenset(BY_OPERATION) - {"server_delete"}
 
     def succeeded(self, work: Work) -> None:
         transitions.succeed(work.server, ROW, work.now)

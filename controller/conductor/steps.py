@@ -2,6 +2,7 @@
 
 # ruff: noqa: ARG002 -- a flow need not use all that its interface gives it
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -54,12 +55,15 @@ class Work:
 class Play:
     """A playbook to be run on a host for the operation.
 
-    `whole_host` is for plays about all servers of the host.
+    `whole_host` is for plays about all servers of the host. `entry` is what this very play is told
+    of the server besides, or instead of, what the database says. `timeout_s` None is the setting's.
     """
 
     playbook: str
     host_id: str
     whole_host: bool = False
+    entry: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    timeout_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +85,15 @@ class Outcome:
     def unreachable(self) -> bool:
         return self.status == UNREACHABLE
 
-    def check(self, message: str) -> None:
-        """Raise HostFailed with `message`, which tenants may see, unless all went well."""
+    def check(self, message: str, **found: Any) -> None:
+        """Raise HostFailed with `message`, which tenants may see, unless all went well.
+
+        `found` reaches the flow with the failure.
+        """
         if not self.ok:
-            raise HostFailed(message, unreachable=self.unreachable, reason=self.message)
+            raise HostFailed(
+                message, unreachable=self.unreachable, reason=self.message, found=found
+            )
 
 
 class Step:
@@ -118,13 +127,17 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an operation is undone: for the tenant, for operators, and what the engine needs."""
+    """Why an operation is undone: for the tenant, for operators, and what the engine needs.
+
+    `found` is what the failing step learned (`found` of the error's details), for the flow.
+    """
 
     message: str
     details: str = ""
     host_failed: bool = False
     unreachable: bool = False
     cancelled: bool = False
+    found: dict[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -133,6 +146,7 @@ class Failure:
             "host_failed": self.host_failed,
             "unreachable": self.unreachable,
             "cancelled": self.cancelled,
+            "found": self.found,
         }
 
     @classmethod
@@ -144,6 +158,7 @@ class Failure:
             bool(known.get("host_failed")),
             bool(known.get("unreachable")),
             bool(known.get("cancelled")),
+            dict(known.get("found") or {}),
         )
 
 

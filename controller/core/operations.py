@@ -92,6 +92,13 @@ def _check_room(session: Session, settings: Settings, action: str) -> None:
         )
 
 
+def check_allowed(server: Server, action: str) -> None:
+    """Raise InvalidState, with the reason and the way out, unless `action` is allowed now."""
+    reason = refusal(action, server.state, server.task_state)
+    if reason:
+        raise InvalidState(f"Cannot {action.replace('_', ' ')} server {server.id}: {reason}.")
+
+
 def begin_action(
     session: Session,
     settings: Settings,
@@ -142,9 +149,7 @@ def begin_actions(
     if bounded:
         _check_room(session, settings, action)
     for server in servers:
-        reason = refusal(action, server.state, server.task_state)
-        if reason:
-            raise InvalidState(f"Cannot {action.replace('_', ' ')} server {server.id}: {reason}.")
+        check_allowed(server, action)
     assert row.operation is not None  # noqa: S101 -- rename and the like have no operation
     entries = [
         {

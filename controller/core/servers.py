@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 
 from controller.core import (
     availability_zones,
+    boot_images,
     flavors,
-    images,
     keypairs,
     ports,
     quotas,
@@ -27,12 +27,11 @@ from controller.core import (
 from controller.core.context import Context
 from controller.core.operations import begin_action, begin_actions
 from controller.db.base import new_id
-from controller.db.models import Flavor, Host, Image, Server, ServerAction
-from controller.errors import BadRequest, Forbidden, InvalidState, NotFound
+from controller.db.models import Flavor, Host, Server, ServerAction
+from controller.errors import BadRequest, Conflict, InvalidState, NotFound
 from controller.settings import Settings
 from controller.states import refusal
 
-GIB = 1 << 30
 _PASSWORD_LETTERS = string.ascii_letters + string.digits
 _RESERVATION_LETTERS = string.ascii_lowercase + string.digits
 PASSWORD_LENGTH = 12
@@ -95,6 +94,14 @@ def get(session: Session, context: Context, server_id: str, *, lock: bool = Fals
     return server
 
 
+def get_to_act_on(session: Session, context: Context, server_id: str) -> Server:
+    """Return the server, locked in the database; Conflict when its owner has locked it."""
+    server = get(session, context, server_id, lock=True)
+    if server.locked and not context.is_admin:
+        raise Conflict(f"Instance {server_id} is locked. Unlock it first.")
+    return server
+
+
 def create(session: Session, settings: Settings, context: Context, wanted: Wanted) -> Made:
     """Make `wanted.min_count` to `wanted.max_count` servers, as many as the quota leaves.
 
@@ -109,12 +116,12 @@ def create(session: Session, settings: Settings, context: Context, wanted: Wante
             f"{settings.max_servers_per_request} are. Send several requests."
         )
     _check_count_and_addresses(wanted)
-    image, flavor = _image(session, context, wanted), _flavor(session, context, wanted)
-    _check_fit(image, flavor, wanted)
-    public_key = _public_key(session, context, wanted)
+    image = boot_images.bootable(session, context, wanted.image_id)
+    size = flavors.snapshot(_flavor(session, context, wanted))
+    boot_images.check_fit(image, size, zero_disk_allowed=wanted.zero_disk_allowed)
+    public_key = public_key_of(session, context, wanted.key_name)
     availability_zones.check(session, settings, wanted.availability_zone)
     _check_host(session, wanted)
-    size = flavors.snapshot(flavor)
     count = quotas.admit_servers(
         session,
         settings,
@@ -130,7 +137,7 @@ def create(session: Session, settings: Settings, context: Context, wanted: Wante
         "user_id": context.user_id,
         "flavor": size,
         "image_id": image.id,
-        "image": _image_snapshot(image),
+        "image": boot_images.snapshot(image),
         "public_key": public_key,
         "reservation_id": _reservation_id(),
     }
@@ -246,20 +253,6 @@ def _check_count_and_addresses(wanted: Wanted) -> None:
             )
 
 
-def _image(session: Session, context: Context, wanted: Wanted) -> Image:
-    try:
-        # Whoever deletes it meanwhile waits, and then sees that there is a server to keep it for.
-        image = images.get(session, context, wanted.image_id, lock="keep")
-    except NotFound as error:
-        raise BadRequest(f"Can not find requested image {wanted.image_id}.") from error
-    if image.status != "active":
-        raise BadRequest(
-            f"Image {image.id} is not active: it is {image.status}. Upload its data first, or "
-            "choose another."
-        )
-    return image
-
-
 def _flavor(session: Session, context: Context, wanted: Wanted) -> Flavor:
     try:
         flavor = flavors.get(session, context, wanted.flavor_id)
@@ -270,43 +263,14 @@ def _flavor(session: Session, context: Context, wanted: Wanted) -> Flavor:
     return flavor
 
 
-def _check_fit(image: Image, flavor: Flavor, wanted: Wanted) -> None:
-    """Refuse a flavor that is smaller than the image; a disk of 0 GiB takes the image's size."""
-    if flavor.memory_mb < image.min_memory_mb:
-        raise BadRequest(
-            f"Flavor's memory is too small for requested image: {flavor.name} has "
-            f"{flavor.memory_mb} MiB, image {image.id} needs {image.min_memory_mb} MiB."
-        )
-    if flavor.disk_gb == 0:
-        if not wanted.zero_disk_allowed:
-            raise Forbidden(
-                f"Only volume-backed servers are allowed for flavors with zero disk, such as "
-                f"{flavor.name}. Choose a flavor with a disk."
-            )
-        return
-    size = max(image.virtual_size_bytes or 0, image.size_bytes or 0)
-    if size > flavor.disk_gb * GIB:
-        raise BadRequest(
-            f"Flavor's disk is too small for requested image. Flavor disk is "
-            f"{flavor.disk_gb * GIB} bytes, image is {size} bytes. Choose a larger flavor."
-        )
-    if image.min_disk_gb > flavor.disk_gb:
-        raise BadRequest(
-            f"Flavor's disk is smaller than the minimum size specified in image metadata. "
-            f"Flavor disk is {flavor.disk_gb * GIB} bytes, minimum size is "
-            f"{image.min_disk_gb * GIB} bytes. Choose a larger flavor."
-        )
-
-
-def _public_key(session: Session, context: Context, wanted: Wanted) -> str | None:
-    if not wanted.key_name:
+def public_key_of(session: Session, context: Context, key_name: str | None) -> str | None:
+    """Return the public key of the caller's key pair; None for none. Raises BadRequest."""
+    if not key_name:
         return None
     try:
-        return keypairs.get(session, context.user_id, wanted.key_name).public_key
+        return keypairs.get(session, context.user_id, key_name).public_key
     except NotFound as error:
-        raise BadRequest(
-            f"Invalid key_name provided: you have no key pair {wanted.key_name}."
-        ) from error
+        raise BadRequest(f"Invalid key_name provided: you have no key pair {key_name}.") from error
 
 
 def _check_host(session: Session, wanted: Wanted) -> None:
@@ -380,23 +344,6 @@ def _connect(
         )
     except NotFound as error:
         raise BadRequest(error.message) from error
-
-
-def _image_snapshot(image: Image) -> dict[str, Any]:
-    """Return the image as a server keeps it, whatever becomes of the image later."""
-    return {
-        "id": image.id,
-        "name": image.name,
-        "disk_format": image.disk_format,
-        "container_format": image.container_format,
-        "size_bytes": image.size_bytes,
-        "virtual_size_bytes": image.virtual_size_bytes,
-        "checksum": image.checksum,
-        "sha256": image.sha256,
-        "min_disk_gb": image.min_disk_gb,
-        "min_memory_mb": image.min_memory_mb,
-        "properties": dict(image.properties),
-    }
 
 
 def _reservation_id() -> str:

@@ -11,7 +11,10 @@ from controller.db.models import Server
 from controller.states import ACTIVE, BUILDING, DELETED, ERROR, POWER_AFTER, STOPPED, Transition
 
 # What a row shows beyond the task state that it begins with.
-PROGRESS: dict[str, frozenset[str]] = {"create": frozenset({"networking", "spawning"})}
+PROGRESS: dict[str, frozenset[str]] = {
+    "create": frozenset({"networking", "spawning"}),
+    "rebuild": frozenset({"rebuild_spawning", "powering-off"}),
+}
 
 
 def progress(server: Server, row: Transition, task_state: str) -> None:

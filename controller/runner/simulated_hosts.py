@@ -19,6 +19,7 @@ _STATE_AFTER = {
     "server_start": "running",
     "server_reboot": "running",
     "server_hard_reboot": "running",
+    "server_rebuild": "running",
     "server_stop": "stopped",
 }
 # Those that leave it as it is.

@@ -12,6 +12,8 @@ from ansible_collections.novella.cloud.plugins.plugin_utils import image_stream
 
 class ActionModule(ActionBase):
     TRANSFERS_FILES = False
+    # Another module that takes an image as `base` has the same action half.
+    _MODULE = "novella.cloud.qcow2_disk"
 
     def run(
         self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
@@ -36,7 +38,7 @@ class ActionModule(ActionBase):
         self, arguments: dict[str, Any], task_vars: dict[str, Any] | None
     ) -> dict[str, Any]:
         result: dict[str, Any] = self._execute_module(
-            module_name="novella.cloud.qcow2_disk", module_args=arguments, task_vars=task_vars
+            module_name=self._MODULE, module_args=arguments, task_vars=task_vars
         )
         return result
 

@@ -249,6 +249,14 @@ def _grow(path: str, size_bytes: int) -> None:
             ) from error
 
 
+def take_place(made: str, path: str) -> None:
+    """Put the disk `made` where the disk `path` of the same server was, whose content goes."""
+    _record_format(path, FORMAT)
+    os.replace(made, path)
+    sync_directory(os.path.dirname(path))
+    _record_format(made, None)
+
+
 def _remove(path: str, check_mode: bool) -> dict[str, Any]:
     before = ""
     if os.path.lexists(path):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from . import (  # noqa: F401
         config_drive,
         dhcp_host,
+        disk_renewal,
         guest_metadata,
         instance_directory,
         libvirt_domain,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 MODULES = (
     "config_drive",
     "dhcp_host",
+    "disk_renewal",
     "guest_metadata",
     "instance_directory",
     "libvirt_domain",

@@ -42,6 +42,7 @@ CHECKED = {
     "server_stop": "-state: running",
     "server_reboot": "+state: running, started again",
     "server_hard_reboot": "-state: running",
+    "server_rebuild": f"content of {DIRECTORY}/disk",
     "server_delete": f"-{DIRECTORY}/disk",
 }
 EACH_WAY = pytest.mark.parametrize(

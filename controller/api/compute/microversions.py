@@ -59,6 +59,9 @@ TABLE: dict[str, Span] = {
     "server.requested_host": Span((2, 74)),
     "server.hostname_in_request": Span((2, 90)),
     "server.hostname_is_fqdn": Span((2, 94)),
+    # What a rebuild takes beside that, and answers with
+    "rebuild.key_name": Span((2, 54)),
+    "rebuild.user_data": Span((2, 57)),
     # Filters and order of the list of servers
     "server.filter_ip6": Span((2, 5)),
     "server.filter_tags": Span((2, 26)),

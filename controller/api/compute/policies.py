@@ -42,6 +42,7 @@ _BY_CHECK: dict[str, tuple[str, ...]] = {
         "servers:create",
         "servers:delete",
         "servers:reboot",
+        "servers:rebuild",
         "servers:start",
         "servers:stop",
         "servers:update",

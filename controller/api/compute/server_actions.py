@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from controller.api.common.calls import Call, Reply
 from controller.api.common.validation import check
+from controller.api.compute import server_rebuild
 from controller.api.compute.microversions import demand
 from controller.api.compute.schemas.servers import ACTIONS as SCHEMAS
 from controller.console import log
@@ -70,9 +71,7 @@ def _reboot(call: Call, server_id: str) -> Reply:
 
 def _begin(call: Call, server_id: str, action: str, record_as: str | None = None) -> Reply:
     with call.services.db.write() as session:
-        server = servers.get(session, call.context, server_id, lock=True)
-        if server.locked and not call.context.is_admin:
-            raise Conflict(f"Instance {server_id} is locked. Unlock it first.")
+        server = servers.get_to_act_on(session, call.context, server_id)
         begin_action(session, call.settings, call.context, server, action, record_as=record_as)
     return Reply(status=202)
 
@@ -102,6 +101,7 @@ ACTIONS: dict[str, Action] = {
     "os-start": Action("servers:start", _start),
     "os-stop": Action("servers:stop", _stop),
     "reboot": Action("servers:reboot", _reboot),
+    "rebuild": Action("servers:rebuild", server_rebuild.rebuild),
     "os-resetState": Action("os-admin-actions:reset_state", _reset_state),
     "os-getConsoleOutput": Action("os-console-output", _console_output),
     **{
@@ -109,7 +109,7 @@ ACTIONS: dict[str, Action] = {
         for name in (
             "addSecurityGroup", "changePassword", "confirmResize", "createBackup", "createImage",
             "evacuate", "forceDelete", "lock", "migrate", "os-migrateLive",
-            "pause", "rebuild", "removeSecurityGroup", "rescue", "resize", "restore", "resume",
+            "pause", "removeSecurityGroup", "rescue", "resize", "restore", "resume",
             "revertResize", "shelve", "shelveOffload", "suspend", "unlock", "unpause", "unrescue",
             "unshelve",
         )

@@ -49,7 +49,7 @@ def _wanted(call: Call, asked: dict[str, Any]) -> servers.Wanted:
             )
         ),
         key_name=asked.get("key_name"),
-        user_data=_user_data(asked.get("user_data")),
+        user_data=checked_user_data(asked.get("user_data")),
         config_drive=is_true(asked.get("config_drive")),
         metadata=asked.get("metadata") or {},
         availability_zone=zone,
@@ -132,7 +132,7 @@ def _names(item: dict[str, Any]) -> tuple[str, ...]:
     return ("port", "tag") if item.get("port") else ("uuid", "fixed_ip", "tag")
 
 
-def _user_data(value: str | None) -> str | None:
+def checked_user_data(value: str | None) -> str | None:
     if not value:
         return None
     try:

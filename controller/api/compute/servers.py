@@ -40,6 +40,14 @@ _NOT_IN_OLD_UPDATE = (
     "os-extended-volumes:",
     "security_groups",
 )
+_COLUMNS = {
+    "name": "name",
+    "description": "description",
+    "hostname": "hostname",
+    "accessIPv4": "access_ip_v4",
+    "accessIPv6": "access_ip_v6",
+    "OS-DCF:diskConfig": "disk_config",
+}
 
 
 def list_servers(call: Call) -> Reply:
@@ -76,27 +84,28 @@ def show_server(call: Call, server_id: str) -> Reply:
 
 
 def update_server(call: Call, server_id: str) -> Reply:
-    asked = call.body["server"]
     server = servers.get(call.session, call.context, server_id, lock=True)
-    columns = {
-        "name": "name",
-        "description": "description",
-        "hostname": "hostname",
-        "accessIPv4": "access_ip_v4",
-        "accessIPv6": "access_ip_v6",
-        "OS-DCF:diskConfig": "disk_config",
-    }
-    changes = {columns[name]: value for name, value in asked.items()}
+    servers.change(call.session, call.settings, server, columns(call.body["server"]))
+    return Reply({"server": shown_after_change(call, server)})
+
+
+def columns(asked: dict[str, Any]) -> dict[str, Any]:
+    """Return what an update or a rebuild says of a server's own columns, by their names."""
+    changes = {_COLUMNS[name]: value for name, value in asked.items()}
     for name in ("access_ip_v4", "access_ip_v6"):
         if name in changes:
             changes[name] = changes[name] or None
-    servers.change(call.session, call.settings, server, changes)
+    return changes
+
+
+def shown_after_change(call: Call, server: Server) -> dict[str, Any]:
+    """Return the server as an update and a rebuild answer with."""
     view = _shown(call, server)
     if not has(call.version, "server.update_shows_all"):
         view = {
             name: value for name, value in view.items() if not name.startswith(_NOT_IN_OLD_UPDATE)
         }
-    return Reply({"server": view})
+    return view
 
 
 def delete_server(call: Call, server_id: str) -> Reply:

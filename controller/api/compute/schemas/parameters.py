@@ -49,6 +49,28 @@ METADATA: Schema = {
     "propertyNames": {"pattern": r"\A[a-zA-Z0-9\-_:. ]{1,255}\Z"},
     "additionalProperties": {"type": "string", "maxLength": 255},
 }
+ACCESS_V4: Schema = {"anyOf": [{"const": ""}, {"type": "string", "format": "ipv4"}]}
+ACCESS_V6: Schema = {"anyOf": [{"const": ""}, {"type": "string", "format": "ipv6"}]}
+DISK_CONFIG: Schema = {"enum": ["AUTO", "MANUAL"]}
+# A link to an image is as good as its id.
+IMAGE_REF: Schema = {"anyOf": [UUID, {"type": "string", "pattern": r"\Ahttps?://"}]}
+ADMIN_PASS: Schema = {"type": "string", "maxLength": 255, "pattern": r"\A[^\x00\r\n]*\Z"}
+# What Nova takes: base64 text of at most this many characters (48 KiB of data). Whether it is
+# base64 is looked at once, where it is taken.
+USER_DATA: Schema = {"type": "string", "maxLength": 65535}
+TRUSTED_CERTIFICATES: Schema = {
+    "type": ["array", "null"],
+    "items": {"type": "string", "minLength": 1},
+    "maxItems": 50,
+}
+PERSONALITY: Schema = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {"path": {"type": "string"}, "contents": {"type": "string"}},
+        "additionalProperties": False,
+    },
+}
 HOSTNAME: Schema = {
     "type": "string",
     "minLength": 1,

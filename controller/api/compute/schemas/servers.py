@@ -1,31 +1,35 @@
 """Bodies of servers: create, update, metadata, and the actions that are built."""
 
+from collections.abc import Callable
 from functools import lru_cache
 
 from controller.api.compute.microversions import Version, has
+from controller.api.compute.schemas import server_images
 from controller.api.compute.schemas.parameters import (
+    ACCESS_V4,
+    ACCESS_V6,
+    ADMIN_PASS,
     BOOLEAN,
     DESCRIPTION,
+    DISK_CONFIG,
     FQDN,
     HOSTNAME,
+    IMAGE_REF,
     METADATA,
     NAME,
+    PERSONALITY,
     TAG,
+    TRUSTED_CERTIFICATES,
+    USER_DATA,
     UUID,
     Schema,
     body,
     integer,
 )
 
-# What Nova takes: base64 text of at most this many characters (48 KiB of data).
-USER_DATA_MAX = 65535
-
 _IP: Schema = {
     "anyOf": [{"type": "string", "format": "ipv4"}, {"type": "string", "format": "ipv6"}]
 }
-_ACCESS_V4: Schema = {"anyOf": [{"const": ""}, {"type": "string", "format": "ipv4"}]}
-_ACCESS_V6: Schema = {"anyOf": [{"const": ""}, {"type": "string", "format": "ipv6"}]}
-_DISK_CONFIG: Schema = {"enum": ["AUTO", "MANUAL"]}
 _TEXT: Schema = {"type": "string", "maxLength": 255}
 
 _BLOCK_DEVICE: Schema = {
@@ -61,15 +65,15 @@ _BLOCK_DEVICE_V2: Schema = {
 }
 _CREATE: Schema = {
     "name": NAME,
-    "imageRef": {"anyOf": [{"const": ""}, UUID, {"type": "string", "pattern": r"\Ahttps?://"}]},
+    "imageRef": {"anyOf": [{"const": ""}, IMAGE_REF]},
     "flavorRef": {
         "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "minLength": 1}],
     },
-    "adminPass": {"type": "string", "maxLength": 255, "pattern": r"\A[^\x00\r\n]*\Z"},
+    "adminPass": ADMIN_PASS,
     "metadata": METADATA,
-    "OS-DCF:diskConfig": _DISK_CONFIG,
-    "accessIPv4": _ACCESS_V4,
-    "accessIPv6": _ACCESS_V6,
+    "OS-DCF:diskConfig": DISK_CONFIG,
+    "accessIPv4": ACCESS_V4,
+    "accessIPv6": ACCESS_V6,
     "availability_zone": NAME,
     "block_device_mapping": {
         "type": "array",
@@ -92,22 +96,13 @@ _CREATE: Schema = {
             "additionalProperties": False,
         },
     },
-    # Whether it is base64 is looked at once, where it is taken.
-    "user_data": {"type": "string", "maxLength": USER_DATA_MAX},
-}
-_PERSONALITY: Schema = {
-    "type": "array",
-    "items": {
-        "type": "object",
-        "properties": {"path": {"type": "string"}, "contents": {"type": "string"}},
-        "additionalProperties": False,
-    },
+    "user_data": USER_DATA,
 }
 _UPDATE: Schema = {
     "name": NAME,
-    "OS-DCF:diskConfig": _DISK_CONFIG,
-    "accessIPv4": _ACCESS_V4,
-    "accessIPv6": _ACCESS_V6,
+    "OS-DCF:diskConfig": DISK_CONFIG,
+    "accessIPv4": ACCESS_V4,
+    "accessIPv6": ACCESS_V6,
 }
 # Upstream takes any hint; those that a filter of ours will read have a form.
 _HINTS: Schema = {"type": "object"}
@@ -126,7 +121,8 @@ UPDATE_METADATA_ITEM: Schema = {
 }
 
 # The bodies of actions, by the action's name: what lies under it.
-ACTIONS: dict[str, Schema] = {
+ACTIONS: dict[str, Schema | Callable[[Version], Schema]] = {
+    **server_images.ACTIONS,
     "os-start": {},
     "os-stop": {},
     "reboot": {
@@ -191,15 +187,11 @@ def _create(rows: frozenset[str]) -> Schema:
         **_texts(rows),
     }
     if "server.personality" in rows:
-        server["personality"] = _PERSONALITY
+        server["personality"] = PERSONALITY
     if "server.tags_in_create" in rows:
         server["tags"] = {"type": "array", "items": TAG, "maxItems": 50}
     if "server.trusted_image_certificates" in rows:
-        server["trusted_image_certificates"] = {
-            "type": ["array", "null"],
-            "items": {"type": "string", "minLength": 1},
-            "maxItems": 50,
-        }
+        server["trusted_image_certificates"] = TRUSTED_CERTIFICATES
     if "server.requested_host" in rows:
         server |= {"host": FQDN, "hypervisor_hostname": FQDN}
     required = ["name", "flavorRef"]

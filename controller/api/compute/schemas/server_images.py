@@ -1,0 +1,77 @@
+"""Bodies of the actions around images: what lies under the action's name."""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from controller.api.compute.microversions import Version, has
+from controller.api.compute.schemas.parameters import (
+    ACCESS_V4,
+    ACCESS_V6,
+    ADMIN_PASS,
+    BOOLEAN,
+    DESCRIPTION,
+    DISK_CONFIG,
+    FQDN,
+    HOSTNAME,
+    IMAGE_REF,
+    METADATA,
+    NAME,
+    PERSONALITY,
+    TRUSTED_CERTIFICATES,
+    USER_DATA,
+    Schema,
+)
+
+_REBUILD: Schema = {
+    "name": NAME,
+    "imageRef": IMAGE_REF,
+    "adminPass": ADMIN_PASS,
+    "metadata": METADATA,
+    "preserve_ephemeral": BOOLEAN,
+    "OS-DCF:diskConfig": DISK_CONFIG,
+    "accessIPv4": ACCESS_V4,
+    "accessIPv6": ACCESS_V6,
+}
+_REBUILD_ROWS = (
+    "server.description",
+    "server.personality",
+    "rebuild.key_name",
+    "rebuild.user_data",
+    "server.trusted_image_certificates",
+    "server.hostname_in_request",
+    "server.hostname_is_fqdn",
+)
+
+
+def rebuild(version: Version) -> Schema:
+    return _rebuild(frozenset(row for row in _REBUILD_ROWS if has(version, row)))
+
+
+@lru_cache
+def _rebuild(rows: frozenset[str]) -> Schema:
+    """Return the schema where `rows` of the table of microversions hold."""
+    hostname = FQDN if "server.hostname_is_fqdn" in rows else HOSTNAME
+    added: Schema = {
+        "server.description": {"description": DESCRIPTION},
+        "server.personality": {"personality": PERSONALITY},
+        "rebuild.key_name": {"key_name": {"anyOf": [NAME, {"type": "null"}]}},
+        "rebuild.user_data": {"user_data": {"anyOf": [USER_DATA, {"type": "null"}]}},
+        "server.trusted_image_certificates": {"trusted_image_certificates": TRUSTED_CERTIFICATES},
+        "server.hostname_in_request": {"hostname": hostname},
+    }
+    properties = dict(_REBUILD)
+    for row in rows:
+        properties |= added.get(row, {})
+    return _object(properties, ["imageRef"])
+
+
+def _object(properties: Schema, required: list[str]) -> Schema:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+    }
+
+
+ACTIONS: dict[str, Schema | Callable[[Version], Schema]] = {"rebuild": rebuild}
