@@ -127,11 +127,22 @@ TABLE: dict[str, Transition] = dict(
         # One that was off is started and stopped again, as in Nova (conductor/server_rebuild.py).
         _row("rebuild", frozenset({ACTIVE, STOPPED, ERROR}), "rebuilding", "server_rebuild",
              (ACTIVE, ERROR), ("server_rebuild", "server_stop")),
+        _row("pause", frozenset({ACTIVE}), "pausing", "server_pause", (PAUSED, None),
+             ("server_pause",)),
+        _row("unpause", frozenset({PAUSED}), "unpausing", "server_unpause", (ACTIVE, None),
+             ("server_unpause",)),
+        _row("suspend", frozenset({ACTIVE}), "suspending", "server_suspend", (SUSPENDED, None),
+             ("server_suspend",)),
+        _row("resume", frozenset({SUSPENDED}), "resuming", "server_resume", (ACTIVE, None),
+             ("server_resume",)),
         # An administrator says which state it has; what runs goes on, and its end decides again.
         _row("reset_state", LIVING, None, None, (None, None), (), interrupts_all=True),
         _row("rename", LIVING, None, None, (None, None), (), interrupts_all=True),
     ]
 )  # fmt: skip
+
+# What a locked server does all the same; rename and reset_state, too, which begin no operation.
+IGNORE_LOCK = frozenset({"create"})
 
 BY_OPERATION = {row.operation: row for row in TABLE.values() if row.operation}
 

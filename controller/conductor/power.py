@@ -1,10 +1,10 @@
-"""server_start, server_stop, server_reboot, server_hard_reboot: one play each, safe to repeat."""
+"""The actions that are one play on the server's host, safe to repeat: start, stop, pause ..."""
 
 from controller.conductor import backoff
 from controller.conductor.steps import Again, Failure, Flow, Outcome, Play, Step, Work
 from controller.core import ports, transitions
 from controller.errors import HostFailed
-from controller.states import ACTIVE, BY_OPERATION
+from controller.states import ACTIVE, BY_OPERATION, PAUSED
 
 # A lost connection is common, and the plays may run again: three tries, then it is a failure.
 ATTEMPTS = 3
@@ -28,8 +28,9 @@ class PowerPlay(Step):
 
     def finished(self, work: Work, outcome: Outcome) -> None:
         outcome.check(f"The server could not {self.name.replace('_', ' ')}: its host failed to.")
-        running = BY_OPERATION[self._kind].after_success == ACTIVE
-        ports.set_status(work.session, work.server.id, "ACTIVE" if running else "DOWN")
+        # A paused guest keeps its taps.
+        plugged = BY_OPERATION[self._kind].after_success in (ACTIVE, PAUSED)
+        ports.set_status(work.session, work.server.id, "ACTIVE" if plugged else "DOWN")
 
 
 class PowerFlow(Flow):
@@ -59,4 +60,8 @@ FLOWS = (
     PowerFlow("server_stop"),
     PowerFlow("server_reboot"),
     PowerFlow("server_hard_reboot", cancels=frozenset({"server_reboot"})),
+    PowerFlow("server_pause"),
+    PowerFlow("server_unpause"),
+    PowerFlow("server_suspend"),
+    PowerFlow("server_resume"),
 )

@@ -27,13 +27,21 @@ from controller.db.models import Host, Operation, Server
 from controller.errors import Conflict, NotFound
 from controller.runner.requests import Run
 from controller.settings import Settings
-from controller.states import ACTIVE, BY_OPERATION, STOPPED
+from controller.states import ACTIVE, BY_OPERATION, PAUSED, STOPPED, SUSPENDED
 
 PORT_UPDATE = "port_update"
 # A run whose time is over has ended on its host too after this.
 ENDED_S = 60.0
 # What a server must be for the play to bring about nothing but what the database says.
-SAFE_IN = {"server_create": ACTIVE, "server_start": ACTIVE, "server_stop": STOPPED}
+SAFE_IN = {
+    "server_create": ACTIVE,
+    "server_start": ACTIVE,
+    "server_stop": STOPPED,
+    "server_pause": PAUSED,
+    "server_unpause": ACTIVE,
+    "server_suspend": SUSPENDED,
+    "server_resume": ACTIVE,
+}
 
 # Host id, playbook, arguments, secrets.
 _Parts = tuple[str, str, dict[str, Any], dict[str, dict[str, str]]]

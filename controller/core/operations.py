@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
+from controller.core import server_locks
 from controller.core.context import Context
 from controller.core.sealing import seal
 from controller.db.base import new_id, utcnow
@@ -14,7 +15,7 @@ from controller.db.models import Operation, Server, ServerAction
 from controller.db.session import wake_after
 from controller.errors import InvalidState, QueueFull
 from controller.settings import Settings
-from controller.states import TABLE, refusal
+from controller.states import IGNORE_LOCK, TABLE, refusal
 
 FORMAT_VERSION = 1
 
@@ -143,12 +144,14 @@ def begin_actions(
     `record_as` is the name in os-instance-actions where that differs from ours (a hard reboot is
     a 'reboot' there). `secrets` are kept encrypted. What isn't `bounded`, the controller's own
     work, is accepted however much waits. Raises InvalidState with the reason and the way out,
-    QueueFull. As many statements for many servers as for one.
+    Conflict for a locked server, QueueFull. As many statements for many servers as for one.
     """
     row = TABLE[action]
     if bounded:
         _check_room(session, settings, action)
     for server in servers:
+        if action not in IGNORE_LOCK:
+            server_locks.check(context, server)
         check_allowed(server, action)
     assert row.operation is not None  # noqa: S101 -- rename and the like have no operation
     entries = [

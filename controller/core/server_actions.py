@@ -21,6 +21,19 @@ def server_of(session: Session, context: Context, server_id: str, *, deleted: bo
     return server
 
 
+def record(session: Session, context: Context, server: Server, action: str) -> None:
+    """Note an action that is done at once, without an operation."""
+    session.add(
+        ServerAction(
+            server_id=server.id,
+            request_id=context.request_id,
+            action=action,
+            user_id=context.user_id,
+            project_id=context.project_id or server.project_id,
+        )
+    )
+
+
 def list_actions(
     session: Session,
     server: Server,

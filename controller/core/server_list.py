@@ -114,6 +114,7 @@ SHOWN = (
     Server.reservation_id,
     Server.launch_index,
     Server.locked,
+    Server.locked_reason,
     Server.fault,
     Server.created_at,
     Server.updated_at,

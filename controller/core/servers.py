@@ -21,14 +21,16 @@ from controller.core import (
     ports,
     quotas,
     sealing,
+    server_actions,
+    server_locks,
     server_names,
     transitions,
 )
 from controller.core.context import Context
 from controller.core.operations import begin_action, begin_actions
 from controller.db.base import new_id
-from controller.db.models import Flavor, Host, Server, ServerAction
-from controller.errors import BadRequest, Conflict, InvalidState, NotFound
+from controller.db.models import Flavor, Host, Server
+from controller.errors import BadRequest, InvalidState, NotFound
 from controller.settings import Settings
 from controller.states import refusal
 
@@ -95,10 +97,9 @@ def get(session: Session, context: Context, server_id: str, *, lock: bool = Fals
 
 
 def get_to_act_on(session: Session, context: Context, server_id: str) -> Server:
-    """Return the server, locked in the database; Conflict when its owner has locked it."""
+    """Return the server, locked in the database; Conflict when somebody has locked it."""
     server = get(session, context, server_id, lock=True)
-    if server.locked and not context.is_admin:
-        raise Conflict(f"Instance {server_id} is locked. Unlock it first.")
+    server_locks.check(context, server)
     return server
 
 
@@ -203,15 +204,7 @@ def reset_state(session: Session, context: Context, server: Server, state: str) 
     reason = refusal("reset_state", server.state, server.task_state)
     if reason:
         raise InvalidState(f"Cannot reset the state of server {server.id}: {reason}.")
-    session.add(
-        ServerAction(
-            server_id=server.id,
-            request_id=context.request_id,
-            action="reset_state",
-            user_id=context.user_id,
-            project_id=context.project_id or server.project_id,
-        )
-    )
+    server_actions.record(session, context, server, "reset_state")
     transitions.reset(server, state)
 
 

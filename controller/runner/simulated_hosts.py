@@ -21,6 +21,10 @@ _STATE_AFTER = {
     "server_hard_reboot": "running",
     "server_rebuild": "running",
     "server_stop": "stopped",
+    "server_pause": "paused",
+    "server_unpause": "running",
+    "server_suspend": "stopped",
+    "server_resume": "running",
 }
 # Those that leave it as it is.
 _KEEPING = frozenset({"server_attach_interface", "server_detach_interface"})
@@ -187,7 +191,7 @@ def _links(
         links.append({"name": bridge, "kind": "bridge", "bridge": None})
         links.append({"name": host_names.veth(network_id), "kind": "veth", "bridge": bridge})
     for server_id, port in ports:
-        if servers[server_id].state == "running":
+        if servers[server_id].state != "stopped":
             bridge = host_names.bridge(port["network_id"])
             links.append({"name": host_names.tap(port["id"]), "kind": "tap", "bridge": bridge})
     return links

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from . import libvirt_connection, work
+from . import domain_memory, libvirt_connection, work
 from .libvirt_connection import explained
 
 POLL_S = 0.05
@@ -33,24 +33,33 @@ def bring_to(state: str, domain: Any | None, params: dict[str, Any], check_mode:
     Raises WorkError when it does not get there in the time that `params` gives it.
     """
     before = state_of(domain)
-    reached, act = _plan(state, before)
+    reached, act = _plan(state, domain, before, params.get("start_from", "disk"))
     if act is None or check_mode:
         return Outcome(reached, changed=act is not None)
     act(domain, params)
     return Outcome(state_of(domain), changed=True)
 
 
-def _plan(state: str, before: str) -> tuple[str, Callable[[Any, dict[str, Any]], None] | None]:
+def _plan(
+    state: str, domain: Any | None, before: str, start_from: str
+) -> tuple[str, Callable[[Any, dict[str, Any]], None] | None]:
     """What the state will be, and the function that gets there; None when it is so already."""
     if state in ("defined", "plugged"):
         return ("stopped" if before == "absent" else before), None
+    if state == "paused":
+        return domain_memory.plan_pause(domain, before)
+    if state == "saved":
+        return domain_memory.plan_save(domain, before, OFF_STATES)
+    if state == "running" and start_from == "memory":
+        return domain_memory.plan_going_on(domain, before, OFF_STATES)
     if state == "running":
         return "running", None if before == "running" else start
     if state == "restarted":
         return "running", restart
     # Stopped or destroyed: a domain that is not there does not run either.
     if before in OFF_STATES:
-        return before, None
+        forgets = state == "destroyed" and domain_memory.is_saved(domain)
+        return before, domain_memory.discard if forgets else None
     return "stopped", stop if state == "stopped" else _destroy_step
 
 
@@ -67,7 +76,7 @@ def start(domain: Any, params: dict[str, Any]) -> None:
         elif before == "suspended":
             domain.pMWakeup(0)
         elif before != "running":
-            domain.create()
+            domain_memory.start_from_disk(domain)
     # One that went off again will not come by itself.
     _wait_for(domain, {"running", *OFF_STATES}, timeout_s)
     reached = state_of(domain)

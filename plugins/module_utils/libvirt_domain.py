@@ -35,6 +35,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
             "defined",
             "plugged",
             "running",
+            "paused",
+            "saved",
             "stopped",
             "restarted",
             "destroyed",
@@ -42,6 +44,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
         ],
         "default": "running",
     },
+    "start_from": {"type": "str", "choices": ["disk", "memory"], "default": "disk"},
     "xml": {"type": "str"},
     "xml_path": {"type": "path"},
     "virt_type": {"type": "str", "choices": ["auto", "kvm", "qemu"], "default": "auto"},
@@ -171,7 +174,8 @@ def _bring_into_state(job: Work) -> dict[str, Any]:
         raise
     job.changed = job.changed or after.changed
     # Else a restart of what runs would be no difference at all.
-    shown = f"{after.state}, started again" if state == "restarted" else after.state
+    more = {"restarted": ", started again", "saved": ", memory saved"}.get(state, "")
+    shown = f"{after.state}{more}"
     diff.append(_state_diff(job, before, shown, found))
     result = {"changed": job.changed, "diff": diff, "domain": _facts(job, after.state, found)}
     undo_state = "absent" if defined_here and job.domain is not None else None

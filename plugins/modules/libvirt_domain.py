@@ -34,13 +34,23 @@ options:
       - V(plugged) does too, and gives one that runs the network cards of O(xml), told apart by
         their taps. A card that the guest does not let go in time is a failure, and stays.
       - V(running) starts, resumes or wakes it and waits until it runs.
+      - V(paused) holds a running guest still, its memory where it is.
+      - V(saved) puts a running guest's memory into a file of libvirt's and ends its process.
       - V(stopped) presses the power button, again at an interval, and cuts it off in the end.
       - V(restarted) does the same and starts it; it always changes something.
-      - V(destroyed) ends the process at once, and only that; the definition stays.
+      - V(destroyed) ends the process at once and removes saved memory; the definition stays.
       - V(absent) ends it and removes its definition. Disks are not touched.
     type: str
-    choices: [defined, plugged, running, stopped, restarted, destroyed, absent]
+    choices: [defined, plugged, running, paused, saved, stopped, restarted, destroyed, absent]
     default: running
+  start_from:
+    description:
+      - What O(state=running) starts a domain from that does not run.
+      - V(disk) boots it, and removes memory that was saved; a paused one goes on.
+      - V(memory) goes on with a paused or saved guest, and fails where there is none.
+    type: str
+    choices: [disk, memory]
+    default: disk
   xml:
     description:
       - The definition (templates/libvirt_domain.xml.j2). Without it a domain that is there is used.
@@ -112,6 +122,17 @@ EXAMPLES = r"""
     server_id: "{{ server.id }}"
     xml: "{{ lookup('ansible.builtin.template', 'libvirt_domain.xml.j2') }}"
     xml_path: "/var/lib/novella/instances/{{ server.id }}/libvirt.xml"
+
+- name: Put its memory into a file
+  novella.cloud.libvirt_domain:
+    server_id: "{{ server.id }}"
+    state: saved
+
+- name: Go on from there
+  novella.cloud.libvirt_domain:
+    server_id: "{{ server.id }}"
+    state: running
+    start_from: memory
 
 - name: Shut it down, within five minutes
   novella.cloud.libvirt_domain:

@@ -43,6 +43,10 @@ CHECKED = {
     "server_reboot": "+state: running, started again",
     "server_hard_reboot": "-state: running",
     "server_rebuild": f"content of {DIRECTORY}/disk",
+    "server_pause": "+state: paused",
+    "server_unpause": "",
+    "server_suspend": "+state: stopped, memory saved",
+    "server_resume": "",
     "server_delete": f"-{DIRECTORY}/disk",
 }
 EACH_WAY = pytest.mark.parametrize(
@@ -230,7 +234,7 @@ def test_the_kept_definition_gives_the_same_domain(server: ByHand) -> None:
     server.wait_for_boots(2)
 
 
-def test_stop_start_and_reboot(server: ByHand) -> None:
+def test_stop_start_reboot_pause_and_suspend(server: ByHand) -> None:
     server.play("server_stop")
     assert server.domain_state() == "shut off"
     assert changed(server.play("server_stop")) == 0
@@ -239,6 +243,16 @@ def test_stop_start_and_reboot(server: ByHand) -> None:
     assert changed(server.play("server_start")) == 0
     server.play("server_reboot")
     server.wait_for_boots(3)
+    for operation, state in (
+        ("server_pause", "paused"),
+        ("server_unpause", "running"),
+        ("server_suspend", "shut off"),
+        ("server_resume", "running"),
+    ):
+        assert changed(server.play(operation)) > 0
+        assert server.domain_state() == state
+        assert changed(server.play(operation)) == 0
+    assert server.console().count("NOVELLA-GUEST-READY") == 3
 
 
 def test_rules_change_while_the_server_runs(server: ByHand, tmp_path: Path) -> None:

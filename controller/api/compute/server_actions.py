@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from controller.api.common.calls import Call, Reply
 from controller.api.common.validation import check
 from controller.api.compute import server_rebuild
-from controller.api.compute.microversions import demand
+from controller.api.compute.microversions import demand, has
 from controller.api.compute.schemas.servers import ACTIONS as SCHEMAS
 from controller.console import log
-from controller.core import servers
+from controller.core import server_locks, servers
 from controller.core.operations import begin_action
 from controller.db.models import Host, Server
 from controller.errors import BadRequest, Conflict, Gone, NotBuilt
@@ -56,12 +56,13 @@ def _name(body: object) -> str:
     return str(next(iter(body)))
 
 
-def _start(call: Call, server_id: str) -> Reply:
-    return _begin(call, server_id, "start")
+def _beginning(action: str) -> Callable[[Call, str], Reply]:
+    """Return the handler of an action that needs to be told nothing."""
 
+    def handler(call: Call, server_id: str) -> Reply:
+        return _begin(call, server_id, action)
 
-def _stop(call: Call, server_id: str) -> Reply:
-    return _begin(call, server_id, "stop")
+    return handler
 
 
 def _reboot(call: Call, server_id: str) -> Reply:
@@ -73,6 +74,23 @@ def _begin(call: Call, server_id: str, action: str, record_as: str | None = None
     with call.services.db.write() as session:
         server = servers.get_to_act_on(session, call.context, server_id)
         begin_action(session, call.settings, call.context, server, action, record_as=record_as)
+    return Reply(status=202)
+
+
+def _lock(call: Call, server_id: str) -> Reply:
+    asked = call.body["lock"] if has(call.version, "server.locked_reason") else None
+    with call.services.db.write() as session:
+        server = servers.get(session, call.context, server_id, lock=True)
+        server_locks.lock(session, call.context, server, (asked or {}).get("locked_reason"))
+    return Reply(status=202)
+
+
+def _unlock(call: Call, server_id: str) -> Reply:
+    with call.services.db.write() as session:
+        server = servers.get(session, call.context, server_id, lock=True)
+        if server_locks.needs_override(call.context, server):
+            call.authorize("os_compute_api:os-lock-server:unlock:unlock_override")
+        server_locks.unlock(session, call.context, server)
     return Reply(status=202)
 
 
@@ -98,20 +116,25 @@ def _console_output(call: Call, server_id: str) -> Reply:
 
 
 ACTIONS: dict[str, Action] = {
-    "os-start": Action("servers:start", _start),
-    "os-stop": Action("servers:stop", _stop),
+    "os-start": Action("servers:start", _beginning("start")),
+    "os-stop": Action("servers:stop", _beginning("stop")),
+    "pause": Action("os-pause-server:pause", _beginning("pause")),
+    "unpause": Action("os-pause-server:unpause", _beginning("unpause")),
+    "suspend": Action("os-suspend-server:suspend", _beginning("suspend")),
+    "resume": Action("os-suspend-server:resume", _beginning("resume")),
     "reboot": Action("servers:reboot", _reboot),
     "rebuild": Action("servers:rebuild", server_rebuild.rebuild),
+    "lock": Action("os-lock-server:lock", _lock),
+    "unlock": Action("os-lock-server:unlock", _unlock),
     "os-resetState": Action("os-admin-actions:reset_state", _reset_state),
     "os-getConsoleOutput": Action("os-console-output", _console_output),
     **{
         name: Action()
         for name in (
             "addSecurityGroup", "changePassword", "confirmResize", "createBackup", "createImage",
-            "evacuate", "forceDelete", "lock", "migrate", "os-migrateLive",
-            "pause", "removeSecurityGroup", "rescue", "resize", "restore", "resume",
-            "revertResize", "shelve", "shelveOffload", "suspend", "unlock", "unpause", "unrescue",
-            "unshelve",
+            "evacuate", "forceDelete", "migrate", "os-migrateLive",
+            "removeSecurityGroup", "rescue", "resize", "restore",
+            "revertResize", "shelve", "shelveOffload", "unrescue", "unshelve",
         )
     },
     "trigger_crash_dump": Action(row="action.trigger_crash_dump"),

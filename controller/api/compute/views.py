@@ -154,7 +154,7 @@ def _of_newer_versions(
     if look.certificates:
         view["trusted_image_certificates"] = None
     if look.locked_reason:
-        view["locked_reason"] = None
+        view["locked_reason"] = server.locked_reason
     if look.pinned_zone:
         view["pinned_availability_zone"] = server.availability_zone
     return view

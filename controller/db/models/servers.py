@@ -48,6 +48,9 @@ class Server(Base):
     reservation_id: Mapped[str] = mapped_column(String(16))
     launch_index: Mapped[int] = mapped_column(default=0)
     locked: Mapped[bool] = mapped_column(default=False)
+    # "owner", or "admin" when somebody of another project locked it; null when it isn't locked.
+    locked_by: Mapped[str | None] = mapped_column(String(8))
+    locked_reason: Mapped[str | None] = mapped_column(Name)
     # The fence: rises with each run for it; hosts refuse anything lower.
     generation: Mapped[int] = mapped_column(default=0)
     # {"code": 500, "message": for the tenant, "details": for operators, "created": ISO time}

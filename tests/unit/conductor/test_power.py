@@ -9,7 +9,13 @@ from tests.unit.conductor.conftest import Cloud
 
 @pytest.mark.parametrize(
     ("action", "state", "power_state"),
-    [("stop", "stopped", 4), ("reboot", "active", 1), ("hard_reboot", "active", 1)],
+    [
+        ("stop", "stopped", 4),
+        ("reboot", "active", 1),
+        ("hard_reboot", "active", 1),
+        ("pause", "paused", 3),
+        ("suspend", "suspended", 4),
+    ],
 )
 def test_an_action_runs_its_playbook_and_ends_in_the_state_of_its_row(
     cloud: Cloud, action: str, state: str, power_state: int
@@ -84,3 +90,38 @@ def test_the_actions_of_a_server_never_overlap(cloud: Cloud) -> None:
     cloud.act(server_id, "delete")
     # Only once the create has ended can the delete be claimed, by whichever worker.
     assert cloud.engine("test/two/1")._claim() == []
+
+
+@pytest.mark.parametrize(("there", "back"), [("pause", "unpause"), ("suspend", "resume")])
+def test_what_stands_still_goes_on_or_is_started_from_its_disk(
+    cloud: Cloud, there: str, back: str
+) -> None:
+    cloud.add_host("h1")
+    for way in (back, "hard_reboot"):
+        server_id = cloud.active_server()
+        cloud.act(server_id, there)
+        cloud.work()
+        cloud.act(server_id, way)
+        cloud.work()
+        server = cloud.server(server_id)
+        assert (server.state, server.power_state, server.task_state) == ("active", 1, None)
+
+
+@pytest.mark.parametrize(
+    ("action", "before"),
+    [("pause", None), ("unpause", "pause"), ("suspend", None), ("resume", "suspend")],
+)
+def test_a_pause_and_the_like_that_fail_leave_the_server_as_it_was(
+    cloud: Cloud, action: str, before: str | None
+) -> None:
+    cloud.add_host("h1")
+    server_id = cloud.active_server()
+    if before:
+        cloud.act(server_id, before)
+        cloud.work()
+    was = cloud.server(server_id).state
+    cloud.executor.fails = lambda _run, _id: "libvirt is away"
+    cloud.act(server_id, action)
+    cloud.work()
+    server = cloud.server(server_id)
+    assert (server.state, server.task_state, server.fault) == (was, None, None)

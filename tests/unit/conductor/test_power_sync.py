@@ -204,7 +204,7 @@ def test_what_only_its_owner_can_decide_is_reported(
 def test_a_hosts_boot_takes_a_paused_guests_memory_and_no_suspended_ones(
     cloud: Cloud, host: SimulatedHost
 ) -> None:
-    paused, suspended = cloud.active_server("p"), cloud.active_server("s")
+    paused, suspended = cloud.active_server(), cloud.active_server()
     put(cloud, paused, "paused")
     put(cloud, suspended, "suspended")
     host.boot()

@@ -120,11 +120,29 @@ UPDATE_METADATA_ITEM: Schema = {
     "additionalProperties": False,
 }
 
-# The bodies of actions, by the action's name: what lies under it.
+_LOCK: Schema = {
+    "type": ["object", "null"],
+    "properties": {"locked_reason": {"type": "string", "minLength": 1, "maxLength": 255}},
+    "additionalProperties": False,
+}
+
+
+def _lock(version: Version) -> Schema:
+    """Whatever lay under it before there were reasons was passed over."""
+    return _LOCK if has(version, "server.locked_reason") else {}
+
+
+# The bodies of actions, by the action's name: what lies under it, by version where that matters.
 ACTIONS: dict[str, Schema | Callable[[Version], Schema]] = {
     **server_images.ACTIONS,
     "os-start": {},
     "os-stop": {},
+    "pause": {},
+    "unpause": {},
+    "suspend": {},
+    "resume": {},
+    "lock": _lock,
+    "unlock": {},
     "reboot": {
         "type": "object",
         "properties": {"type": {"enum": ["HARD", "Hard", "hard", "SOFT", "Soft", "soft"]}},

@@ -340,6 +340,8 @@ def upgrade() -> None:
         sa.Column("reservation_id", sa.String(length=16), nullable=False),
         sa.Column("launch_index", sa.Integer(), nullable=False),
         sa.Column("locked", sa.Boolean(), nullable=False),
+        sa.Column("locked_by", sa.String(length=8), nullable=True),
+        sa.Column("locked_reason", sa.String(length=255), nullable=True),
         sa.Column("generation", sa.Integer(), nullable=False),
         sa.Column("fault", sa.JSON(), nullable=True),
         sa.Column("created_at", sa.DateTime(), nullable=False),

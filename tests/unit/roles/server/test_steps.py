@@ -42,8 +42,15 @@ def test_a_hard_reboot_looks_for_the_disks_cuts_off_and_starts() -> None:
     assert modules("server_hard_reboot") == [*looks, "libvirt_domain", *modules("server_start")]
 
 
-@pytest.mark.parametrize("operation", ["server_stop", "server_reboot"])
-def test_a_stop_and_a_soft_reboot_touch_the_domain_alone(operation: str) -> None:
+def test_a_resume_makes_again_what_a_boot_of_the_host_took() -> None:
+    assert modules("server_resume") == modules("server_start")
+
+
+@pytest.mark.parametrize(
+    "operation",
+    ["server_stop", "server_reboot", "server_pause", "server_unpause", "server_suspend"],
+)
+def test_a_stop_a_pause_and_the_like_touch_the_domain_alone(operation: str) -> None:
     assert modules(operation) == ["libvirt_domain"]
 
 

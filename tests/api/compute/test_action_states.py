@@ -1,0 +1,134 @@
+"""Every action in every state, from the state table: done where its row allows it, else refused.
+
+A new row joins by itself; one whose body must say something says it in BODIES.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from controller.api.common.calls import Services
+from controller.api.compute.server_actions import ACTIONS
+from controller.api.compute.statuses import BY_STATE
+from controller.db.models import Image, Operation, Server
+from controller.states import BUILDING, LIVING, TABLE
+from tests.api.compute.conftest import SERVERS
+
+Body = Callable[[str], dict[str, Any]]
+LATEST = {"OpenStack-API-Version": "compute latest"}
+# What lies under an action that null doesn't do for; IMAGE stands for an image's id.
+IMAGE = object()
+BODIES: dict[str, Any] = {
+    "rebuild": {"imageRef": IMAGE},
+    "reboot": {"type": "SOFT"},
+    "os-resetState": {"state": "error"},
+    "changePassword": {"adminPass": "new"},
+}
+# Actions whose row has another name than theirs in snake case.
+ROWS = {"os-start": "start", "os-stop": "stop", "os-resetState": "reset_state"}
+
+
+@pytest.fixture
+def body(image: Image) -> Callable[[str], dict[str, Any]]:
+    """Return the body of an action: `body("reboot")`."""
+
+    def made(action: str) -> dict[str, Any]:
+        under = BODIES.get(action)
+        if isinstance(under, dict):
+            under = {name: image.id if each is IMAGE else each for name, each in under.items()}
+        return {action: under}
+
+    return made
+
+
+def row_of(action: str) -> str:
+    return ROWS.get(action) or re.sub(r"(?<=[a-z])([A-Z])", r"_\1", action).lower()
+
+
+BUILT = [name for name, action in ACTIONS.items() if action.handler and row_of(name) in TABLE]
+# Such as are refused in some state by their row.
+CASES = [
+    (name, state)
+    for name in BUILT
+    for state in sorted(LIVING)
+    if state not in TABLE[row_of(name)].allowed_in
+]
+
+
+def put(services: Services, server_id: str, state: str) -> None:
+    with services.db.write() as session:
+        session.get_one(Server, server_id).state = state
+
+
+def operations(services: Services) -> int:
+    with services.db.read() as session:
+        return session.query(Operation).count()
+
+
+def test_every_row_that_is_an_action_is_one_of_the_api() -> None:
+    missing = TABLE.keys() - {row_of(name) for name in BUILT}
+    # Of these the API has paths of their own, a body that says which, or nothing.
+    assert missing <= {"create", "delete", "hard_reboot", "rename"} | NOT_ACTIONS
+
+
+# Rows of others that are no action of the compute API: extensions, or paths of their own.
+NOT_ACTIONS: set[str] = set()
+
+
+@pytest.mark.parametrize(("action", "state"), CASES)
+def test_an_action_is_refused_in_a_state_that_its_row_does_not_allow(
+    action: str, state: str, services: Services, admin: Any, server: str, body: Body
+) -> None:
+    put(services, server, state)
+    before = operations(services)
+    refused = admin.post(f"{SERVERS}/{server}/action", json=body(action), headers=LATEST)
+    assert refused.status_code == 409, refused.json
+    message = refused.json["conflictingRequest"]["message"]
+    assert f"it is {state}" in message
+    for allowed in TABLE[row_of(action)].allowed_in:
+        assert allowed in message
+    shown = admin.get(f"{SERVERS}/{server}").json["server"]
+    assert (shown["status"], shown["OS-EXT-STS:task_state"]) == (BY_STATE[state], None)
+    assert operations(services) == before
+
+
+@pytest.mark.parametrize("action", [name for name in BUILT if TABLE[row_of(name)].operation])
+def test_an_action_is_refused_while_something_else_is_done(
+    action: str, services: Services, admin: Any, server: str, body: Body
+) -> None:
+    row = TABLE[row_of(action)]
+    with services.db.write() as session:
+        changed = session.get_one(Server, server)
+        changed.state, changed.task_state = min(row.allowed_in), "a_task_of_nobody"
+    refused = admin.post(f"{SERVERS}/{server}/action", json=body(action), headers=LATEST)
+    assert refused.status_code == (202 if row.interrupts_all else 409)
+    if not row.interrupts_all:
+        message = refused.json["conflictingRequest"]["message"]
+        assert "it is busy (a_task_of_nobody). Wait until that has ended" in message
+
+
+@pytest.mark.parametrize("action", BUILT)
+def test_a_locked_server_refuses_it_to_its_owner_alone(
+    action: str, services: Services, alice: Any, admin: Any, server: str, body: Body
+) -> None:
+    row = TABLE[row_of(action)]
+    assert alice.post(f"{SERVERS}/{server}/action", json={"lock": None}).status_code == 202
+    put(services, server, min(row.allowed_in - {BUILDING}))
+    path = f"{SERVERS}/{server}/action"
+    answer = alice.post(path, json=body(action), headers=LATEST)
+    if answer.status_code == 403:
+        assert action in ADMIN_ONLY, answer.json
+    else:
+        assert answer.status_code == 409
+        assert "is locked. Unlock it first" in answer.json["conflictingRequest"]["message"]
+    before = operations(services)
+    allowed = admin.post(path, json=body(action), headers=LATEST)
+    assert "is locked" not in str(allowed.json)
+    assert allowed.status_code in (200, 202), allowed.json
+    assert operations(services) == before + (1 if row.operation else 0)
+
+
+# A tenant is refused these by policy, before the lock is looked at.
+ADMIN_ONLY = {"os-resetState", "shelveOffload", "migrate", "os-migrateLive", "evacuate"}

@@ -1,0 +1,74 @@
+"""The actions that stay on a server's host and move no disk, on one real guest."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from lab import hosts
+from lab.waiting import wait_until
+from tests.fixtures.cloud import CloudForTests
+from tests.fixtures.comparison import leave_mark, look
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture(scope="module")
+def server(cloud: CloudForTests) -> Iterator[Any]:
+    """The guest of all these tests; each leaves it running."""
+    made = cloud.boot("states", metadata={"colour": "blue"})
+    yield made
+    cloud.delete(made)
+
+
+def domain_state(cloud: CloudForTests, server: Any) -> str:
+    return cloud.on_host(cloud.host_of(server), "virsh", "domstate", server.id).stdout.strip()
+
+
+def power_state(cloud: CloudForTests, server: Any) -> int:
+    return int(cloud.tenant.compute.get_server(server.id).power_state)
+
+
+def test_a_paused_guest_stands_still_and_goes_on(cloud: CloudForTests, server: Any) -> None:
+    before = leave_mark(cloud, server)
+    cloud.tenant.compute.pause_server(server)
+    cloud.settle(server, "PAUSED")
+    assert (domain_state(cloud, server), power_state(cloud, server)) == ("paused", 3)
+    cloud.tenant.compute.unpause_server(server)
+    cloud.settle(server)
+    assert power_state(cloud, server) == 1
+    assert look(cloud, server) == before
+
+
+def test_a_suspended_guest_goes_on_after_a_boot_of_its_host(
+    cloud: CloudForTests, server: Any
+) -> None:
+    before, host = leave_mark(cloud, server), cloud.host_of(server)
+    cloud.tenant.compute.suspend_server(server)
+    cloud.settle(server, "SUSPENDED")
+    assert (domain_state(cloud, server), power_state(cloud, server)) == ("shut off", 4)
+    hosts.kill(cloud.cloud.lab_dir, host)
+    hosts.start(cloud.cloud.lab_dir, host)
+    wait_until(
+        lambda: cloud.on_host(host, "virsh", "list", check=False).returncode == 0,
+        what=f"host {host} answers", timeout_s=60, interval_s=0.5,
+    )  # fmt: skip
+    cloud.tenant.compute.resume_server(server)
+    cloud.settle(server)
+    # The same boot of the guest: what it had in memory is there.
+    assert look(cloud, server) == before
+
+
+def test_a_start_never_goes_on_from_memory_saved_before(cloud: CloudForTests, server: Any) -> None:
+    """An administrator's word has the server out of SUSPENDED; a rebuild could follow."""
+    before = leave_mark(cloud, server)
+    cloud.tenant.compute.suspend_server(server)
+    cloud.settle(server, "SUSPENDED")
+    cloud.admin.compute.reset_server_state(server, "error")
+    cloud.tenant.compute.stop_server(server)
+    cloud.settle(server, "SHUTOFF")
+    cloud.tenant.compute.start_server(server)
+    cloud.settle(server)
+    after = look(cloud, server)
+    assert after.boot_id != before.boot_id
+    assert after == before.but(boot_id=after.boot_id)
