@@ -12,7 +12,11 @@ import pytest
 from controller.api.common.calls import Services
 from controller.api.compute.server_actions import ACTIONS
 from controller.api.compute.statuses import BY_STATE
+from controller.core.context import Context
+from controller.core.operations import begin_action
 from controller.db.models import Image, Operation, Server
+from controller.errors import InvalidState
+from controller.settings import Settings
 from controller.states import BUILDING, LIVING, TABLE
 from tests.api.compute.conftest import SERVERS
 
@@ -67,14 +71,25 @@ def operations(services: Services) -> int:
         return session.query(Operation).count()
 
 
-def test_every_row_that_is_an_action_is_one_of_the_api() -> None:
-    missing = TABLE.keys() - {row_of(name) for name in BUILT}
-    # Of these the API has paths of their own, a body that says which, or nothing.
-    assert missing <= {"create", "delete", "hard_reboot", "rename"} | NOT_ACTIONS
+# Rows that the API has paths of their own for.
+OTHERS = [
+    (row.action, state)
+    for row in TABLE.values()
+    if row.operation and row.action not in {row_of(name) for name in BUILT}
+    for state in sorted(LIVING - row.allowed_in)
+]
 
 
-# Rows of others that are no action of the compute API: extensions, or paths of their own.
-NOT_ACTIONS: set[str] = set()
+@pytest.mark.parametrize(("action", "state"), OTHERS)
+def test_a_row_is_refused_in_a_state_that_it_does_not_allow(
+    action: str, state: str, services: Services, settings: Settings, admin: Any, server: str
+) -> None:
+    put(services, server, state)
+    before = operations(services)
+    context = Context("req-1", admin.user_id, project_id=admin.project_id, is_admin=True)
+    with services.db.write() as session, pytest.raises(InvalidState, match=f"it is {state}, and"):
+        begin_action(session, settings, context, session.get_one(Server, server), action)
+    assert operations(services) == before
 
 
 @pytest.mark.parametrize(("action", "state"), CASES)
