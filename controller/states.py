@@ -135,6 +135,13 @@ TABLE: dict[str, Transition] = dict(
              ("server_suspend",)),
         _row("resume", frozenset({SUSPENDED}), "resuming", "server_resume", (ACTIVE, None),
              ("server_resume",)),
+        # Deleted for its owner, while a setting leaves time to restore it. States that need more
+        # than a start to be as they were are deleted at once.
+        _row("soft_delete", frozenset({ACTIVE, PAUSED, SUSPENDED, STOPPED, ERROR}),
+             "soft-deleting", "server_soft_delete", (SOFT_DELETED, ERROR),
+             ("server_soft_delete",), interrupts_all=True),
+        _row("restore", frozenset({SOFT_DELETED}), "restoring", "server_restore", (ACTIVE, None),
+             ("server_restore",)),
         # An administrator says which state it has; what runs goes on, and its end decides again.
         _row("reset_state", LIVING, None, None, (None, None), (), interrupts_all=True),
         _row("rename", LIVING, None, None, (None, None), (), interrupts_all=True),

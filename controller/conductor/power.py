@@ -10,6 +10,10 @@ from controller.states import ACTIVE, BY_OPERATION, PAUSED
 ATTEMPTS = 3
 
 
+# What a soft delete gives way to, or is itself.
+DELETES = frozenset({"server_soft_delete", "server_delete"})
+
+
 class PowerPlay(Step):
     no_undo = "the play describes a state of the server; running the next one is the way back"
 
@@ -64,4 +68,6 @@ FLOWS = (
     PowerFlow("server_unpause"),
     PowerFlow("server_suspend"),
     PowerFlow("server_resume"),
+    PowerFlow("server_soft_delete", cancels=frozenset(BY_OPERATION) - DELETES),
+    PowerFlow("server_restore"),
 )

@@ -22,6 +22,7 @@ from controller.conductor.reconcilers import (
     lost_task_states,
     rounds,
     server_allocations,
+    soft_deleted_servers,
     unneeded_images,
 )
 from controller.core import workers
@@ -257,6 +258,12 @@ def _reconcilers(
             "lost-task-states",
             60.0,
             lambda: _ignore(lost_task_states.run(db, clock)),
+            db.outages,
+        ),
+        Periodic(
+            "soft-deleted-servers",
+            soft_deleted_servers.INTERVAL_S,
+            lambda: _ignore(soft_deleted_servers.run(settings, db, clock)),
             db.outages,
         ),
         Periodic(

@@ -27,12 +27,12 @@ from controller.core import (
     transitions,
 )
 from controller.core.context import Context
-from controller.core.operations import begin_action, begin_actions
+from controller.core.operations import begin_action, begin_actions, check_allowed
 from controller.db.base import new_id
 from controller.db.models import Flavor, Host, Server
 from controller.errors import BadRequest, InvalidState, NotFound
 from controller.settings import Settings
-from controller.states import refusal
+from controller.states import SOFT_DELETED, refusal
 
 _PASSWORD_LETTERS = string.ascii_letters + string.digits
 _RESERVATION_LETTERS = string.ascii_lowercase + string.digits
@@ -162,13 +162,40 @@ def new_password() -> str:
 
 
 def delete(session: Session, settings: Settings, context: Context, server: Server) -> None:
-    """Have the server deleted. Asking again changes nothing.
+    """Have the server deleted, for good or to be restored as settings say.
 
-    What is being done to it gives way: the conductor cancels it for the delete.
+    Asking again changes nothing. What is being done to it gives way: the conductor cancels it.
     """
-    if server.task_state == "deleting":
+    if server.task_state in ("deleting", "soft-deleting") or server.state == SOFT_DELETED:
         return
-    begin_action(session, settings, context, server, "delete")
+    restorable = settings.reclaim_instance_interval_s > 0 and _is_restorable(server)
+    action = "soft_delete" if restorable else "delete"
+    begin_action(session, settings, context, server, action, record_as="delete")
+
+
+def force_delete(session: Session, settings: Settings, context: Context, server: Server) -> None:
+    """Have the server deleted for good, at once."""
+    if server.task_state != "deleting":
+        begin_action(session, settings, context, server, "delete")
+
+
+def restore(session: Session, settings: Settings, context: Context, server: Server) -> None:
+    """Bring back a deleted server. Raises InvalidState, QuotaExceeded: it was not counted."""
+    check_allowed(server, "restore")
+    server_locks.check(context, server)
+    quotas.admit_servers(session, settings, server.project_id, server.flavor, 1, 1, server.meta)
+    begin_action(session, settings, context, server, "restore")
+
+
+def _is_restorable(server: Server) -> bool:
+    """Whether a start brings it back as it was: not one that never ran, or is on its way."""
+    moving = ("resize", "migrating", "shelving", "unshelving", "rescuing", "unrescuing", "rebuild")
+    return (
+        refusal("soft_delete", server.state, server.task_state) is None
+        and server.launched_at is not None
+        and server.host_id is not None
+        and not (server.task_state or "").startswith(moving)
+    )
 
 
 def change(

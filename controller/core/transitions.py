@@ -8,7 +8,16 @@ from datetime import datetime
 from typing import Any
 
 from controller.db.models import Server
-from controller.states import ACTIVE, BUILDING, DELETED, ERROR, POWER_AFTER, STOPPED, Transition
+from controller.states import (
+    ACTIVE,
+    BUILDING,
+    DELETED,
+    ERROR,
+    POWER_AFTER,
+    SOFT_DELETED,
+    STOPPED,
+    Transition,
+)
 
 # What a row shows beyond the task state that it begins with.
 PROGRESS: dict[str, frozenset[str]] = {
@@ -48,6 +57,7 @@ def reset(server: Server, state: str) -> None:
     """An administrator says that the server's state is `state`; nothing on its host changes."""
     server.state = state
     server.task_state = None
+    server.soft_deleted_at = None
     if state != ERROR:
         server.fault = None
 
@@ -89,6 +99,7 @@ def _enter(server: Server, state: str, now: datetime) -> None:
         return
     server.state = state
     server.power_state = POWER_AFTER.get(state, server.power_state)
+    server.soft_deleted_at = now if state == SOFT_DELETED else None
     if state == ACTIVE and server.launched_at is None:
         server.launched_at = now
     if state == DELETED:

@@ -25,6 +25,8 @@ _STATE_AFTER = {
     "server_unpause": "running",
     "server_suspend": "stopped",
     "server_resume": "running",
+    "server_soft_delete": "stopped",
+    "server_restore": "running",
 }
 # Those that leave it as it is.
 _KEEPING = frozenset({"server_attach_interface", "server_detach_interface"})

@@ -47,6 +47,8 @@ CHECKED = {
     "server_unpause": "",
     "server_suspend": "+state: stopped, memory saved",
     "server_resume": "",
+    "server_soft_delete": "-state: running",
+    "server_restore": "",
     "server_delete": f"-{DIRECTORY}/disk",
 }
 EACH_WAY = pytest.mark.parametrize(
@@ -253,6 +255,12 @@ def test_stop_start_reboot_pause_and_suspend(server: ByHand) -> None:
         assert server.domain_state() == state
         assert changed(server.play(operation)) == 0
     assert server.console().count("NOVELLA-GUEST-READY") == 3
+    server.play("server_soft_delete")
+    assert server.domain_state() == "shut off"
+    assert changed(server.play("server_soft_delete")) == 0
+    server.play("server_restore")
+    server.wait_for_boots(4)
+    assert changed(server.play("server_restore")) == 0
 
 
 def test_rules_change_while_the_server_runs(server: ByHand, tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ _BY_CHECK: dict[str, tuple[str, ...]] = {
         "os-attach-interfaces:create",
         "os-attach-interfaces:delete",
         "os-console-output",
+        "os-deferred-delete:force",
+        "os-deferred-delete:restore",
         "os-lock-server:lock",
         "os-lock-server:unlock",
         "os-pause-server:pause",

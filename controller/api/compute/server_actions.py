@@ -77,6 +77,20 @@ def _begin(call: Call, server_id: str, action: str, record_as: str | None = None
     return Reply(status=202)
 
 
+def _restore(call: Call, server_id: str) -> Reply:
+    with call.services.db.write() as session:
+        server = servers.get(session, call.context, server_id, lock=True)
+        servers.restore(session, call.settings, call.context, server)
+    return Reply(status=202)
+
+
+def _force_delete(call: Call, server_id: str) -> Reply:
+    with call.services.db.write() as session:
+        server = servers.get(session, call.context, server_id, lock=True)
+        servers.force_delete(session, call.settings, call.context, server)
+    return Reply(status=202)
+
+
 def _lock(call: Call, server_id: str) -> Reply:
     asked = call.body["lock"] if has(call.version, "server.locked_reason") else None
     with call.services.db.write() as session:
@@ -124,6 +138,8 @@ ACTIONS: dict[str, Action] = {
     "resume": Action("os-suspend-server:resume", _beginning("resume")),
     "reboot": Action("servers:reboot", _reboot),
     "rebuild": Action("servers:rebuild", server_rebuild.rebuild),
+    "restore": Action("os-deferred-delete:restore", _restore),
+    "forceDelete": Action("os-deferred-delete:force", _force_delete),
     "lock": Action("os-lock-server:lock", _lock),
     "unlock": Action("os-lock-server:unlock", _unlock),
     "os-resetState": Action("os-admin-actions:reset_state", _reset_state),
@@ -132,8 +148,8 @@ ACTIONS: dict[str, Action] = {
         name: Action()
         for name in (
             "addSecurityGroup", "changePassword", "confirmResize", "createBackup", "createImage",
-            "evacuate", "forceDelete", "migrate", "os-migrateLive",
-            "removeSecurityGroup", "rescue", "resize", "restore",
+            "evacuate", "migrate", "os-migrateLive",
+            "removeSecurityGroup", "rescue", "resize",
             "revertResize", "shelve", "shelveOffload", "unrescue", "unshelve",
         )
     },

@@ -59,6 +59,8 @@ class Server(Base):
     updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
     launched_at: Mapped[datetime | None]
     terminated_at: Mapped[datetime | None]
+    # Since when it can be restored; null in any other state than soft-delete.
+    soft_deleted_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
 
 

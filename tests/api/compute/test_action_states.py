@@ -31,7 +31,12 @@ BODIES: dict[str, Any] = {
     "changePassword": {"adminPass": "new"},
 }
 # Actions whose row has another name than theirs in snake case.
-ROWS = {"os-start": "start", "os-stop": "stop", "os-resetState": "reset_state"}
+ROWS = {
+    "forceDelete": "delete",
+    "os-start": "start",
+    "os-stop": "stop",
+    "os-resetState": "reset_state",
+}
 
 
 @pytest.fixture

@@ -141,6 +141,8 @@ ACTIONS: dict[str, Schema | Callable[[Version], Schema]] = {
     "unpause": {},
     "suspend": {},
     "resume": {},
+    "restore": {},
+    "forceDelete": {},
     "lock": _lock,
     "unlock": {},
     "reboot": {

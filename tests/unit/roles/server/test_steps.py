@@ -43,12 +43,19 @@ def test_a_hard_reboot_looks_for_the_disks_cuts_off_and_starts() -> None:
 
 
 def test_a_resume_makes_again_what_a_boot_of_the_host_took() -> None:
-    assert modules("server_resume") == modules("server_start")
+    assert modules("server_resume") == modules("server_start") == modules("server_restore")
 
 
 @pytest.mark.parametrize(
     "operation",
-    ["server_stop", "server_reboot", "server_pause", "server_unpause", "server_suspend"],
+    [
+        "server_stop",
+        "server_reboot",
+        "server_pause",
+        "server_unpause",
+        "server_suspend",
+        "server_soft_delete",
+    ],
 )
 def test_a_stop_a_pause_and_the_like_touch_the_domain_alone(operation: str) -> None:
     assert modules(operation) == ["libvirt_domain"]
