@@ -1,5 +1,7 @@
 """Interfaces of a real guest: plugged in and taken out while it runs, and while it is off."""
 
+import socket
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,8 +12,35 @@ from tests.fixtures.cloud import CloudForTests
 pytestmark = pytest.mark.lab
 
 
-def test_interfaces_come_and_go_live_and_while_the_server_is_off(cloud: CloudForTests) -> None:
-    server = cloud.boot("cards")
+@pytest.fixture(scope="module")
+def server(cloud: CloudForTests) -> Iterator[Any]:
+    made = cloud.boot("cards")
+    yield made
+    cloud.delete(made)
+
+
+def test_a_security_group_is_added_and_removed_live(cloud: CloudForTests, server: Any) -> None:
+    boot_id = cloud.in_guest(server, "cat /proc/sys/kernel/random/boot_id")
+    address = cloud.address(server)
+    group = cloud.tenant.network.create_security_group(name="web")
+    cloud.tenant.network.create_security_group_rule(
+        security_group_id=group.id, direction="ingress", protocol="tcp",
+        port_range_min=8080, port_range_max=8080,
+    )  # fmt: skip
+    assert not _lets_through(address, 8080)
+
+    cloud.tenant.compute.add_security_group_to_server(server, group)
+    wait_until(lambda: _lets_through(address, 8080), what="the new rule holds", timeout_s=60)
+    cloud.tenant.compute.remove_security_group_from_server(server, group)
+    wait_until(lambda: not _lets_through(address, 8080), what="it holds no more", timeout_s=60)
+
+    assert cloud.in_guest(server, "cat /proc/sys/kernel/random/boot_id") == boot_id
+    cloud.tenant.network.delete_security_group(group)
+
+
+def test_interfaces_come_and_go_live_and_while_the_server_is_off(
+    cloud: CloudForTests, server: Any
+) -> None:
     host = cloud.host_of(server)
     cloud.in_guest(server, "echo precious > /root/kept; sync")
     boot_id = cloud.in_guest(server, "cat /proc/sys/kernel/random/boot_id")
@@ -59,7 +88,17 @@ def test_interfaces_come_and_go_live_and_while_the_server_is_off(cloud: CloudFor
     # It was the tenant's own: it is free, and still there.
     assert not cloud.tenant.network.get_port(port.id).device_id
     cloud.tenant.network.delete_port(port.id)
-    cloud.delete(server)
+
+
+def _lets_through(address: str, port: int) -> bool:
+    """Whether the guest is reached, which refuses what nobody listens for; a filter is silent."""
+    try:
+        socket.create_connection((address, port), timeout=2).close()
+    except ConnectionRefusedError:
+        return True
+    except TimeoutError:
+        return False
+    return True
 
 
 def _interfaces(cloud: CloudForTests, server: Any) -> list[Any]:

@@ -43,6 +43,8 @@ _BY_CHECK: dict[str, tuple[str, ...]] = {
         "os-pause-server:unpause",
         "os-suspend-server:resume",
         "os-suspend-server:suspend",
+        "os-security-groups:add",
+        "os-security-groups:remove",
         "server-metadata:create",
         "server-metadata:delete",
         "server-metadata:update",

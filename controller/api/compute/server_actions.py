@@ -9,7 +9,7 @@ from controller.api.compute import server_rebuild
 from controller.api.compute.microversions import demand, has
 from controller.api.compute.schemas.servers import ACTIONS as SCHEMAS
 from controller.console import log
-from controller.core import server_locks, servers
+from controller.core import server_locks, server_security_groups, servers
 from controller.core.operations import begin_action
 from controller.db.models import Host, Server
 from controller.errors import BadRequest, Conflict, Gone, NotBuilt
@@ -115,6 +115,22 @@ def _reset_state(call: Call, server_id: str) -> Reply:
     return Reply(status=202)
 
 
+def _add_security_group(call: Call, server_id: str) -> Reply:
+    with call.services.db.write() as session:
+        server = servers.get(session, call.context, server_id, lock=True)
+        name = call.body["addSecurityGroup"]["name"]
+        server_security_groups.add(session, call.context, server, name)
+    return Reply(status=202)
+
+
+def _remove_security_group(call: Call, server_id: str) -> Reply:
+    with call.services.db.write() as session:
+        server = servers.get(session, call.context, server_id, lock=True)
+        name = call.body["removeSecurityGroup"]["name"]
+        server_security_groups.remove(session, call.context, server, name)
+    return Reply(status=202)
+
+
 def _console_output(call: Call, server_id: str) -> Reply:
     """Return the end of the console's log; the transaction is over before the host is asked."""
     with call.services.db.read() as session:
@@ -144,13 +160,14 @@ ACTIONS: dict[str, Action] = {
     "unlock": Action("os-lock-server:unlock", _unlock),
     "os-resetState": Action("os-admin-actions:reset_state", _reset_state),
     "os-getConsoleOutput": Action("os-console-output", _console_output),
+    "addSecurityGroup": Action("os-security-groups:add", _add_security_group),
+    "removeSecurityGroup": Action("os-security-groups:remove", _remove_security_group),
     **{
         name: Action()
         for name in (
-            "addSecurityGroup", "changePassword", "confirmResize", "createBackup", "createImage",
-            "evacuate", "migrate", "os-migrateLive",
-            "removeSecurityGroup", "rescue", "resize",
-            "revertResize", "shelve", "shelveOffload", "unrescue", "unshelve",
+            "changePassword", "confirmResize", "createBackup", "createImage", "evacuate",
+            "migrate", "os-migrateLive", "rescue", "resize", "revertResize", "shelve",
+            "shelveOffload", "unrescue", "unshelve",
         )
     },
     "trigger_crash_dump": Action(row="action.trigger_crash_dump"),

@@ -132,9 +132,18 @@ def _lock(version: Version) -> Schema:
     return _LOCK if has(version, "server.locked_reason") else {}
 
 
+_SECURITY_GROUP: Schema = {
+    "type": "object",
+    "properties": {"name": {"type": "string", "minLength": 1, "maxLength": 255}},
+    "required": ["name"],
+    "additionalProperties": False,
+}
+
 # The bodies of actions, by the action's name: what lies under it, by version where that matters.
 ACTIONS: dict[str, Schema | Callable[[Version], Schema]] = {
     **server_images.ACTIONS,
+    "addSecurityGroup": _SECURITY_GROUP,
+    "removeSecurityGroup": _SECURITY_GROUP,
     "os-start": {},
     "os-stop": {},
     "pause": {},
