@@ -81,6 +81,8 @@ class Settings:
     # What is done with a stopped server whose guest runs all the same: repair (it is stopped), or
     # report.
     power_sync: str = "repair"
+    # Whether servers that should run are started after their host's boot; else they are SHUTOFF.
+    resume_guests_on_host_boot: bool = True
     shutdown_timeout_s: int = 60
     # How long a deleted server is kept, off, for its owner to restore it; 0 deletes at once.
     reclaim_instance_interval_s: int = 0

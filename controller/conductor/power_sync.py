@@ -18,6 +18,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from controller.conductor.flows import UNORDERED
+from controller.conductor.reconcilers import rounds
 from controller.core import operations, port_updates, ports, transitions
 from controller.core.context import Context
 from controller.core.operations import UNFINISHED
@@ -97,18 +98,20 @@ def _has_booted(host: Host, facts: Mapping[str, Any]) -> bool:
 def _after_boot(
     session: Session, settings: Settings, host: Host, server_ids: Collection[str], now: datetime
 ) -> None:
-    """Have the host's rules set, and start the servers that should run.
+    """Have the host's rules set and leftovers looked for, and start the servers that should run.
 
-    The memory of a paused one went with the boot: it is stopped, as in OpenStack Nova. That of a
-    suspended one is in a file.
+    Nothing runs there before: libvirt starts no domain by itself. Where they are not to be started
+    (`resume_guests_on_host_boot`) they are stopped, as in OpenStack Nova. The memory of a paused
+    one went with the boot: it is stopped too. That of a suspended one is in a file.
     """
     port_updates.submit_for_hosts(session, {host.id})
+    rounds.hasten(session, rounds.LEFTOVERS, now)
     started = 0
     for server in _locked(session, server_ids):
-        if server.state == ACTIVE:
+        if server.state == ACTIVE and settings.resume_guests_on_host_boot:
             _begin(session, settings, server, "hard_reboot")
             started += 1
-        elif server.state == PAUSED:
+        elif server.state in (ACTIVE, PAUSED):
             transitions.seen_off(server, now)
             ports.set_status(session, server.id, "DOWN")
     log.warning("host %s has booted; %d servers are started again", host.name, started)

@@ -229,7 +229,7 @@ def _reconcilers(
             lambda: host_heartbeat.run(settings, db, engine.executor, clock, stopping),
         ),
         in_turn(
-            "host-leftovers",
+            rounds.LEFTOVERS,
             settings.reap_every_s,
             AUDIT_LONGEST_S,
             lambda: host_leftovers.run(

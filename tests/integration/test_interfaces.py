@@ -45,7 +45,11 @@ def test_interfaces_come_and_go_live_and_while_the_server_is_off(
     cloud.in_guest(server, "echo precious > /root/kept; sync")
     boot_id = cloud.in_guest(server, "cat /proc/sys/kernel/random/boot_id")
     (first,) = _interfaces(cloud, server)
-    network = cloud.tenant.network.find_network("public")
+    # Not the first one's: of two cards in one subnet, a guest answers by whichever came up first.
+    network = cloud.tenant.network.create_network(name="inner")
+    subnet = cloud.tenant.network.create_subnet(
+        network_id=network.id, cidr="192.168.77.0/24", ip_version=4, gateway_ip=None
+    )
 
     live = cloud.tenant.compute.create_server_interface(server, net_id=network.id, tag="backup")
     address = live.fixed_ips[0]["ip_address"]
@@ -58,11 +62,13 @@ def test_interfaces_come_and_go_live_and_while_the_server_is_off(
     assert '"backup"' in _metadata(cloud, server)
     assert [each.port_state for each in _interfaces(cloud, server)] == ["ACTIVE", "ACTIVE"]
     assert _on_host(cloud, host, live.port_id) == {"tap", "rules", "dhcp"}
+    assert network.id in cloud.on_host(host, "ip", "netns").stdout
 
     cloud.tenant.compute.delete_server_interface(live.port_id, server=server)
     _settled(cloud, server, [first.port_id])
     assert "eth1" not in cloud.in_guest(server, "ls /sys/class/net")
     assert _on_host(cloud, host, live.port_id) == set()
+    assert network.id not in cloud.on_host(host, "ip", "netns").stdout
     # All of it without a restart.
     assert cloud.in_guest(server, "cat /proc/sys/kernel/random/boot_id") == boot_id
 
@@ -88,6 +94,8 @@ def test_interfaces_come_and_go_live_and_while_the_server_is_off(
     # It was the tenant's own: it is free, and still there.
     assert not cloud.tenant.network.get_port(port.id).device_id
     cloud.tenant.network.delete_port(port.id)
+    cloud.tenant.network.delete_subnet(subnet)
+    cloud.tenant.network.delete_network(network)
 
 
 def _lets_through(address: str, port: int) -> bool:

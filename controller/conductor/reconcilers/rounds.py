@@ -11,10 +11,13 @@ from typing import Any, cast
 
 from sqlalchemy import CursorResult, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from controller.db.models import ReconcilerRound
 from controller.db.session import Database
 
+# The round that compares hosts with the database.
+LEFTOVERS = "host-leftovers"
 # Rounds of several workers that tick at the same pace must not each be a moment too early.
 EARLY = 0.9
 
@@ -41,6 +44,16 @@ def turn(
     finally:
         if mine:
             _finish(db, name, owner, clock())
+
+
+def hasten(session: Session, name: str, now: datetime) -> None:
+    """Have the next round of a reconciler come at once, whoever's turn it is."""
+    session.execute(
+        update(ReconcilerRound)
+        .where(ReconcilerRound.name == name, ReconcilerRound.next_at > now)
+        .values(next_at=now)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _claim(

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from controller.conductor.reconcilers import host_heartbeat
+from controller.conductor.reconcilers import host_heartbeat, rounds
 from controller.db.models import Server
 from controller.errors import QueueFull
 from controller.runner.requests import Run, RunResult
@@ -87,6 +87,35 @@ def test_after_a_hosts_boot_what_should_run_is_started_and_rules_are_set(
     assert "port_update" in cloud.playbooks()
     beat(cloud)
     assert state(cloud, runs) == ("active", None, 1)
+
+
+def test_after_a_hosts_boot_nothing_is_started_when_the_setting_says_so(
+    cloud: Cloud, host: SimulatedHost
+) -> None:
+    server_id = cloud.active_server()
+    cloud.settings = replace(cloud.settings, resume_guests_on_host_boot=False)
+    host.boot()
+    beat(cloud)
+    assert state(cloud, server_id) == ("stopped", None, 4)
+    cloud.work()
+    assert cloud.playbooks().count("server_hard_reboot") == 0
+    assert "port_update" in cloud.playbooks()
+
+
+def test_after_a_hosts_boot_leftovers_are_looked_for_at_once(
+    cloud: Cloud, host: SimulatedHost
+) -> None:
+    def mine() -> bool:
+        turn = rounds.turn(
+            cloud.db, rounds.LEFTOVERS, "me", cloud.clock, every_s=86400, longest_s=60
+        )
+        with turn as is_mine:
+            return is_mine
+
+    assert [mine(), mine()] == [True, False]
+    host.boot()
+    beat(cloud)
+    assert [mine(), mine()] == [True, False]
 
 
 def test_a_full_queue_keeps_no_server_from_its_start_after_a_boot(
