@@ -25,6 +25,15 @@ def test_hard_reboot_repairs_all_at_once_and_keeps_disk_mac_and_address(
     # A host whose firewall somebody flushed: our chains are gone, and the bridge is open.
     cloud.on_host(host, "iptables", "-F")
     cloud.on_host(host, "iptables", "-X")
+    cloud.on_host(host, "ebtables-nft", "-F")
+    cloud.on_host(host, "sh", "-c", "ipset destroy; true")
+    # Its networks: services, addresses and metadata, namespaces and bridges.
+    networks = "/var/lib/novella/networks"
+    cloud.on_host(host, "sh", "-c", f"rm -f {networks}/*/dhcp-hosts/* {networks}/*/metadata/*.json")
+    for namespace in cloud.on_host(host, "ip", "netns").stdout.split():
+        if namespace.startswith("nvn-"):
+            cloud.on_host(host, "ip", "netns", "del", namespace)
+    cloud.on_host(host, "rm", "-f", f"{folder}/domain.info")
 
     cloud.tenant.compute.reboot_server(server, "HARD")
     cloud.settle(server)
