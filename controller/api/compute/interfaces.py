@@ -5,10 +5,9 @@ from typing import Any
 
 from controller.api.common.calls import Call, Reply
 from controller.api.compute.microversions import has
-from controller.core import interfaces, port_records, servers
+from controller.core import interfaces, port_records, server_locks, servers
 from controller.core.interfaces import Wanted
 from controller.db.models import Port, Server
-from controller.errors import Conflict
 
 
 def list_interfaces(call: Call, server_id: str) -> Reply:
@@ -42,8 +41,7 @@ def detach_interface(call: Call, server_id: str, port_id: str) -> Reply:
 
 def _to_be_changed(call: Call, server_id: str) -> Server:
     server = servers.get(call.session, call.context, server_id, lock=True)
-    if server.locked and not call.context.is_admin:
-        raise Conflict(f"Instance {server_id} is locked. Unlock it first.")
+    server_locks.check(call.context, server)
     return server
 
 
