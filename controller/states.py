@@ -142,6 +142,10 @@ TABLE: dict[str, Transition] = dict(
              ("server_soft_delete",), interrupts_all=True),
         _row("restore", frozenset({SOFT_DELETED}), "restoring", "server_restore", (ACTIVE, None),
              ("server_restore",)),
+        # Whatever is being done to the server ends first. No task state, as upstream.
+        _row("update_metadata", frozenset({ACTIVE, PAUSED, SUSPENDED, STOPPED}), None,
+             "server_update_metadata", (None, None), ("server_update_metadata",),
+             interrupts_all=True),
         # An administrator says which state it has; what runs goes on, and its end decides again.
         _row("reset_state", LIVING, None, None, (None, None), (), interrupts_all=True),
         _row("rename", LIVING, None, None, (None, None), (), interrupts_all=True),

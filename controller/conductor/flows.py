@@ -6,6 +6,7 @@ from controller.conductor.server_cleanup import ServerCleanup
 from controller.conductor.server_create import ServerCreate
 from controller.conductor.server_delete import ServerDelete
 from controller.conductor.server_interfaces import FLOWS as INTERFACES
+from controller.conductor.server_metadata import UpdateMetadata
 from controller.conductor.server_rebuild import ServerRebuild
 from controller.conductor.steps import Flow
 
@@ -19,6 +20,7 @@ FLOWS: dict[str, Flow] = {
         ServerRebuild(),
         ServerCleanup(),
         PortUpdate(),
+        UpdateMetadata(),
     )
 }
 # Kinds that don't wait for other operations of their server, nor keep them waiting.

@@ -29,7 +29,7 @@ from controller.core import (
 from controller.core.context import Context
 from controller.core.operations import begin_action, begin_actions, check_allowed
 from controller.db.base import new_id
-from controller.db.models import Flavor, Host, Server
+from controller.db.models import Flavor, Host, Server, ServerTag
 from controller.errors import BadRequest, InvalidState, NotFound
 from controller.settings import Settings
 from controller.states import SOFT_DELETED, refusal
@@ -70,6 +70,7 @@ class Wanted:
     access_ip_v6: str | None = None
     disk_config: str = "MANUAL"
     admin_pass: str | None = None
+    tags: Sequence[str] = ()
     # A flavor without a disk of its own takes whatever the image needs: for those it is allowed to.
     zero_disk_allowed: bool = False
 
@@ -145,6 +146,9 @@ def create(session: Session, settings: Settings, context: Context, wanted: Wante
     admin_pass = wanted.admin_pass or new_password()
     servers = _insert(session, settings, context, wanted, count, common)
     _connect(session, settings, context, wanted, servers)
+    session.add_all(
+        ServerTag(server_id=server.id, tag=tag) for server in servers for tag in set(wanted.tags)
+    )
     begin_actions(
         session,
         settings,
@@ -233,27 +237,6 @@ def reset_state(session: Session, context: Context, server: Server, state: str) 
         raise InvalidState(f"Cannot reset the state of server {server.id}: {reason}.")
     server_actions.record(session, context, server, "reset_state")
     transitions.reset(server, state)
-
-
-def change_metadata(
-    session: Session, settings: Settings, server: Server, items: Mapping[str, str], *, replace: bool
-) -> dict[str, str]:
-    """Add `items` to the server's metadata, or put them in its place; return what it is then."""
-    metadata = dict(items) if replace else {**server.meta, **items}
-    quotas.check_metadata(session, settings, server.project_id, metadata)
-    server.meta = metadata
-    return metadata
-
-
-def metadata_item(server: Server, key: str) -> str:
-    if key not in server.meta:
-        raise NotFound(f"Metadata item was not found: server {server.id} has no {key!r}.")
-    return str(server.meta[key])
-
-
-def remove_metadata_item(server: Server, key: str) -> None:
-    metadata_item(server, key)
-    server.meta = {name: value for name, value in server.meta.items() if name != key}
 
 
 def _check_count_and_addresses(wanted: Wanted) -> None:

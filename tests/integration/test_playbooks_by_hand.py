@@ -49,6 +49,7 @@ CHECKED = {
     "server_resume": "",
     "server_soft_delete": "-state: running",
     "server_restore": "",
+    "server_update_metadata": "",
     "server_delete": f"-{DIRECTORY}/disk",
 }
 EACH_WAY = pytest.mark.parametrize(

@@ -72,3 +72,17 @@ def test_a_start_never_goes_on_from_memory_saved_before(cloud: CloudForTests, se
     after = look(cloud, server)
     assert after.boot_id != before.boot_id
     assert after == before.but(boot_id=after.boot_id)
+
+
+def test_changed_metadata_are_served_to_the_running_guest(
+    cloud: CloudForTests, server: Any
+) -> None:
+    before = leave_mark(cloud, server)
+    cloud.tenant.compute.set_server_metadata(server, **{"colour": "green", "{{ 7*7 }}": "<&>"})
+    changed = (("colour", "green"), ("{{ 7*7 }}", "<&>"))
+    wait_until(
+        lambda: look(cloud, server).served[-1] == changed,
+        what="the guest is served its new metadata", timeout_s=60, interval_s=0.5,
+    )  # fmt: skip
+    after = look(cloud, server)
+    assert after == before.but(metadata=changed, served=(*before.served[:-1], changed))

@@ -10,8 +10,6 @@ _SERVER = "/v2.1/servers/<server_id>"
 NOT_BUILT: tuple[tuple[str, str, str | None], ...] = (
     ("GET", "/v2.1/extensions", None),
     ("GET", "/v2.1/extensions/<alias>", None),
-    ("GET PUT DELETE", f"{_SERVER}/tags", "route.server_tags"),
-    ("GET PUT DELETE", f"{_SERVER}/tags/<tag>", "route.server_tags"),
     ("GET POST", f"{_SERVER}/os-volume_attachments", None),
     ("GET PUT DELETE", f"{_SERVER}/os-volume_attachments/<volume_id>", None),
     ("GET", f"{_SERVER}/diagnostics", None),

@@ -19,6 +19,7 @@ from controller.api.compute import (
     server_actions,
     server_create,
     server_metadata,
+    server_tags,
     servers,
     services,
     versions,
@@ -83,6 +84,14 @@ ROUTES: list[Route] = [
          server_schemas.UPDATE_METADATA_ITEM),
     _row("DELETE", f"{_SERVER}/metadata/<key>", server_metadata.delete_item,
          "server-metadata:delete"),
+
+    _row("GET", f"{_SERVER}/tags", server_tags.list_tags, "os-server-tags:index"),
+    _row("PUT", f"{_SERVER}/tags", server_tags.replace_tags, "os-server-tags:update_all",
+         server_schemas.UPDATE_TAGS),
+    _row("DELETE", f"{_SERVER}/tags", server_tags.remove_tags, "os-server-tags:delete_all"),
+    _row("GET", f"{_SERVER}/tags/<tag>", server_tags.show_tag, "os-server-tags:show"),
+    _row("PUT", f"{_SERVER}/tags/<tag>", server_tags.add_tag, "os-server-tags:update"),
+    _row("DELETE", f"{_SERVER}/tags/<tag>", server_tags.remove_tag, "os-server-tags:delete"),
 
     _row("GET", f"{_SERVER}/os-instance-actions", instance_actions.list_actions,
          "os-instance-actions:list"),

@@ -64,12 +64,13 @@ def _wanted(call: Call, asked: dict[str, Any]) -> servers.Wanted:
         access_ip_v6=asked.get("accessIPv6") or None,
         disk_config=asked.get("OS-DCF:diskConfig", "MANUAL"),
         admin_pass=asked.get("adminPass") or None,
+        tags=asked.get("tags") or [],
         zero_disk_allowed=call.allows("os_compute_api:servers:create:zero_disk_flavor"),
     )
 
 
 def _refuse_what_is_not_built(asked: dict[str, Any]) -> None:
-    for name in ("personality", "tags", "trusted_image_certificates", "block_device_mapping"):
+    for name in ("personality", "trusted_image_certificates", "block_device_mapping"):
         if asked.get(name):
             raise NotBuilt(
                 f"Cannot create server {asked['name']}: {name} is part of this API, but this "

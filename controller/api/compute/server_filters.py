@@ -14,7 +14,7 @@ from controller.api.compute import statuses
 from controller.api.compute.microversions import has
 from controller.api.compute.schemas.parameters import is_true
 from controller.api.compute.times import parse
-from controller.core import server_list
+from controller.core import server_list, server_tags
 from controller.core.server_list import EXACT, NUMBERS, PATTERNS, SORT_KEYS, TIMES, Filters
 from controller.db.models import Server
 from controller.errors import BadRequest, Forbidden
@@ -213,9 +213,10 @@ _OTHERS: dict[str, Callable[[str], ColumnElement[bool]]] = {
     "auto_disk_config": lambda value: (
         Server.disk_config == ("AUTO" if is_true(value) else "MANUAL")
     ),
-    # No server has tags yet.
-    "tags": lambda _value: server_list.nothing(),
-    "tags-any": lambda _value: server_list.nothing(),
+    "tags": lambda value: server_tags.has_all(value.split(",")),
+    "tags-any": lambda value: server_tags.has_any(value.split(",")),
+    "not-tags": lambda value: ~server_tags.has_all(value.split(",")),
+    "not-tags-any": lambda value: ~server_tags.has_any(value.split(",")),
 }
 
 

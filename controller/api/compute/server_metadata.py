@@ -1,7 +1,7 @@
 """A server's metadata: all of it, or one item."""
 
 from controller.api.common.calls import Call, Reply
-from controller.core import servers
+from controller.core import server_metadata, servers
 from controller.errors import BadRequest
 
 
@@ -11,7 +11,7 @@ def list_metadata(call: Call, server_id: str) -> Reply:
 
 def show_item(call: Call, server_id: str, key: str) -> Reply:
     server = servers.get(call.session, call.context, server_id)
-    return Reply({"meta": {key: servers.metadata_item(server, key)}})
+    return Reply({"meta": {key: server_metadata.item(server, key)}})
 
 
 def add_items(call: Call, server_id: str) -> Reply:
@@ -27,19 +27,24 @@ def put_item(call: Call, server_id: str, key: str) -> Reply:
     if key not in item:
         raise BadRequest(f"Request body and URI mismatch: the body doesn't have the key {key!r}.")
     server = servers.get(call.session, call.context, server_id, lock=True)
-    servers.change_metadata(call.session, call.settings, server, item, replace=False)
+    server_metadata.change(call.session, call.settings, call.context, server, item, replace=False)
     return Reply({"meta": item})
 
 
 def delete_item(call: Call, server_id: str, key: str) -> Reply:
     server = servers.get(call.session, call.context, server_id, lock=True)
-    servers.remove_metadata_item(server, key)
+    server_metadata.remove_item(call.session, call.settings, call.context, server, key)
     return Reply(status=204)
 
 
 def _change(call: Call, server_id: str, *, replace: bool) -> Reply:
     server = servers.get(call.session, call.context, server_id, lock=True)
-    metadata = servers.change_metadata(
-        call.session, call.settings, server, call.body["metadata"], replace=replace
+    metadata = server_metadata.change(
+        call.session,
+        call.settings,
+        call.context,
+        server,
+        call.body["metadata"],
+        replace=replace,
     )
     return Reply({"metadata": metadata})

@@ -13,6 +13,7 @@ from controller.core import (
     server_connections,
     server_list,
     server_security_groups,
+    server_tags,
     servers,
     services,
 )
@@ -61,7 +62,9 @@ def list_servers_in_detail(call: Call) -> Reply:
     found, following = _page(call, "detail")
     look = views.look(call)
     hosts = services.by_id(call.session, (server.host_id for server in found))
-    connected = server_connections.of_servers(call.session, [server.id for server in found])
+    ids = [server.id for server in found]
+    connected = server_connections.of_servers(call.session, ids)
+    tags = server_tags.of_servers(call.session, ids) if look.tags else {}
     return Reply(
         {
             "servers": [
@@ -71,6 +74,7 @@ def list_servers_in_detail(call: Call) -> Reply:
                     server,
                     hosts.get(server.host_id or ""),
                     connected.get(server.id, NONE),
+                    tags.get(server.id, ()),
                 )
                 for server in found
             ],
@@ -165,7 +169,8 @@ def _connections(call: Call, server_id: str) -> Connections:
 def _shown(call: Call, server: Server) -> dict[str, Any]:
     host = services.by_id(call.session, [server.host_id]).get(server.host_id or "")
     connected = server_connections.of_servers(call.session, [server.id]).get(server.id, NONE)
-    view = views.detail(call, views.look(call), server, host, connected)
+    tags = server_tags.of_server(call.session, server)
+    view = views.detail(call, views.look(call), server, host, connected, tags)
     if has(call.version, "server.server_groups"):
         view["server_groups"] = []
     return view

@@ -5,7 +5,7 @@ A list of a thousand is the case that counts: what is the same for all is worked
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -94,6 +94,7 @@ def detail(
     server: ServerLike,
     host: Host | None,
     connections: Connections,
+    tags: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the server as show and the list in detail have it."""
     status = status_of(server)
@@ -135,12 +136,12 @@ def detail(
         view |= _for_operators(call, look, server, host)
     elif look.hostname:
         view["OS-EXT-SRV-ATTR:hostname"] = server.hostname
-    view |= _of_newer_versions(call, look, server, host)
+    view |= _of_newer_versions(call, look, server, host, tags)
     return view
 
 
 def _of_newer_versions(
-    call: Call, look: Look, server: ServerLike, host: Host | None
+    call: Call, look: Look, server: ServerLike, host: Host | None, tags: Sequence[str]
 ) -> dict[str, Any]:
     view: dict[str, Any] = {}
     if look.locked:
@@ -150,7 +151,7 @@ def _of_newer_versions(
     if look.description:
         view["description"] = server.description
     if look.tags:
-        view["tags"] = []
+        view["tags"] = list(tags)
     if look.certificates:
         view["trusted_image_certificates"] = None
     if look.locked_reason:

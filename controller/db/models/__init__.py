@@ -25,7 +25,7 @@ from controller.db.models.operations import Operation
 from controller.db.models.placement import Allocation, Inventory, ResourceProvider
 from controller.db.models.quotas import QuotaLimit
 from controller.db.models.reconciling import PortDeparture, ReconcilerRound
-from controller.db.models.servers import Server, ServerAction, ServerEvent
+from controller.db.models.servers import Server, ServerAction, ServerEvent, ServerTag
 from controller.db.models.setting import CloudSetting
 from controller.db.models.workers import Worker
 
@@ -59,6 +59,7 @@ __all__ = [
     "Server",
     "ServerAction",
     "ServerEvent",
+    "ServerTag",
     "Subnet",
     "User",
     "Worker",

@@ -64,6 +64,13 @@ class Server(Base):
     deleted_at: Mapped[datetime | None]
 
 
+class ServerTag(Base):
+    __tablename__ = "server_tags"
+
+    server_id: Mapped[str] = mapped_column(ForeignKey("servers.id"), primary_key=True)
+    tag: Mapped[str] = mapped_column(String(60), primary_key=True)
+
+
 class ServerAction(Base):
     """What somebody asked to be done to a server: an entry of os-instance-actions."""
 

@@ -167,7 +167,6 @@ def test_one_port_can_not_serve_several_servers(alice: Any, a_server: Body) -> N
 @pytest.mark.parametrize(
     "changes",
     [
-        {"tags": ["blue"]},
         {"trusted_image_certificates": ["0b5d2c72-12cc-4ba6-a8d7-3ff5cc1d8cb8"]},
         {"imageRef": "", "block_device_mapping_v2": [
             {"uuid": NOWHERE, "source_type": "volume", "destination_type": "volume",

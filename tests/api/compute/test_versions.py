@@ -78,8 +78,6 @@ def test_without_a_token_nothing_is_told(anonymous: Any) -> None:
         ("GET", "/extensions", "2.1", 501),
         ("POST", "/servers/x/remote-consoles", "2.5", 404),
         ("POST", "/servers/x/remote-consoles", "2.96", 501),
-        ("GET", "/servers/x/tags", "2.25", 404),
-        ("PUT", "/servers/x/tags/blue", "2.26", 501),
         ("GET", "/servers/x/topology", "2.77", 404),
         ("GET", "/servers/x/topology", "2.78", 501),
         ("GET", "/servers/x/os-volume_attachments", "2.1", 501),

@@ -120,6 +120,14 @@ UPDATE_METADATA_ITEM: Schema = {
     "additionalProperties": False,
 }
 
+_TAGS: Schema = {"type": "array", "items": TAG, "maxItems": 50}
+UPDATE_TAGS: Schema = {
+    "type": "object",
+    "properties": {"tags": _TAGS},
+    "required": ["tags"],
+    "additionalProperties": False,
+}
+
 _LOCK: Schema = {
     "type": ["object", "null"],
     "properties": {"locked_reason": {"type": "string", "minLength": 1, "maxLength": 255}},
@@ -218,7 +226,7 @@ def _create(rows: frozenset[str]) -> Schema:
     if "server.personality" in rows:
         server["personality"] = PERSONALITY
     if "server.tags_in_create" in rows:
-        server["tags"] = {"type": "array", "items": TAG, "maxItems": 50}
+        server["tags"] = _TAGS
     if "server.trusted_image_certificates" in rows:
         server["trusted_image_certificates"] = TRUSTED_CERTIFICATES
     if "server.requested_host" in rows:

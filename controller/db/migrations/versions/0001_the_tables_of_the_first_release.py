@@ -541,6 +541,15 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_operations_server_id"), ["server_id"], unique=False)
 
     op.create_table(
+        "server_tags",
+        sa.Column("server_id", sa.String(length=36), nullable=False),
+        sa.Column("tag", sa.String(length=60), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["server_id"], ["servers.id"], name=op.f("fk_server_tags_server_id")
+        ),
+        sa.PrimaryKeyConstraint("server_id", "tag", name=op.f("pk_server_tags")),
+    )
+    op.create_table(
         "server_events",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("action_id", sa.Integer(), nullable=False),
@@ -596,6 +605,7 @@ def downgrade() -> None:
     op.drop_table("reconciler_rounds")
     op.drop_table("port_departures")
     op.drop_table("server_events")
+    op.drop_table("server_tags")
     op.drop_table("operations")
     op.drop_table("server_actions")
     op.drop_table("role_assignments")

@@ -1,0 +1,76 @@
+"""A server's metadata: its owner's items, which its guest is served as soon as they change."""
+
+from collections.abc import Mapping
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from controller.core import quotas, server_locks
+from controller.core.context import Context
+from controller.core.operations import QUEUED, begin_action, check_allowed
+from controller.db.models import Operation, Server
+from controller.errors import NotFound
+from controller.settings import Settings
+from controller.states import TABLE
+
+ACTION = "update_metadata"
+
+
+def change(
+    session: Session,
+    settings: Settings,
+    context: Context,
+    server: Server,
+    items: Mapping[str, str],
+    *,
+    replace: bool,
+) -> dict[str, str]:
+    """Add `items` to the server's metadata, or put them in its place; return what it is then.
+
+    Raises QuotaExceeded for too many, InvalidState, Conflict for a locked server.
+    """
+    _check(context, server)
+    metadata = dict(items) if replace else {**server.meta, **items}
+    quotas.check_metadata(session, settings, server.project_id, metadata)
+    _set(session, settings, context, server, metadata)
+    return metadata
+
+
+def item(server: Server, key: str) -> str:
+    if key not in server.meta:
+        raise NotFound(f"Metadata item was not found: server {server.id} has no {key!r}.")
+    return str(server.meta[key])
+
+
+def remove_item(
+    session: Session, settings: Settings, context: Context, server: Server, key: str
+) -> None:
+    item(server, key)
+    _check(context, server)
+    left = {name: value for name, value in server.meta.items() if name != key}
+    _set(session, settings, context, server, left)
+
+
+def _check(context: Context, server: Server) -> None:
+    server_locks.check(context, server)
+    check_allowed(server, ACTION)
+
+
+def _set(
+    session: Session,
+    settings: Settings,
+    context: Context,
+    server: Server,
+    metadata: dict[str, str],
+) -> None:
+    """Write it and have it pushed, unless a push that hasn't begun will tell it too."""
+    if metadata == server.meta:
+        return
+    server.meta = metadata
+    waiting = select(Operation.id).where(
+        Operation.server_id == server.id,
+        Operation.kind == TABLE[ACTION].operation,
+        Operation.state == QUEUED,
+    )
+    if server.host_id is not None and session.scalar(waiting.limit(1)) is None:
+        begin_action(session, settings, context, server, ACTION)
