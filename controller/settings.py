@@ -86,6 +86,9 @@ class Settings:
     shutdown_timeout_s: int = 60
     # How long a deleted server is kept, off, for its owner to restore it; 0 deletes at once.
     reclaim_instance_interval_s: int = 0
+    # How long a shelved server stays on its host: 0 leaves it at once, -1 when an administrator
+    # offloads it.
+    shelved_offload_time_s: int = 0
     artifacts_kept: int = 200
     artifacts_days: int = 30
     # How often all hosts are compared with the database, and leftovers removed.

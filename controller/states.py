@@ -146,6 +146,22 @@ TABLE: dict[str, Transition] = dict(
         _row("update_metadata", frozenset({ACTIVE, PAUSED, SUSPENDED, STOPPED}), None,
              "server_update_metadata", (None, None), ("server_update_metadata",),
              interrupts_all=True),
+        _row("rescue", frozenset({ACTIVE, STOPPED, ERROR}), "rescuing", "server_rescue",
+             (RESCUED, ERROR), ("server_rescue", "server_unrescue")),
+        _row("unrescue", frozenset({RESCUED}), "unrescuing", "server_unrescue", (ACTIVE, ERROR),
+             ("server_unrescue",)),
+        # The server stays as it is, whatever becomes of the image.
+        _row("create_image", frozenset({ACTIVE, STOPPED, PAUSED, SUSPENDED}),
+             "image_snapshot_pending", "server_create_image", (None, None),
+             ("server_create_image",)),
+        _row("create_backup", frozenset({ACTIVE, STOPPED, PAUSED, SUSPENDED}), "image_backup",
+             "server_create_backup", (None, None), ("server_create_backup",)),
+        _row("shelve", frozenset({ACTIVE, STOPPED, PAUSED, SUSPENDED}), "shelving", "server_shelve",
+             (SHELVED, None), ("server_shelve", "server_start")),
+        _row("shelve_offload", frozenset({SHELVED}), "shelving_offloading",
+             "server_shelve_offload", (SHELVED_OFFLOADED, None), ("server_shelve_offload",)),
+        _row("unshelve", frozenset({SHELVED, SHELVED_OFFLOADED}), "unshelving", "server_unshelve",
+             (ACTIVE, None), ("server_unshelve", "server_start", "server_shelve_offload")),
         # An administrator says which state it has; what runs goes on, and its end decides again.
         _row("reset_state", LIVING, None, None, (None, None), (), interrupts_all=True),
         _row("rename", LIVING, None, None, (None, None), (), interrupts_all=True),
@@ -153,7 +169,7 @@ TABLE: dict[str, Transition] = dict(
 )  # fmt: skip
 
 # What a locked server does all the same; rename and reset_state, too, which begin no operation.
-IGNORE_LOCK = frozenset({"create"})
+IGNORE_LOCK = frozenset({"create", "create_image", "create_backup"})
 
 BY_OPERATION = {row.operation: row for row in TABLE.values() if row.operation}
 

@@ -4,7 +4,7 @@ The same servers give the same arguments whenever they are asked for, so that a 
 again from the database.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -77,14 +77,16 @@ def _flavor(flavor: dict[str, Any]) -> dict[str, Any]:
 
 
 def _image(settings: Settings, server: Server) -> dict[str, Any] | None:
-    if server.image_id is None:
-        return None
-    image = server.image
+    return image_entry(settings, server.image_id, server.image) if server.image_id else None
+
+
+def image_entry(settings: Settings, image_id: str, image: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a play is told of an image, which is as core.boot_images keeps it."""
     return {
-        "id": server.image_id,
+        "id": image_id,
         "format": image.get("disk_format"),
         "size_bytes": image.get("size_bytes"),
         "checksum": f"sha256:{image['sha256']}" if image.get("sha256") else None,
-        "path": str(images.file_path(settings, server.image_id)),
+        "path": str(images.file_path(settings, image_id)),
         "properties": dict(image.get("properties") or {}),
     }

@@ -5,9 +5,12 @@ from controller.conductor.power import FLOWS as POWER
 from controller.conductor.server_cleanup import ServerCleanup
 from controller.conductor.server_create import ServerCreate
 from controller.conductor.server_delete import ServerDelete
+from controller.conductor.server_images import FLOWS as IMAGES
 from controller.conductor.server_interfaces import FLOWS as INTERFACES
 from controller.conductor.server_metadata import UpdateMetadata
 from controller.conductor.server_rebuild import ServerRebuild
+from controller.conductor.server_rescue import FLOWS as RESCUE
+from controller.conductor.server_shelve import FLOWS as SHELVE
 from controller.conductor.steps import Flow
 
 FLOWS: dict[str, Flow] = {
@@ -18,6 +21,9 @@ FLOWS: dict[str, Flow] = {
         *POWER,
         *INTERFACES,
         ServerRebuild(),
+        *RESCUE,
+        *IMAGES,
+        *SHELVE,
         ServerCleanup(),
         PortUpdate(),
         UpdateMetadata(),

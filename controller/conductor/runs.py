@@ -43,10 +43,15 @@ SET_RULES = frozenset(
         "server_start",
         "server_hard_reboot",
         "server_rebuild",
+        "server_rescue",
+        "server_unrescue",
+        "server_unshelve",
         "server_attach_interface",
         "port_update",
     }
 )
+# Playbooks that bring an image's bytes here.
+FETCHING = frozenset({"server_create_image", "server_create_backup", "server_shelve"})
 RULES = ("ports", "security_groups", "remote_group_members")
 # An outcome that this release can't read. During an upgrade an old worker may start a new release's
 # playbooks, which lie on disk already: a new worker does it again, and finds what is done.
@@ -119,6 +124,7 @@ def prepare(
         arguments={**arguments, "servers": entries},
         secrets=secrets,
         timeout_s=play.timeout_s or settings.run_timeout_s,
+        file_max_bytes=settings.max_image_bytes if play.playbook in FETCHING else None,
         keep_as=tuple(operation.id for operation in operations),
         about={
             operation.id: {"request_id": operation.request_id, "server_id": operation.server_id}
@@ -250,8 +256,8 @@ def _of_servers(
         server = servers[operation.server_id or ""]
         entry = (
             known[server.id]
-            | dict(told[operation.id])
             | {"generation": server.generation, "operation_id": operation.id}
+            | dict(told[operation.id])
         )
         if playbook == server_interfaces.DETACH:
             entry |= _detached(session, operation)

@@ -22,6 +22,7 @@ from controller.conductor.reconcilers import (
     lost_task_states,
     rounds,
     server_allocations,
+    shelved_servers,
     soft_deleted_servers,
     unneeded_images,
 )
@@ -259,6 +260,12 @@ def _reconcilers(
             60.0,
             lambda: _ignore(lost_task_states.run(db, clock)),
             db.outages,
+        ),
+        in_turn(
+            "shelved-servers",
+            shelved_servers.INTERVAL_S,
+            shelved_servers.INTERVAL_S,
+            lambda: _ignore(shelved_servers.run(settings, db, clock)),
         ),
         Periodic(
             "soft-deleted-servers",

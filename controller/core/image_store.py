@@ -148,6 +148,10 @@ def receive(
 def keep(settings: Settings, image_id: str) -> None:
     """Make the part the image's file, in one step that a power failure doesn't undo."""
     part_path(settings, image_id).rename(file_path(settings, image_id))
+    _sync_folder(settings)
+
+
+def _sync_folder(settings: Settings) -> None:
     folder = os.open(settings.images_dir, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)
@@ -155,12 +159,32 @@ def keep(settings: Settings, image_id: str) -> None:
         os.close(folder)
 
 
+def fetched_path(settings: Settings, image_id: str) -> Path:
+    """Return where a play leaves the bytes of an image that it has fetched from a host, verified.
+
+    While they come they are beside it, in `<id>.snapshot.<start of their checksum>.part`.
+    """
+    return settings.images_dir / f"{image_id}.snapshot"
+
+
+def keep_fetched(settings: Settings, image_id: str) -> None:
+    """Make what was fetched the image's file, as `keep` does with what was uploaded."""
+    fetched_path(settings, image_id).rename(file_path(settings, image_id))
+    _sync_folder(settings)
+
+
+def remove_fetched(settings: Settings, image_id: str) -> None:
+    """Remove what was fetched for the image, or began to be."""
+    for path in settings.images_dir.glob(f"{image_id}.snapshot*"):
+        path.unlink(missing_ok=True)
+
+
 def stored(settings: Settings) -> list[str]:
-    """Return the ids of the images whose bytes are here; parts of uploads are left out."""
+    """Return the ids of the images whose bytes are here; what isn't whole yet is left out."""
     if not settings.images_dir.is_dir():
         return []
     names = (path.name for path in settings.images_dir.iterdir())
-    return sorted(name for name in names if not name.endswith(".part"))
+    return sorted(name for name in names if not name.endswith((".part", ".snapshot")))
 
 
 def remove(settings: Settings, image_id: str) -> None:

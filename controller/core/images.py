@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, CursorResult, Select, and_, delete, or_, s
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from controller.core import image_quotas, image_store
+from controller.core import image_quotas, image_store, operations
 from controller.core.context import Context
 from controller.core.image_inspection import FORMATS
 from controller.core.image_store import Received
@@ -308,6 +308,8 @@ def remove(session: Session, image: Image) -> bool:
     session.execute(delete(ImageTag).where(ImageTag.image_id == image.id))
     image.status = "deleted"
     image.deleted_at = utcnow()
+    # One that is being made of a server need not be made.
+    operations.cancel_making(session, image.id)
     session.flush()
     return not needed_by_servers(session, [image.id])
 

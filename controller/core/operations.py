@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from controller.core import server_locks
@@ -182,3 +182,22 @@ def begin_actions(
         )
         operations.append(operation)
     return operations
+
+
+# Those that give up when the image is deleted that they make.
+IMAGE_MAKERS = frozenset({"server_create_image", "server_create_backup"})
+
+
+def cancel_making(session: Session, image_id: str) -> None:
+    """Have the operation that makes this image give up, if there is one."""
+    session.execute(
+        update(Operation)
+        .where(
+            Operation.kind.in_(IMAGE_MAKERS),
+            Operation.state.in_(UNFINISHED),
+            Operation.undoing.is_(None),
+            Operation.arguments["image_id"].as_string() == image_id,
+        )
+        .values(cancel_requested=True)
+        .execution_options(synchronize_session=False)
+    )

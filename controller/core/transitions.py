@@ -22,6 +22,9 @@ from controller.states import (
 # What a row shows beyond the task state that it begins with.
 PROGRESS: dict[str, frozenset[str]] = {
     "create": frozenset({"networking", "spawning"}),
+    "create_image": frozenset({"image_uploading"}),
+    "create_backup": frozenset({"image_uploading"}),
+    "shelve": frozenset({"image_uploading"}),
     "rebuild": frozenset({"rebuild_spawning", "powering-off"}),
 }
 

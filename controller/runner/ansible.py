@@ -97,7 +97,10 @@ class AnsibleExecutor:
         from ansible_runner.runner import Runner
 
         started_by = self._launcher.command if self._launcher else ("ansible-playbook",)
-        binary, *words = [*bounds.command(), *started_by]
+        binary, *words = [
+            *bounds.command(run.file_max_bytes or bounds.FILE_MAX_BYTES),
+            *started_by,
+        ]
         config = RunnerConfig(
             private_data_dir=str(folder.path),
             project_dir=str(self._settings.project_dir),
@@ -110,7 +113,7 @@ class AnsibleExecutor:
         )
         config.prepare()
         # Not what prepare() took over from our own environment.
-        config.env = self._environment(folder, Path(config.artifact_dir))
+        config.env = self._environment(run, folder, Path(config.artifact_dir))
         # Its other way is a terminal, which it looks at now and then, and closes with a nap.
         config.runner_mode = "subprocess"
         ids = {host.name: host.id for host in run.hosts}
@@ -175,7 +178,7 @@ class AnsibleExecutor:
         words += ["--skip-tags", skipped]
         return [*words, *(["--check", "--diff"] if run.check else []), str(playbook)]
 
-    def _environment(self, folder: RunFolder, artifact_dir: Path) -> dict[str, str]:
+    def _environment(self, run: Run, folder: RunFolder, artifact_dir: Path) -> dict[str, str]:
         """Return the whole environment of the run: nothing of ours leaks into it."""
         return {
             **self._common,
@@ -189,6 +192,7 @@ class AnsibleExecutor:
             item_results.VARIABLE: str(folder.item_results),
             head_start.VARIABLE: str(folder.head_start),
             leftovers.MARK: str(folder.path),
+            **({bounds.FILE_VARIABLE: str(run.file_max_bytes)} if run.file_max_bytes else {}),
             **(self._launcher.variables(folder.launch_record) if self._launcher else {}),
         }
 

@@ -23,16 +23,21 @@ OUTPUT_MAX_BYTES = 16 << 20
 TOO_MUCH = "The host said more than is taken in"
 
 
-def command() -> list[str]:
+# A run that fetches an image's bytes from a host writes that file too: this variable of its says
+# how large it may be. Events and output keep their bounds.
+FILE_VARIABLE = "NOVELLA_FILE_MAX_BYTES"
+
+
+def command(file_max_bytes: int = FILE_MAX_BYTES) -> list[str]:
     """Return the words before a command that bound what it starts."""
-    return ["prlimit", f"--as={MEMORY_MAX_BYTES}", f"--fsize={FILE_MAX_BYTES}", "--"]
+    return ["prlimit", f"--as={MEMORY_MAX_BYTES}", f"--fsize={file_max_bytes}", "--"]
 
 
-def take_limits() -> None:
+def take_limits(file_max_bytes: int = FILE_MAX_BYTES) -> None:
     """Bound this process, and what it starts, likewise."""
     for what, most in (
         (resource.RLIMIT_AS, MEMORY_MAX_BYTES),
-        (resource.RLIMIT_FSIZE, FILE_MAX_BYTES),
+        (resource.RLIMIT_FSIZE, file_max_bytes),
     ):
         # Whoever started us may have bounded us more.
         had = resource.getrlimit(what)[1]

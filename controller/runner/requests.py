@@ -22,7 +22,7 @@ class Run:
     the one no_log dictionary `server_secrets`. `cancelled` is asked while it runs. `about` has, for
     each of `keep_as`, what is to stand beside its results: request and server. `on_item` gets a
     host's id and an item's result as it ends; the run's own results have them all again. It raises
-    nothing.
+    nothing. `file_max_bytes` is how large a file it may write, where that is more than others may.
     """
 
     id: str
@@ -32,6 +32,7 @@ class Run:
     secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     check: bool = False
     timeout_s: int = 900
+    file_max_bytes: int | None = None
     keep_as: tuple[str, ...] = ()
     about: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
     cancelled: Callable[[], bool] = lambda: False

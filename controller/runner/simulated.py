@@ -3,10 +3,13 @@
 Named so wherever it shows (`executor = "simulated"`), so that nobody takes it for the real thing.
 """
 
+import hashlib
 import random
+import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from controller import metrics
@@ -96,6 +99,8 @@ class SimulatedExecutor:
                 # What was not handed out by now is lost with the connection.
                 return HostResult(UNREACHABLE, message="Simulated: the connection is lost")
             item = self._item(run, server["id"])
+            if not item["failed"] and not run.check:
+                item |= _fetched(server.get("snapshot") or {})
             items.append(item)
             if run.is_batch:
                 run.on_item(host.id, item)
@@ -125,6 +130,17 @@ class SimulatedExecutor:
             "msg": message or "",
             "steps": [step],
         }
+
+
+def _fetched(snapshot: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave an empty disk of 1 GiB where a play would leave the copy of one, and say so."""
+    if not snapshot.get("fetch_to") or snapshot.get("state") == "absent":
+        return {}
+    disk = struct.pack(">4sIQIIQIIQ24x", b"QFI\xfb", 2, 0, 0, 16, 1 << 30, 0, 0, 0)
+    Path(snapshot["fetch_to"]).write_bytes(disk)
+    sums = {"md5": hashlib.md5(disk, usedforsecurity=False).hexdigest()}
+    sums |= {name: hashlib.new(name, disk).hexdigest() for name in ("sha256", "sha512")}
+    return {"image": {"size_bytes": len(disk), **sums}}
 
 
 def _summary(statuses: set[str]) -> str:

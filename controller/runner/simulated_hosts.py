@@ -20,6 +20,10 @@ _STATE_AFTER = {
     "server_reboot": "running",
     "server_hard_reboot": "running",
     "server_rebuild": "running",
+    "server_rescue": "running",
+    "server_unrescue": "running",
+    "server_shelve": "stopped",
+    "server_unshelve": "running",
     "server_stop": "stopped",
     "server_pause": "paused",
     "server_unpause": "running",
@@ -98,7 +102,7 @@ class SimulatedHosts:
 
 def _apply(there: SimulatedHost, playbook: str, cloud_id: str, entry: Mapping[str, Any]) -> None:
     server_id = entry["id"]
-    if playbook == "server_delete":
+    if playbook in ("server_delete", "server_shelve_offload"):
         if there.servers.pop(server_id, None) and entry.get("quarantine"):
             there.quarantine.append(server_id)
     elif playbook in _KEEPING and server_id in there.servers:

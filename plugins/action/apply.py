@@ -12,9 +12,11 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.novella.cloud.plugins.plugin_utils import (
+    host_command,
     image_stream,
     item_follower,
     kept_modules,
+    snapshot_stream,
     steps_file,
 )
 
@@ -55,6 +57,8 @@ class ActionModule(ActionBase):
         # Image id to the file on this side that a step names as its source.
         self._images: dict[str, str] = {}
         marker = f"__secret_{random.token_hex(8)}__"
+        # Item id to the file on this side that a copy of its disk is to be brought to.
+        self._fetches: dict[str, snapshot_stream.Target] = {}
         results: dict[str, Result] = {}
         ready: list[Result] = []
         visible = steps_file.without(task_vars, arguments["items"], arguments["secrets"])
@@ -63,6 +67,7 @@ class ActionModule(ActionBase):
             self._prepare(item, arguments, visible, marker, ready, results)
         self._execute(ready, arguments, task_vars, marker, results)
         self._send_images(ready, arguments, task_vars, marker, results)
+        self._fetch_snapshots(results)
         return {**answer, **self._summary([results[item["id"]] for item in arguments["items"]])}
 
     def _refuse_many_hosts(self, task_vars: dict[str, Any]) -> None:
@@ -103,6 +108,8 @@ class ActionModule(ActionBase):
             return
         for step in steps:
             self._images |= image_stream.take_source(step)
+            if target := snapshot_stream.take_target(step):
+                self._fetches[item_id] = target
         ready.append(
             {
                 "id": item_id,
@@ -233,6 +240,21 @@ class ActionModule(ActionBase):
         except image_stream.StreamError as error:
             return str(error)
         return ""
+
+    def _fetch_snapshots(self, results: dict[str, Result]) -> None:
+        """Bring copies of disks here that were made; what came of each is its item's `image`."""
+        for item_id, result in results.items():
+            # A host speaks of its copy alone.
+            result.pop("image", None)
+            target, made = self._fetches.get(item_id), snapshot_stream.of_result(result)
+            if target is None or made is None or result.get("failed") or self._task.check_mode:
+                continue
+            try:
+                result["image"] = snapshot_stream.fetch(
+                    host_command.runner(self._connection), made, target
+                )
+            except snapshot_stream.FetchError as error:
+                result |= {"failed": True, "msg": str(error)}
 
     def _summary(self, results: list[Result]) -> Result:
         failures = [result for result in results if result.get("failed")]

@@ -53,6 +53,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "start_timeout_s": {"type": "int", "default": 30},
     "unplug_timeout_s": {"type": "int", "default": 60},
     "unplug_interval_s": {"type": "int", "default": 10},
+    "restart_to_fit": {"type": "bool", "default": False},
     "keep_nvram": {"type": "bool", "default": True},
     "override": {"type": "bool", "default": False},
     "state_path": {"type": "path", "default": STATE_PATH},
@@ -164,6 +165,8 @@ def _bring_into_state(job: Work) -> dict[str, Any]:
                 "and no xml was given. Give xml (hard reboot does)."
             )
         _forbid_autostart(job)
+        if state == "running" and _runs_with_another(job):
+            state = "restarted"
         after = domain_power.bring_to(state, job.domain, job.params, job.check_mode)
         if state in ("plugged", "running", "restarted") and after.state == "running":
             _quieten_taps(job)
@@ -341,6 +344,15 @@ def _define(job: Work, wanted: ET.Element, found: list[str]) -> None:
     with libvirt_connection.explained(f"define domain {job.server_id}"):
         job.domain = job.connection.defineXML(domain_xml.render(definition))
     job.present = libvirt_connection.definition(job.domain)
+
+
+def _runs_with_another(job: Work) -> bool:
+    """Whether the domain is to be started again for its definition to come into effect."""
+    if not job.params["restart_to_fit"] or job.wanted is None or job.domain is None:
+        return False
+    if domain_power.state_of(job.domain) in domain_power.OFF_STATES:
+        return False
+    return bool(differences(job.wanted, libvirt_connection.definition(job.domain, live=True)))
 
 
 def _forbid_autostart(job: Work) -> None:

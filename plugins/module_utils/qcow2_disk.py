@@ -33,16 +33,20 @@ ARGUMENT_SPEC: dict[str, Any] = {
             "stream_from": {"type": "path"},
         },
     },
-    "content": {"type": "str", "choices": ["overlay", "ext4", "vfat", "swap", "blank"]},
+    "content": {
+        "type": "str",
+        "choices": ["overlay", "standalone", "ext4", "vfat", "swap", "blank"],
+    },
     "state_path": {"type": "path", "default": STATE_PATH},
     "disk_work_slots": {"type": "int", "default": base_image.DISK_WORK_SLOTS},
 }
 SPEC_RULES: dict[str, Any] = {
     "mutually_exclusive": [("size_gb", "size_mb")],
-    "required_if": [("content", "overlay", ["base"])],
+    "required_if": [("content", "overlay", ["base"]), ("content", "standalone", ["base"])],
 }
 
 FORMAT = "qcow2"
+IMAGE_CONTENTS = ("overlay", "standalone")
 RESIZE_TIMEOUT_S = 120
 
 
@@ -72,6 +76,9 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         if not any(params.get(name) for name in ("base", "content", "size_gb", "size_mb")):
             return {"changed": False, "diff": []}
     disk = _wanted(params)
+    if disk.image and _stands_alone(disk.path):
+        # Whatever image the server is of: nothing of it is needed any more.
+        disk = Disk(disk.path, "blank", disk.size_bytes, None)
     with base_image.in_use(_base_path(disk, paths), paths, check_mode):
         base = _ensure_base(disk, paths, params, check_mode)
         if os.path.lexists(disk.path):
@@ -105,12 +112,12 @@ def _wanted(params: dict[str, Any]) -> Disk:
     size_bytes = (params.get("size_gb") or 0) << 30 or (params.get("size_mb") or 0) << 20
     base = params.get("base")
     content = params.get("content") or ("overlay" if base else "blank")
-    if (content == "overlay") != bool(base):
+    if (content in IMAGE_CONTENTS) != bool(base):
         raise work.WorkError(
             f"Refused the disk {params['path']}: content {content} and base don't go together. "
-            "An overlay has a base; ext4, vfat, swap and blank have none."
+            "An overlay and a standalone disk have a base; ext4, vfat, swap and blank have none."
         )
-    if size_bytes < 0 or (content != "overlay" and not size_bytes):
+    if size_bytes < 0 or (content not in IMAGE_CONTENTS and not size_bytes):
         raise work.WorkError(
             f"Refused the disk {params['path']}: a disk of {size_bytes} bytes can't be made. Give "
             "size_gb or size_mb above 0."
@@ -149,6 +156,14 @@ def _formatted_bytes(disk: Disk, paths: InstancePaths) -> int | None:
     return formatted_base.size_of(backing, disk.content, paths) or disk.size_bytes
 
 
+def _stands_alone(path: str) -> bool:
+    return (
+        os.path.isfile(path)
+        and image_inspection.detect_format(path) == FORMAT
+        and image_inspection.read_qcow2_header(path).backing_file is None
+    )
+
+
 def _backing_file(path: str) -> str | None:
     return image_inspection.read_qcow2_header(path).backing_file if os.path.lexists(path) else None
 
@@ -157,7 +172,7 @@ def _create(
     disk: Disk, base: base_image.BaseFile | None, params: dict[str, Any], check_mode: bool
 ) -> dict[str, Any]:
     size_bytes = disk.size_bytes or (base.virtual_size_bytes if base else None)
-    backing = base.path if base else None
+    backing = base.path if base and disk.content != "standalone" else None
     result = {
         "changed": True,
         "diff": [work.text_diff(f"disk {disk.path}", "", _description(size_bytes, backing))],
@@ -171,11 +186,14 @@ def _create(
         base_image.partial_files_removed(partial),
         base_image.full_disk_explained(f"make the disk {disk.path}", disk.path),
     ):
-        backing_options = ["-F", "raw", "-b", backing] if backing else []
-        size = [str(disk.size_bytes)] if disk.size_bytes else []
-        work.run_command(
-            ["qemu-img", "create", "-q", "-f", FORMAT, *backing_options, partial, *size]
-        )
+        if base and disk.content == "standalone":
+            _copy_base(base.path, partial, disk.size_bytes)
+        else:
+            backing_options = ["-F", "raw", "-b", backing] if backing else []
+            size = [str(disk.size_bytes)] if disk.size_bytes else []
+            work.run_command(
+                ["qemu-img", "create", "-q", "-f", FORMAT, *backing_options, partial, *size]
+            )
         os.chmod(partial, DISK_MODE)
         # The record first: a disk without one would be refused by the next run.
         _record_format(disk.path, FORMAT)
@@ -187,6 +205,15 @@ def _create(
         "state_path": params.get("state_path") or STATE_PATH,
     }
     return result
+
+
+def _copy_base(base: str, partial: str, size_bytes: int | None) -> None:
+    work.run_command(
+        ["qemu-img", "convert", "-f", "raw", "-O", FORMAT, base, partial],
+        timeout=base_image.CONVERT_TIMEOUT_S,
+    )
+    if size_bytes:
+        _grow(partial, size_bytes)
 
 
 def _keep_or_grow(disk: Disk, base: base_image.BaseFile | None, check_mode: bool) -> dict[str, Any]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         config_drive,
         dhcp_host,
         disk_renewal,
+        disk_snapshot,
         guest_metadata,
         instance_directory,
         libvirt_domain,
@@ -32,12 +33,14 @@ if TYPE_CHECKING:
         network_namespace,
         port_filter,
         qcow2_disk,
+        saved_definition,
     )
 
 MODULES = (
     "config_drive",
     "dhcp_host",
     "disk_renewal",
+    "disk_snapshot",
     "guest_metadata",
     "instance_directory",
     "libvirt_domain",
@@ -45,6 +48,7 @@ MODULES = (
     "network_namespace",
     "port_filter",
     "qcow2_disk",
+    "saved_definition",
 )
 
 # Short secrets are left alone when a result is cleaned: blanking out every "a" would hide nothing

@@ -86,6 +86,12 @@ options:
     description: Seconds after which it is asked again.
     type: int
     default: 10
+  restart_to_fit:
+    description:
+      - With O(state=running), whether a domain that runs with another definition than O(xml) is
+        shut down and started with it. Without it a running domain takes that at its next start.
+    type: bool
+    default: false
   keep_nvram:
     description: Whether the firmware's variables outlive O(state=absent).
     type: bool

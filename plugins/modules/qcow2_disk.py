@@ -72,10 +72,12 @@ options:
   content:
     description:
       - V(overlay) stands on O(base), and is meant if that is given.
+      - V(standalone) is a copy of O(base), and needs it no more once it is made. A disk that stands
+        by itself is kept as it is, whatever O(base) says.
       - V(ext4), V(vfat) and V(swap) stand on a shared base formatted so.
       - V(blank) stands on nothing, and is meant if there is no O(base).
     type: str
-    choices: [overlay, ext4, vfat, swap, blank]
+    choices: [overlay, standalone, ext4, vfat, swap, blank]
   state_path:
     description: Where Novella keeps its files on the host.
     type: path

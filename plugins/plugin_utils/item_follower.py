@@ -17,6 +17,8 @@ import threading
 from collections.abc import Collection, Iterator
 from typing import IO, Any, cast
 
+from ansible_collections.novella.cloud.plugins.plugin_utils import snapshot_stream
+
 TARGET = "NOVELLA_ITEM_RESULTS"
 # A result is some kilobytes, with its diffs some more.
 LINE_MAX_BYTES = 4 << 20
@@ -83,8 +85,10 @@ def _hand_out(
     stream = cast("IO[bytes]", reader.stdout)
     with contextlib.suppress(OSError), open(target, "ab", buffering=0) as out, stream:
         for item in _items(stream):
-            # A host speaks for what it was asked, and what it still lacks is not its last word.
-            if item.get("id") in ids and not item.get("missing_base"):
+            # A host speaks for what it was asked, and what it still lacks is not its last word, nor
+            # is what is yet to be fetched from it.
+            ended = not item.get("missing_base") and snapshot_stream.of_result(item) is None
+            if item.get("id") in ids and ended:
                 out.write(json.dumps({"host": host, "item": item}).encode() + b"\n")
 
 

@@ -62,6 +62,12 @@ TABLE: dict[str, Span] = {
     # What a rebuild takes beside that, and answers with
     "rebuild.key_name": Span((2, 54)),
     "rebuild.user_data": Span((2, 57)),
+    # Where an unshelve may ask to go
+    "unshelve.zone": Span((2, 77)),
+    "unshelve.host": Span((2, 91)),
+    # What createImage and createBackup answer with, and whose quota of metadata they mind
+    "server_image.id_in_body": Span((2, 45)),
+    "server_image.metadata_quota": Span(until=(2, 38)),
     # Filters and order of the list of servers
     "server.filter_ip6": Span((2, 5)),
     "server.filter_tags": Span((2, 26)),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from controller.api.common.calls import Call, Reply
 from controller.api.common.validation import check
-from controller.api.compute import server_rebuild
+from controller.api.compute import server_images, server_rebuild
 from controller.api.compute.microversions import demand, has
 from controller.api.compute.schemas.servers import ACTIONS as SCHEMAS
 from controller.console import log
@@ -91,6 +91,10 @@ def _force_delete(call: Call, server_id: str) -> Reply:
     return Reply(status=202)
 
 
+def _offload(call: Call, server_id: str) -> Reply:
+    return _begin(call, server_id, "shelve_offload", record_as="shelveOffload")
+
+
 def _lock(call: Call, server_id: str) -> Reply:
     asked = call.body["lock"] if has(call.version, "server.locked_reason") else None
     with call.services.db.write() as session:
@@ -158,6 +162,13 @@ ACTIONS: dict[str, Action] = {
     "forceDelete": Action("os-deferred-delete:force", _force_delete),
     "lock": Action("os-lock-server:lock", _lock),
     "unlock": Action("os-lock-server:unlock", _unlock),
+    "rescue": Action("os-rescue", server_images.rescue),
+    "unrescue": Action("os-unrescue", _beginning("unrescue")),
+    "createImage": Action("servers:create_image", server_images.create_image),
+    "createBackup": Action("os-create-backup", server_images.create_backup),
+    "shelve": Action("os-shelve:shelve", server_images.shelve),
+    "shelveOffload": Action("os-shelve:shelve_offload", _offload),
+    "unshelve": Action("os-shelve:unshelve", server_images.unshelve),
     "os-resetState": Action("os-admin-actions:reset_state", _reset_state),
     "os-getConsoleOutput": Action("os-console-output", _console_output),
     "addSecurityGroup": Action("os-security-groups:add", _add_security_group),
@@ -165,9 +176,8 @@ ACTIONS: dict[str, Action] = {
     **{
         name: Action()
         for name in (
-            "changePassword", "confirmResize", "createBackup", "createImage", "evacuate",
-            "migrate", "os-migrateLive", "rescue", "resize", "revertResize", "shelve",
-            "shelveOffload", "unrescue", "unshelve",
+            "changePassword", "confirmResize", "evacuate",
+            "migrate", "os-migrateLive", "resize", "revertResize",
         )
     },
     "trigger_crash_dump": Action(row="action.trigger_crash_dump"),

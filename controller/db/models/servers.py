@@ -53,6 +53,8 @@ class Server(Base):
     locked_reason: Mapped[str | None] = mapped_column(Name)
     # The fence: rises with each run for it; hosts refuse anything lower.
     generation: Mapped[int] = mapped_column(default=0)
+    # {"image_id": what it was shelved to, "since": ISO time}
+    shelved: Mapped[dict[str, Any] | None]
     # {"code": 500, "message": for the tenant, "details": for operators, "created": ISO time}
     fault: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime] = mapped_column(default=utcnow)

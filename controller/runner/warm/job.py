@@ -155,7 +155,7 @@ def _become(job: Job, warm: Warm) -> int:
     isolation.take_chance()
     isolation.take_paths(warm.placeholders)
     isolation.take_temporary_folder(warm.archives)
-    bounds.take_limits()
+    bounds.take_limits(int(os.environ.get(bounds.FILE_VARIABLE, bounds.FILE_MAX_BYTES)))
     isolation.take_events_folder()
     return play(job.arguments)
 

@@ -65,7 +65,7 @@ REFUSED: list[tuple[Any, int]] = [
     ({"os-getConsoleOutput": {"length": -2}}, 400),
     ({"os-getConsoleOutput": []}, 400),
     ({"resize": {"flavorRef": "2"}}, 501),
-    ({"createImage": {"name": "x"}}, 501),
+    ({"createImage": {"name": ""}}, 400),
     ({"os-getVNCConsole": {"type": "novnc"}}, 501),
     ({"addFixedIp": {}}, 501),
     ({"trigger_crash_dump": None}, 404),

@@ -19,7 +19,9 @@ from controller.api.compute.schemas.parameters import (
     PERSONALITY,
     TRUSTED_CERTIFICATES,
     USER_DATA,
+    UUID,
     Schema,
+    integer,
 )
 
 _REBUILD: Schema = {
@@ -74,4 +76,43 @@ def _object(properties: Schema, required: list[str]) -> Schema:
     }
 
 
-ACTIONS: dict[str, Schema | Callable[[Version], Schema]] = {"rebuild": rebuild}
+def unshelve(version: Version) -> Schema:
+    if has(version, "unshelve.host"):
+        return _UNSHELVE_TO_HOST
+    return _UNSHELVE_TO_ZONE if has(version, "unshelve.zone") else {}
+
+
+_UNSHELVE_TO_ZONE: Schema = {
+    "type": ["object", "null"],
+    "properties": {"availability_zone": NAME},
+    "required": ["availability_zone"],
+    "additionalProperties": False,
+}
+_UNSHELVE_TO_HOST: Schema = {
+    "type": ["object", "null"],
+    "properties": {
+        "availability_zone": {"type": ["string", "null"]},
+        "host": {"type": "string"},
+    },
+    "minProperties": 1,
+    "additionalProperties": False,
+}
+_IMAGE: Schema = {"name": NAME, "metadata": METADATA}
+
+ACTIONS: dict[str, Schema | Callable[[Version], Schema]] = {
+    "rebuild": rebuild,
+    "rescue": {
+        "type": ["object", "null"],
+        "properties": {"adminPass": ADMIN_PASS, "rescue_image_ref": UUID},
+        "additionalProperties": False,
+    },
+    "unrescue": {},
+    "createImage": _object(_IMAGE, ["name"]),
+    "createBackup": _object(
+        {**_IMAGE, "backup_type": {"type": "string"}, "rotation": integer()},
+        ["name", "backup_type", "rotation"],
+    ),
+    "shelve": {},
+    "shelveOffload": {},
+    "unshelve": unshelve,
+}

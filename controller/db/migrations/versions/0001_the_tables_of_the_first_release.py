@@ -343,6 +343,7 @@ def upgrade() -> None:
         sa.Column("locked_by", sa.String(length=8), nullable=True),
         sa.Column("locked_reason", sa.String(length=255), nullable=True),
         sa.Column("generation", sa.Integer(), nullable=False),
+        sa.Column("shelved", sa.JSON(), nullable=True),
         sa.Column("fault", sa.JSON(), nullable=True),
         sa.Column("created_at", sa.DateTime(), nullable=False),
         sa.Column("updated_at", sa.DateTime(), nullable=False),

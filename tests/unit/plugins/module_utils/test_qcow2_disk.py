@@ -449,3 +449,21 @@ def test_disk_work_waits_for_a_slot(state_path: Path) -> None:
 def _take_slot(paths: InstancePaths, order: list[str]) -> None:
     with base_image.disk_work_slot(paths, 1):
         order.append("second")
+
+
+def test_a_standalone_disk_holds_its_base_and_needs_it_no_more(
+    disk_path: Path, state_path: Path, image_file: Path
+) -> None:
+    base = base_of(image_file)
+    result = run(disk_path, size_gb=1, base=base, content="standalone")
+    seen = info(disk_path)
+    assert result["disk"]["backing_file"] is None
+    assert "backing-filename" not in seen
+    assert seen["virtual-size"] == GIB
+    raw = state_path / "instances" / "_base" / BASE_NAME
+    assert "identical" in qemu_img("compare", "-f", "qcow2", "-F", "raw", disk_path, raw)
+    raw.unlink()
+    # Whatever image the server is of, and whether that can be had.
+    gone = base | {"source": None, "image_id": SERVER_ID}
+    assert not run(disk_path, size_gb=1, base=gone, state="kept")["changed"]
+    assert not raw.exists()
