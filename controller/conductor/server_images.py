@@ -17,7 +17,7 @@ from controller.core import image_quotas, image_store, images, server_images, tr
 from controller.core.image_inspection import inspect
 from controller.core.image_store import Received
 from controller.db.models import Image
-from controller.errors import Gone, HostFailed
+from controller.errors import Conflict, Gone, HostFailed
 from controller.runner.requests import TIMEOUT
 from controller.states import BY_OPERATION, Transition
 
@@ -114,7 +114,8 @@ class KeepImage(Step):
     def do(self, work: Work) -> Play | None:
         image, settings = image_of(work), work.settings
         if image.status == "active":
-            return None
+            # This step makes it so, and ends with that.
+            raise Conflict("The image was given other content before it was whole.")
         said = work.noted("received") or {}
         fetched = image_store.fetched_path(settings, image.id)
         kept = image_store.file_path(settings, image.id)

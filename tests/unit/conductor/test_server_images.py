@@ -156,6 +156,20 @@ def test_an_image_that_is_deleted_meanwhile_is_not_made(cloud: Cloud, moment: st
     assert (cloud.server(server_id).state, cloud.server(server_id).task_state) == ("active", None)
 
 
+def test_content_that_its_owner_gave_it_meanwhile_is_left_alone(cloud: Cloud) -> None:
+    cloud.add_host("h1")
+    server_id = cloud.active_server()
+    image_id = begin(cloud, server_id)
+    killing.kill_at(cloud, 1, killing.MOMENTS[0])
+    with cloud.db.write() as session:
+        session.get_one(Image, image_id).status = "active"
+    image_store.file_path(cloud.settings, image_id).write_bytes(b"the owner's")
+    cloud.work()
+    assert image(cloud, image_id).deleted_at is None
+    assert files(cloud) == [image_id]
+    assert image_store.file_path(cloud.settings, image_id).read_bytes() == b"the owner's"
+
+
 def test_a_delete_of_the_server_ends_its_image(cloud: Cloud) -> None:
     cloud.add_host("h1")
     server_id = cloud.active_server()
