@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from controller.drift_commands import add_commands as add_drift_commands
+from controller.drift_commands import add_host_check
 from controller.errors import NovellaError
 from controller.operation_commands import add_commands as add_operation_commands
 from controller.settings import Settings, load
@@ -63,6 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_db(commands)
     _add_host(commands)
     add_operation_commands(commands)
+    add_drift_commands(commands)
     _add_audit(commands)
     _add_reaping(commands)
     _add_lab(commands)
@@ -284,6 +287,7 @@ def _add_host(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
             toggle.add_argument("--reason", default="", help="shown in `host list` and in the API")
         toggle.set_defaults(run=_host_toggle, enabled=enabled)
 
+    add_host_check(actions)
     remove = actions.add_parser(
         "remove",
         help="forget a host without servers",

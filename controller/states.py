@@ -162,6 +162,9 @@ TABLE: dict[str, Transition] = dict(
              "server_shelve_offload", (SHELVED_OFFLOADED, None), ("server_shelve_offload",)),
         _row("unshelve", frozenset({SHELVED, SHELVED_OFFLOADED}), "unshelving", "server_unshelve",
              (ACTIVE, None), ("server_unshelve", "server_start", "server_shelve_offload")),
+        # What an operator asks for where a host is not as it should be; see conductor/drift.py.
+        _row("converge", frozenset({ACTIVE, PAUSED, STOPPED}), None,
+             "server_converge", (None, None), ("server_converge",)),
         # An administrator says which state it has; what runs goes on, and its end decides again.
         _row("reset_state", LIVING, None, None, (None, None), (), interrupts_all=True),
         _row("rename", LIVING, None, None, (None, None), (), interrupts_all=True),

@@ -3,6 +3,7 @@
 from controller.conductor.port_update import PortUpdate
 from controller.conductor.power import FLOWS as POWER
 from controller.conductor.server_cleanup import ServerCleanup
+from controller.conductor.server_converge import ServerConverge
 from controller.conductor.server_create import ServerCreate
 from controller.conductor.server_delete import ServerDelete
 from controller.conductor.server_images import FLOWS as IMAGES
@@ -20,6 +21,7 @@ FLOWS: dict[str, Flow] = {
         ServerDelete(),
         *POWER,
         *INTERFACES,
+        ServerConverge(),
         ServerRebuild(),
         *RESCUE,
         *IMAGES,

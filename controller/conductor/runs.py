@@ -47,6 +47,7 @@ SET_RULES = frozenset(
         "server_unrescue",
         "server_unshelve",
         "server_attach_interface",
+        "server_converge",
         "port_update",
     }
 )

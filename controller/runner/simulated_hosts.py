@@ -33,7 +33,7 @@ _STATE_AFTER = {
     "server_restore": "running",
 }
 # Those that leave it as it is.
-_KEEPING = frozenset({"server_attach_interface", "server_detach_interface"})
+_KEEPING = frozenset({"server_attach_interface", "server_detach_interface", "server_converge"})
 BASE_CHAINS = ("nv-forward", "nv-input", "nv-output", "nv-egress", "nv-ingress")
 
 

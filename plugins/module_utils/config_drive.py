@@ -24,6 +24,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
             "admin_pass": {"type": "str", "no_log": True},
         },
     },
+    "only_if_missing": {"type": "bool", "default": False},
     "state_path": {"type": "path", "default": STATE_PATH},
 }
 SPEC_RULES: dict[str, Any] = {"required_if": [("state", "present", ["server"])]}
@@ -54,6 +55,8 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
             f"Refused the config drive {path}: it is in the folder of server {server_id}, but the "
             f"documents are those of server {server['id']}."
         )
+    if params.get("only_if_missing") and os.path.isfile(path):
+        return {"changed": False, "path": path, "diff": []}
     made = guest_documents.documents(server, secret, for_config_drive=True)
     changed = not _is_current(path, made)
     shown = _shown(made)

@@ -8,12 +8,14 @@ attach_interface and its detaching of devices with retries (virt/libvirt/driver.
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 import xml.etree.ElementTree as ET
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
-from . import libvirt_connection, names, work
+from . import libvirt_connection, names, network_links, work
 from .libvirt_connection import explained
 
 POLL_S = 0.1
@@ -29,15 +31,21 @@ class Plan:
 
     missing: Cards
     unwanted: Cards
+    # Whose tap is gone from under the guest: to be taken out and plugged in again.
+    dead: Cards = field(default_factory=dict)
+    # Taps that are not in the bridge that they belong to, and that bridge.
+    loose: dict[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.missing or self.unwanted)
+        return bool(self.missing or self.unwanted or self.dead or self.loose)
 
     def lines(self) -> list[str]:
         """Return a line for each card, as `domain_differences.differences` words it."""
         return [
             *(f"running guest: devices/interface[{tap}]: missing" for tap in self.missing),
             *(f"running guest: devices/interface[{tap}]: not wanted" for tap in self.unwanted),
+            *(f"running guest: devices/interface[{tap}]: its tap is gone" for tap in self.dead),
+            *(f"tap {tap}: not in bridge {bridge}" for tap, bridge in self.loose.items()),
         ]
 
 
@@ -52,13 +60,37 @@ def cards(root: ET.Element) -> Cards:
     return found
 
 
-def plan(wanted: ET.Element, live: ET.Element) -> Plan:
-    """Return what is to be plugged and unplugged for `live` to have the cards of `wanted`."""
+def plan(wanted: ET.Element, live: ET.Element, bridge_of: Callable[[str], str | None]) -> Plan:
+    """Return what is to be done for `live` to have the cards of `wanted`.
+
+    `bridge_of` says in which bridge a tap is: none is an empty text, and None that it is not there.
+    """
     asked, there = cards(wanted), cards(live)
+    both = {tap: card for tap, card in asked.items() if tap in there}
+    found = {tap: bridge_of(tap) for tap in both}
+    bridges = {tap: _bridge(card) for tap, card in both.items()}
     return Plan(
         {tap: card for tap, card in asked.items() if tap not in there},
         {tap: card for tap, card in there.items() if tap not in asked},
+        {tap: card for tap, card in both.items() if found[tap] is None},
+        {tap: bridges[tap] for tap in both if found[tap] not in (None, bridges[tap])},
     )
+
+
+def _bridge(card: ET.Element) -> str:
+    source = card.find("source")
+    return "" if source is None else source.get("bridge", "")
+
+
+def bridge_of(tap: str) -> str | None:
+    """Return the bridge that a tap of this host is in, as `plan` asks for it."""
+    folder = f"/sys/class/net/{tap}"
+    if not os.path.exists(folder):
+        return None
+    try:
+        return os.path.basename(os.readlink(f"{folder}/master"))
+    except OSError:
+        return ""
 
 
 def carry_out(domain: Any, todo: Plan, timeout_s: float, interval_s: float) -> None:
@@ -70,8 +102,11 @@ def carry_out(domain: Any, todo: Plan, timeout_s: float, interval_s: float) -> N
     import libvirt
 
     done: list[ET.Element] = []
+    network_links.batch(f"link set {tap} master {bridge}" for tap, bridge in todo.loose.items())
+    for tap in todo.dead:
+        unplug(domain, tap, timeout_s, interval_s)
     try:
-        for tap, card in todo.missing.items():
+        for tap, card in {**todo.dead, **todo.missing}.items():
             with explained(f"plug {tap} into domain {domain.name()}"):
                 domain.attachDeviceFlags(_text(card), libvirt.VIR_DOMAIN_AFFECT_LIVE)
             done.append(card)

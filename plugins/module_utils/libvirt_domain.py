@@ -307,7 +307,8 @@ def _plug_live(job: Work, wanted: ET.Element) -> list[str]:
     """Give a domain that runs the cards of its definition; return a line for each that differs."""
     if domain_power.state_of(job.domain) not in domain_cards.LIVE_STATES:
         return []
-    todo = domain_cards.plan(wanted, libvirt_connection.definition(job.domain, live=True))
+    live = libvirt_connection.definition(job.domain, live=True)
+    todo = domain_cards.plan(wanted, live, domain_cards.bridge_of)
     if todo:
         job.changed = True
         if not job.check_mode:
@@ -420,9 +421,11 @@ def _facts(job: Work, state: str, found: list[str]) -> dict[str, Any]:
     if job.present is not None and state != "absent":
         facts["virt_type"] = job.present.get("type")
         facts["machine"] = domain_xml.machine_of(job.present)
-    if job.domain is not None and state == "running" and not job.check_mode:
+    if state == "running" and domain_power.state_of(job.domain) == "running":
         live = libvirt_connection.definition(job.domain, live=True)
         facts |= domain_xml.console_ports(live)
         # A domain that ran before keeps what it was started with.
-        facts["restart_required"] = job.wanted is not None and bool(differences(job.wanted, live))
+        waiting = [] if job.wanted is None else differences(job.wanted, live)
+        facts["restart_required"] = bool(waiting)
+        facts["restart_differences"] = waiting
     return facts

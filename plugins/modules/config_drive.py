@@ -36,6 +36,10 @@ options:
       admin_pass:
         description: The first password of the administrator.
         type: str
+  only_if_missing:
+    description: Whether a drive that is there is left alone, whatever is on it.
+    type: bool
+    default: false
   state_path:
     description: Where Novella keeps its files on the host.
     type: path

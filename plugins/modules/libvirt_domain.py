@@ -164,6 +164,11 @@ domain:
       description: True while a running domain has not taken over its definition.
       returned: success
       type: bool
+    restart_differences:
+      description: In what a running domain is not as its definition; a restart puts that right.
+      returned: success
+      type: list
+      elements: str
   sample:
     id: 5f2cbb63-4f7e-4d5e-9b5c-0f4d4b5d6a10
     uuid: 5f2cbb63-4f7e-4d5e-9b5c-0f4d4b5d6a10
@@ -174,6 +179,7 @@ domain:
     vnc_port: 5900
     spice_port: 5901
     restart_required: false
+    restart_differences: []
     differences: []
 """
 

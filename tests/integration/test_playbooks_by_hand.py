@@ -36,6 +36,9 @@ BOOT_TIMEOUT_S = 180
 CHECKED = {
     "server_create": "",
     "server_start": "",
+    "server_attach_interface": "",
+    "server_converge": "",
+    "server_detach_interface": "",
     "port_update": "",
     "host_enroll": "",
     "host_info": "",

@@ -10,12 +10,14 @@ import pytest
 
 from ansible_collections.novella.cloud.plugins.module_utils import domain_cards, domain_xml, work
 
+BRIDGE = "nvb11111111111"
 TAPS = ("nvt11111111111", "nvt22222222222")
 
 
 def definition(*taps: str, addresses: bool = False, model: str = "virtio") -> ET.Element:
     cards = "".join(
-        f'<interface type="bridge"><target dev="{tap}"/><model type="{model}"/>'
+        f'<interface type="bridge"><source bridge="{BRIDGE}"/>'
+        f'<target dev="{tap}"/><model type="{model}"/>'
         + (f'<address type="pci" slot="0x0{slot}"/>' if addresses else "")
         + "</interface>"
         for slot, tap in enumerate(taps, 3)
@@ -27,8 +29,14 @@ def definition(*taps: str, addresses: bool = False, model: str = "virtio") -> ET
     )
 
 
+def planned(
+    wanted: ET.Element, live: ET.Element, bridges: dict[str, str | None] | None = None
+) -> domain_cards.Plan:
+    return domain_cards.plan(wanted, live, lambda tap: (bridges or {}).get(tap, BRIDGE))
+
+
 def test_cards_are_told_apart_by_their_taps() -> None:
-    plan = domain_cards.plan(definition(*TAPS), definition(TAPS[1], "nvt33333333333", "vnet0"))
+    plan = planned(definition(*TAPS), definition(TAPS[1], "nvt33333333333", "vnet0"))
     assert list(plan.missing) == [TAPS[0]]
     # What is not ours stays where it is.
     assert list(plan.unwanted) == ["nvt33333333333"]
@@ -36,7 +44,18 @@ def test_cards_are_told_apart_by_their_taps() -> None:
         f"running guest: devices/interface[{TAPS[0]}]: missing",
         "running guest: devices/interface[nvt33333333333]: not wanted",
     ]
-    assert not domain_cards.plan(definition(*TAPS), definition(*reversed(TAPS)))
+    assert not planned(definition(*TAPS), definition(*reversed(TAPS)))
+
+
+def test_a_tap_that_is_gone_or_in_no_bridge_is_seen() -> None:
+    both = definition(*TAPS)
+    plan = planned(both, both, {TAPS[0]: None, TAPS[1]: ""})
+    assert list(plan.dead) == [TAPS[0]]
+    assert plan.loose == {TAPS[1]: BRIDGE}
+    assert plan.lines() == [
+        f"running guest: devices/interface[{TAPS[0]}]: its tap is gone",
+        f"tap {TAPS[1]}: not in bridge {BRIDGE}",
+    ]
 
 
 def test_a_card_more_moves_no_other_to_another_slot() -> None:
@@ -88,7 +107,7 @@ class Domain:
 
 def test_what_was_plugged_in_before_a_failure_is_taken_out_again() -> None:
     domain: Any = Domain("nvt00000000000")
-    todo = domain_cards.plan(definition("nvt00000000000", *TAPS), definition("nvt00000000000"))
+    todo = planned(definition("nvt00000000000", *TAPS), definition("nvt00000000000"))
     with pytest.raises(work.WorkError, match=f"plug {TAPS[1]} into domain novella-test"):
         domain_cards.carry_out(domain, todo, 0, 0)
     assert domain.asked == [TAPS[0]]
@@ -96,7 +115,7 @@ def test_what_was_plugged_in_before_a_failure_is_taken_out_again() -> None:
 
 def test_a_card_that_the_guest_keeps_is_a_failure_that_names_the_way_out() -> None:
     domain: Any = Domain(*TAPS)
-    todo = domain_cards.plan(definition(TAPS[0]), definition(*TAPS))
+    todo = planned(definition(TAPS[0]), definition(*TAPS))
     with pytest.raises(work.WorkError, match="stop the server first"):
         domain_cards.carry_out(domain, todo, 0.2, 0.1)
     assert set(domain.asked) == {TAPS[1]}

@@ -1,0 +1,63 @@
+"""What somebody changed on a host is shown, and put right beneath a guest that runs on."""
+
+import json
+import subprocess
+from typing import Any
+
+import pytest
+
+from tests.fixtures.cloud import CloudForTests
+
+pytestmark = pytest.mark.lab
+
+
+def test_drift_is_shown_and_put_right_without_a_restart(cloud: CloudForTests) -> None:
+    server = cloud.boot("drifting", config_drive=True)
+    host = cloud.host_of(server)
+    boot_id = cloud.in_guest(server, "cat /proc/sys/kernel/random/boot_id")
+    (port,) = cloud.tenant.network.ports(device_id=server.id)
+    tap = "nvt" + port.id.replace("-", "")[:11]
+    networks = f"/var/lib/novella/networks/{port.network_id}"
+    assert _check(cloud, "server", server.id) == (0, [])
+
+    for broken in (
+        f"iptables -F nv-i-{tap}; iptables -F nv-ingress",
+        f"rm {networks}/dhcp-hosts/{port.id} {networks}/metadata/*",
+        f"ip link set {tap} nomaster",
+        f"virsh dumpxml --inactive {server.id} > /tmp/edited.xml",
+        "sed -i 's/<on_crash>destroy/<on_crash>restart/' /tmp/edited.xml",
+        "virsh define /tmp/edited.xml",
+        f"virsh setmem {server.id} --size 65536 --config",
+    ):
+        cloud.on_host(host, "sh", "-c", broken, check=False)
+    code, (found,) = _check(cloud, "server", server.id)
+    assert (code, found["server"]) == (1, server.id)
+    for shown in (tap, f"dhcp-hosts/{port.id}", "/metadata/", "on_crash: restart, wanted destroy"):
+        assert shown in found["diff"], found["diff"]
+    # Looking changed nothing.
+    assert _check(cloud, "host", host) == (1, [found])
+
+    code, left = _check(cloud, "server", server.id, "--fix")
+    assert (code, left) == (0, [])
+    assert cloud.in_guest(server, "cat /proc/sys/kernel/random/boot_id") == boot_id
+    assert _check(cloud, "host", host) == (0, [])
+
+    # Its card's tap is gone from under it: it is plugged in again, live.
+    cloud.on_host(host, "ip", "link", "del", tap)
+    code, (found,) = _check(cloud, "server", server.id)
+    assert "its tap is gone" in found["diff"]
+    assert _check(cloud, "server", server.id, "--fix") == (0, [])
+    assert cloud.in_guest(server, "cat /proc/sys/kernel/random/boot_id") == boot_id
+    cloud.delete(server)
+
+
+def _check(cloud: CloudForTests, noun: str, name: str, *options: str) -> tuple[int, list[Any]]:
+    """Return the command's exit status and the servers that differ; with --fix those left."""
+    done = subprocess.run(
+        [*cloud.cloud.command, noun, "check", name, "--json", *options],
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.stdout, done.stderr
+    said = json.loads(done.stdout)
+    assert said["problem"] == ""
+    return done.returncode, said["left" if options else "differ"]
