@@ -32,7 +32,13 @@ def test_drift_is_shown_and_put_right_without_a_restart(cloud: CloudForTests) ->
         cloud.on_host(host, "sh", "-c", broken, check=False)
     code, (found,) = _check(cloud, "server", server.id)
     assert (code, found["server"]) == (1, server.id)
-    for shown in (tap, f"dhcp-hosts/{port.id}", "/metadata/", "on_crash: restart, wanted destroy"):
+    for shown in (
+        f"tap {tap}: not in bridge",
+        f"+{port.mac_address},",
+        "+/openstack/latest/meta_data.json",
+        "+iptables: -A nv-ingress",
+        "on_crash: restart, wanted destroy",
+    ):
         assert shown in found["diff"], found["diff"]
     # Looking changed nothing.
     assert _check(cloud, "host", host) == (1, [found])

@@ -56,6 +56,14 @@ def test_second_run_changes_nothing(drive: Path) -> None:
     assert drive.stat().st_ino == before
 
 
+def test_one_that_is_there_is_left_alone_if_only_a_missing_one_is_wanted(drive: Path) -> None:
+    without_password = {"secret": {}, "only_if_missing": True}
+    assert run(drive, **without_password)["changed"]
+    run(drive)
+    assert not run(drive, **without_password)["changed"]
+    assert run(drive, secret={})["changed"]
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"server": server(name="other")}, {"secret": {"admin_pass": "new"}}, {"secret": None}],

@@ -73,3 +73,7 @@ def test_a_ports_rules_are_there_before_its_card_is_plugged_in_and_as_long_as_it
     assert attach.index("port_filter") < attach.index("libvirt_domain")
     assert detach[0] == "libvirt_domain"
     assert "port_filter" in detach
+
+
+def test_converging_looks_at_all_that_a_start_does() -> None:
+    assert modules("server_converge") == modules("server_start")
