@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from controller.core import flavors, ports
+from controller.core import boot_images, flavors, ports
 from controller.core.context import Context
-from controller.core.servers import _image_snapshot
 from controller.db.models import Flavor, Host, Image, Network, Server
 from controller.db.session import Database
 from controller.settings import load
@@ -64,7 +63,7 @@ def _servers(cloud: CloudForTests, host: str) -> list[str]:
             Server(
                 project_id=project_id, user_id=context.user_id, name=f"many-{number}",
                 hostname=f"many-{number}", flavor=flavors.snapshot(flavor), image_id=image.id,
-                image=_image_snapshot(image), reservation_id="r-many", state="stopped",
+                image=boot_images.snapshot(image), reservation_id="r-many", state="stopped",
                 power_state=4, host_id=host_id,
             )
             for number in range(COUNT)
