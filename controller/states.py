@@ -165,6 +165,11 @@ TABLE: dict[str, Transition] = dict(
         # What an operator asks for where a host is not as it should be; see conductor/drift.py.
         _row("converge", frozenset({ACTIVE, PAUSED, STOPPED}), None,
              "server_converge", (None, None), ("server_converge",)),
+        _row("change_password", frozenset({ACTIVE}), "updating_password",
+             "server_change_password", (None, None), ("server_change_password",)),
+        # Nothing is shown of it, as upstream: the guest itself knows what comes of it.
+        _row("trigger_crash_dump", frozenset({ACTIVE, PAUSED, RESCUED, RESIZED, ERROR}), None,
+             "server_trigger_crash_dump", (None, None), ("server_trigger_crash_dump",)),
         # An administrator says which state it has; what runs goes on, and its end decides again.
         _row("reset_state", LIVING, None, None, (None, None), (), interrupts_all=True),
         _row("rename", LIVING, None, None, (None, None), (), interrupts_all=True),

@@ -91,7 +91,7 @@ def upload_image(admin: Any, path: Path, name: str = TINY_IMAGE) -> Any:
     with path.open("rb") as data:
         return admin.image.create_image(
             name=name, data=data, disk_format="qcow2", container_format="bare",
-            visibility="public", wait=True,
+            visibility="public", wait=True, hw_qemu_guest_agent="yes",
         )  # fmt: skip
 
 

@@ -51,6 +51,7 @@ def _server(settings: Settings, server: Server) -> dict[str, Any]:
         "flavor": _flavor(server.flavor),
         "image": _image(settings, server),
         "config_drive": server.config_drive,
+        "admin_user": _admin_user(server.image),
         "shutdown_timeout_s": _shutdown_timeout_s(settings, server.image),
         "guest": {
             "availability_zone": server.availability_zone or settings.availability_zone,
@@ -59,6 +60,13 @@ def _server(settings: Settings, server: Server) -> dict[str, Any]:
             "launch_index": server.launch_index,
         },
     }
+
+
+def _admin_user(image: dict[str, Any]) -> str:
+    """Return whose password a change of the administrator's is about, as OpenStack Nova."""
+    properties = image.get("properties") or {}
+    is_windows = properties.get("os_type") == "windows"
+    return str(properties.get("os_admin_user") or ("Administrator" if is_windows else "root"))
 
 
 def _shutdown_timeout_s(settings: Settings, image: dict[str, Any]) -> int:

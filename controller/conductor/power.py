@@ -32,9 +32,11 @@ class PowerPlay(Step):
 
     def finished(self, work: Work, outcome: Outcome) -> None:
         outcome.check(f"The server could not {self.name.replace('_', ' ')}: its host failed to.")
-        # A paused guest keeps its taps.
-        plugged = BY_OPERATION[self._kind].after_success in (ACTIVE, PAUSED)
-        ports.set_status(work.session, work.server.id, "ACTIVE" if plugged else "DOWN")
+        after = BY_OPERATION[self._kind].after_success
+        if after is not None:
+            # A paused guest keeps its taps.
+            plugged = after in (ACTIVE, PAUSED)
+            ports.set_status(work.session, work.server.id, "ACTIVE" if plugged else "DOWN")
 
 
 class PowerFlow(Flow):
@@ -70,4 +72,6 @@ FLOWS = (
     PowerFlow("server_resume"),
     PowerFlow("server_soft_delete", cancels=frozenset(BY_OPERATION) - DELETES),
     PowerFlow("server_restore"),
+    PowerFlow("server_change_password"),
+    PowerFlow("server_trigger_crash_dump"),
 )

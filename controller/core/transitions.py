@@ -38,8 +38,9 @@ def progress(server: Server, row: Transition, task_state: str) -> None:
 def succeed(server: Server, row: Transition, now: datetime) -> None:
     """The row's operation did what was asked."""
     _leave_task_state(server, row)
-    _enter(server, row.after_success or server.state, now)
-    server.fault = None
+    if row.after_success is not None:
+        _enter(server, row.after_success, now)
+        server.fault = None
 
 
 def fail(server: Server, row: Transition, now: datetime, message: str, details: str) -> None:

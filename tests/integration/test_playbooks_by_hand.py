@@ -60,6 +60,7 @@ CHECKED = {
     "server_soft_delete": "-state: running",
     "server_restore": "",
     "server_update_metadata": "",
+    "server_trigger_crash_dump": "+interrupted",
     "server_delete": f"-{DIRECTORY}/disk",
 }
 EACH_WAY = pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The actions that stay on a server's host and move no disk, on one real guest."""
 
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -78,11 +79,44 @@ def test_changed_metadata_are_served_to_the_running_guest(
     cloud: CloudForTests, server: Any
 ) -> None:
     before = leave_mark(cloud, server)
-    cloud.tenant.compute.set_server_metadata(server, **{"colour": "green", "{{ 7*7 }}": "<&>"})
-    changed = (("colour", "green"), ("{{ 7*7 }}", "<&>"))
+    cloud.tenant.compute.set_server_metadata(server, colour="green", odd="{{ 7*7 }} <&>")
+    changed = (("colour", "green"), ("odd", "{{ 7*7 }} <&>"))
     wait_until(
         lambda: look(cloud, server).served[-1] == changed,
         what="the guest is served its new metadata", timeout_s=60, interval_s=0.5,
     )  # fmt: skip
     after = look(cloud, server)
     assert after == before.but(metadata=changed, served=(*before.served[:-1], changed))
+
+
+def test_the_guests_agent_sets_a_new_password(cloud: CloudForTests, server: Any) -> None:
+    before, password = leave_mark(cloud, server), "n3w 'pass' {{ 7*7 }}"
+    cloud.tenant.compute.change_server_password(server, password)
+    cloud.settle(server)
+    shadow = cloud.in_guest(server, "grep ^root: /etc/shadow").split(":")[1]
+    salt = shadow.split("$")[2]
+    made = subprocess.run(
+        ["openssl", "passwd", "-6", "-salt", salt, "-stdin"],
+        input=password, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert made.stdout.strip() == shadow
+    assert look(cloud, server) == before
+
+
+def test_a_guest_without_its_agent_keeps_its_password(cloud: CloudForTests, server: Any) -> None:
+    cloud.in_guest(server, "mv /etc/guest-agent /etc/gone; killall qemu-ga; :")
+    before = cloud.in_guest(server, "cat /etc/shadow")
+    cloud.tenant.compute.change_server_password(server, "other")
+    cloud.settle(server)
+    assert cloud.in_guest(server, "cat /etc/shadow") == before
+    cloud.in_guest(server, "mv /etc/gone /etc/guest-agent")
+
+
+def test_an_interrupt_reaches_the_guest(cloud: CloudForTests, server: Any) -> None:
+    before = leave_mark(cloud, server)
+    cloud.tenant.compute.trigger_server_crash_dump(server)
+    wait_until(
+        lambda: "NMI received" in cloud.in_guest(server, "dmesg"),
+        what="the guest has seen the interrupt", timeout_s=60, interval_s=0.5,
+    )  # fmt: skip
+    assert look(cloud, server) == before

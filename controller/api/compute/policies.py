@@ -36,6 +36,7 @@ _BY_CHECK: dict[str, tuple[str, ...]] = {
     MEMBER: (
         "os-attach-interfaces:create",
         "os-attach-interfaces:delete",
+        "os-admin-password",
         "os-console-output",
         "os-deferred-delete:force",
         "os-deferred-delete:restore",
@@ -67,6 +68,7 @@ _BY_CHECK: dict[str, tuple[str, ...]] = {
         "servers:rebuild",
         "servers:start",
         "servers:stop",
+        "servers:trigger_crash_dump",
         "servers:update",
     ),
     ADMIN: (

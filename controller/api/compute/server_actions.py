@@ -9,7 +9,7 @@ from controller.api.compute import server_images, server_rebuild
 from controller.api.compute.microversions import demand, has
 from controller.api.compute.schemas.servers import ACTIONS as SCHEMAS
 from controller.console import log
-from controller.core import server_locks, server_security_groups, servers
+from controller.core import server_locks, server_passwords, server_security_groups, servers
 from controller.core.operations import begin_action
 from controller.db.models import Host, Server
 from controller.errors import BadRequest, Conflict, Gone, NotBuilt
@@ -95,6 +95,14 @@ def _offload(call: Call, server_id: str) -> Reply:
     return _begin(call, server_id, "shelve_offload", record_as="shelveOffload")
 
 
+def _change_password(call: Call, server_id: str) -> Reply:
+    password = call.body["changePassword"]["adminPass"]
+    with call.services.db.write() as session:
+        server = servers.get_to_act_on(session, call.context, server_id)
+        server_passwords.change(session, call.settings, call.context, server, password)
+    return Reply(status=202)
+
+
 def _lock(call: Call, server_id: str) -> Reply:
     asked = call.body["lock"] if has(call.version, "server.locked_reason") else None
     with call.services.db.write() as session:
@@ -176,11 +184,16 @@ ACTIONS: dict[str, Action] = {
     **{
         name: Action()
         for name in (
-            "changePassword", "confirmResize", "evacuate",
+            "confirmResize", "evacuate",
             "migrate", "os-migrateLive", "resize", "revertResize",
         )
     },
-    "trigger_crash_dump": Action(row="action.trigger_crash_dump"),
+    "changePassword": Action("os-admin-password", _change_password),
+    "trigger_crash_dump": Action(
+        "servers:trigger_crash_dump",
+        _beginning("trigger_crash_dump"),
+        row="action.trigger_crash_dump",
+    ),
     **{
         name: Action(row="action.legacy_consoles")
         for name in ("os-getVNCConsole", "os-getSPICEConsole", "os-getSerialConsole")

@@ -40,6 +40,14 @@ ROWS = {
 
 
 @pytest.fixture
+def image(image: Image, services: Services) -> Image:
+    """The servers' image, with what an action may ask of it."""
+    with services.db.write() as session:
+        session.get_one(Image, image.id).properties = {"hw_qemu_guest_agent": "yes"}
+    return image
+
+
+@pytest.fixture
 def body(image: Image) -> Callable[[str], dict[str, Any]]:
     """Return the body of an action: `body("reboot")`."""
 

@@ -158,6 +158,13 @@ ACTIONS: dict[str, Schema | Callable[[Version], Schema]] = {
     "unpause": {},
     "suspend": {},
     "resume": {},
+    "changePassword": {
+        "type": "object",
+        "properties": {"adminPass": {"type": "string", "maxLength": 255}},
+        "required": ["adminPass"],
+        "additionalProperties": False,
+    },
+    "trigger_crash_dump": {"type": "null"},
     "restore": {},
     "forceDelete": {},
     "lock": _lock,
