@@ -2,19 +2,15 @@
 
 import re
 import shlex
-import subprocess
 
-from controller.core.host_access import ssh_command
+from controller.console import host_reads
 from controller.db.models import Host
-from controller.errors import NotFound, Unavailable
+from controller.errors import NotFound
 from controller.settings import Settings
 
 # The most that is read of a log, as upstream.
 MAX_BYTES = 100 * 1024
-TIMEOUT_S = 20
 DEFAULT_STATE_PATH = "/var/lib/novella"
-# What ssh itself exits with when it did not reach the host.
-_SSH_FAILED = 255
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # All control characters but tab and line feed; a carriage return goes too, as upstream.
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f]")
@@ -32,15 +28,8 @@ def read(settings: Settings, host: Host, server_id: str, lines: int | None = Non
     # ssh hands its words to a shell on the host, so each is quoted.
     state_path = str(host.variables.get("compute_state_path", DEFAULT_STATE_PATH))
     path = shlex.quote(f"{state_path}/instances/{server_id}/console.log")
-    command = ssh_command(settings, host, "tail", "-c", str(MAX_BYTES), "--", path)
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT_S, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise _away(server_id, host, "it took too long") from error
-    if done.returncode == _SSH_FAILED:
-        raise _away(server_id, host, done.stderr.decode(errors="replace")[-1000:])
+    what = f"the console output of server {server_id}"
+    done = host_reads.ask(settings, host, what, "tail", "-c", str(MAX_BYTES), "--", path)
     return tail(done.stdout.decode(errors="replace"), lines)
 
 
@@ -50,12 +39,3 @@ def tail(text: str, lines: int | None) -> str:
     if lines is None:
         return text
     return "\n".join(text.rstrip("\n").split("\n")[-lines:])
-
-
-def _away(server_id: str, host: Host, reason: str) -> Unavailable:
-    return Unavailable(
-        f"Cannot read the console output of server {server_id}: its host does not answer. Try "
-        "again later.",
-        host=host.name,
-        reason=reason,
-    )

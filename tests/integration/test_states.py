@@ -120,3 +120,14 @@ def test_an_interrupt_reaches_the_guest(cloud: CloudForTests, server: Any) -> No
         what="the guest has seen the interrupt", timeout_s=60, interval_s=0.5,
     )  # fmt: skip
     assert look(cloud, server) == before
+
+
+def test_diagnostics_count_what_the_guest_does(cloud: CloudForTests, server: Any) -> None:
+    before = leave_mark(cloud, server)
+    found = cloud.admin.compute.get_server_diagnostics(server)
+    assert (found.state, found.driver) == ("running", "libvirt")
+    [(_, _, mac_address)] = before.addresses
+    [card] = found.nic_details
+    assert (card["mac_address"], card["rx_octets"] > 0) == (mac_address, True)
+    assert found.disk_details[0]["write_bytes"] > 0
+    assert found.cpu_details[0]["time"] > 0

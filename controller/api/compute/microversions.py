@@ -54,6 +54,7 @@ TABLE: dict[str, Span] = {
     "server.block_device_tag_first": Span((2, 32), (2, 32)),
     "server.block_device_tag": Span((2, 42)),
     "server.networks_required": Span((2, 37)),  # and 'auto', 'none', and only UUIDs
+    "server.diagnostics_standard": Span((2, 48)),
     "server.tags_in_create": Span((2, 52)),
     "server.volume_type": Span((2, 67)),
     "server.requested_host": Span((2, 74)),

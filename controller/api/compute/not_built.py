@@ -12,8 +12,6 @@ NOT_BUILT: tuple[tuple[str, str, str | None], ...] = (
     ("GET", "/v2.1/extensions/<alias>", None),
     ("GET POST", f"{_SERVER}/os-volume_attachments", None),
     ("GET PUT DELETE", f"{_SERVER}/os-volume_attachments/<volume_id>", None),
-    ("GET", f"{_SERVER}/diagnostics", None),
-    ("GET", f"{_SERVER}/topology", "route.server_topology"),
     ("POST", f"{_SERVER}/remote-consoles", "route.remote_consoles"),
     ("GET DELETE", f"{_SERVER}/os-server-password", None),
     ("GET", f"{_SERVER}/migrations", "route.server_migrations_read"),

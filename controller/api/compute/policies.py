@@ -95,6 +95,7 @@ _BY_CHECK: dict[str, tuple[str, ...]] = {
         "os-lock-server:unlock:unlock_override",
         "os-quota-sets:delete",
         "os-quota-sets:update",
+        "os-server-diagnostics",
         "os-services:list",
         "os-shelve:shelve_offload",
         "os-shelve:unshelve_to_host",
@@ -114,6 +115,7 @@ _BY_CHECK: dict[str, tuple[str, ...]] = {
     ),
 }
 
+TOPOLOGY = "compute:server:topology:index"
 REQUESTED_DESTINATION = "compute:servers:create:requested_destination"
 
 RULES: list[Rule] = [
@@ -123,4 +125,5 @@ RULES: list[Rule] = [
         for name in names
     ),
     Rule(REQUESTED_DESTINATION, ADMIN),
+    Rule(TOPOLOGY, READER),
 ]

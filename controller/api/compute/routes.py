@@ -18,6 +18,7 @@ from controller.api.compute import (
     quota_sets,
     server_actions,
     server_create,
+    server_diagnostics,
     server_metadata,
     server_tags,
     servers,
@@ -25,6 +26,7 @@ from controller.api.compute import (
     versions,
 )
 from controller.api.compute.dialect import ComputeDialect
+from controller.api.compute.policies import TOPOLOGY
 from controller.api.compute.schemas import flavors as flavor_schemas
 from controller.api.compute.schemas import interfaces as interface_schemas
 from controller.api.compute.schemas import keypairs as keypair_schemas
@@ -84,6 +86,10 @@ ROUTES: list[Route] = [
          server_schemas.UPDATE_METADATA_ITEM),
     _row("DELETE", f"{_SERVER}/metadata/<key>", server_metadata.delete_item,
          "server-metadata:delete"),
+
+    _row("GET", f"{_SERVER}/diagnostics", server_diagnostics.show_diagnostics,
+         "os-server-diagnostics", transaction="own"),
+    Route("GET", f"/v2.1{_SERVER}/topology", server_diagnostics.show_topology, TOPOLOGY),
 
     _row("GET", f"{_SERVER}/tags", server_tags.list_tags, "os-server-tags:index"),
     _row("PUT", f"{_SERVER}/tags", server_tags.replace_tags, "os-server-tags:update_all",

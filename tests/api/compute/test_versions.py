@@ -79,7 +79,7 @@ def test_without_a_token_nothing_is_told(anonymous: Any) -> None:
         ("POST", "/servers/x/remote-consoles", "2.5", 404),
         ("POST", "/servers/x/remote-consoles", "2.96", 501),
         ("GET", "/servers/x/topology", "2.77", 404),
-        ("GET", "/servers/x/topology", "2.78", 501),
+        ("GET", "/servers/x/topology", "2.78", 404),
         ("GET", "/servers/x/os-volume_attachments", "2.1", 501),
         ("POST", "/os-server-groups", "2.64", 501),
         ("POST", "/os-aggregates", "2.96", 501),

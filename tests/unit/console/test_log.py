@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from controller.console import log
+from controller.console import host_reads, log
 from controller.db.models import Host
 from controller.errors import NotFound, Unavailable
 from controller.settings import Settings
@@ -40,7 +40,7 @@ def _answers(
         commands.append(command)
         return subprocess.CompletedProcess(command, code, stdout, stderr)
 
-    monkeypatch.setattr(log.subprocess, "run", run)
+    monkeypatch.setattr(host_reads.subprocess, "run", run)
     return commands
 
 
