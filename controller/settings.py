@@ -89,6 +89,12 @@ class Settings:
     # How long a shelved server stays on its host: 0 leaves it at once, -1 when an administrator
     # offloads it.
     shelved_offload_time_s: int = 0
+    # Whether a resize may leave a server on the host that it is on.
+    allow_resize_to_same_host: bool = False
+    # After how many seconds a resize is confirmed by itself; 0 is never.
+    resize_confirm_window_s: int = 0
+    # How long the copy of a server's disks to another host may take.
+    move_timeout_s: int = 14400
     artifacts_kept: int = 200
     artifacts_days: int = 30
     # How often all hosts are compared with the database, and leftovers removed.

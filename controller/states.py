@@ -135,6 +135,20 @@ TABLE: dict[str, Transition] = dict(
              ("server_suspend",)),
         _row("resume", frozenset({SUSPENDED}), "resuming", "server_resume", (ACTIVE, None),
              ("server_resume",)),
+        _row("resize", frozenset({ACTIVE, STOPPED}), "resize_prep", "server_resize",
+             (RESIZED, None),
+             ("server_resize", "server_move_out", "server_revert_resize", "server_delete")),
+        # A move without another size: the same work, for administrators.
+        _row("migrate", frozenset({ACTIVE, STOPPED}), "resize_prep", "server_resize",
+             (RESIZED, None),
+             ("server_resize", "server_move_out", "server_revert_resize", "server_delete")),
+        _row("confirm_resize", frozenset({RESIZED}), "resize_confirming", "server_confirm_resize",
+             (ACTIVE, ERROR), ("server_confirm_resize",)),
+        # What it was before: a server that was off is off again.
+        _row("revert_resize", frozenset({RESIZED}), "resize_reverting", "server_revert_resize",
+             (ACTIVE, ERROR),
+             ("server_revert_resize", "server_stop", "server_start", "server_move_out",
+              "server_delete")),
         # Deleted for its owner, while a setting leaves time to restore it. States that need more
         # than a start to be as they were are deleted at once.
         _row("soft_delete", frozenset({ACTIVE, PAUSED, SUSPENDED, STOPPED, ERROR}),
@@ -179,7 +193,8 @@ TABLE: dict[str, Transition] = dict(
 # What a locked server does all the same; rename and reset_state, too, which begin no operation.
 IGNORE_LOCK = frozenset({"create", "create_image", "create_backup"})
 
-BY_OPERATION = {row.operation: row for row in TABLE.values() if row.operation}
+# Where two rows share an operation (resize and migrate), the first one stands for both.
+BY_OPERATION = {row.operation: row for row in reversed(TABLE.values()) if row.operation}
 
 
 def refusal(action: str, state: str, task_state: str | None) -> str | None:

@@ -16,7 +16,7 @@ from lab.progress import step
 PACKAGES: dict[str, tuple[str, ...]] = {
     "host": (
         *("openssh-server", "libvirt-daemon-system", "libvirt-clients"),
-        *("qemu-system-x86", "qemu-utils", "genisoimage"),
+        *("qemu-system-x86", "qemu-utils", "genisoimage", "openssl"),
         *("python3", "python3-libvirt", "python3-lxml", "python3-pyroute2"),
         *("iproute2", "iptables", "ipset", "ebtables", "dnsmasq-base", "kmod"),
     ),

@@ -11,6 +11,8 @@ from controller.conductor.server_interfaces import FLOWS as INTERFACES
 from controller.conductor.server_metadata import UpdateMetadata
 from controller.conductor.server_rebuild import ServerRebuild
 from controller.conductor.server_rescue import FLOWS as RESCUE
+from controller.conductor.server_resize import ServerResize
+from controller.conductor.server_resize_end import ConfirmResize, RevertResize
 from controller.conductor.server_shelve import FLOWS as SHELVE
 from controller.conductor.steps import Flow
 
@@ -26,6 +28,9 @@ FLOWS: dict[str, Flow] = {
         *RESCUE,
         *IMAGES,
         *SHELVE,
+        ServerResize(),
+        ConfirmResize(),
+        RevertResize(),
         ServerCleanup(),
         PortUpdate(),
         UpdateMetadata(),

@@ -49,10 +49,14 @@ SET_RULES = frozenset(
         "server_attach_interface",
         "server_converge",
         "port_update",
+        "server_resize",
+        "server_revert_resize",
     }
 )
 # Playbooks that bring an image's bytes here.
 FETCHING = frozenset({"server_create_image", "server_create_backup", "server_shelve"})
+# Playbooks that have hosts' certificates signed, by the authority that they are told of.
+MOVES = frozenset({"server_move_out", "server_resize"})
 RULES = ("ports", "security_groups", "remote_group_members")
 # An outcome that this release can't read. During an upgrade an old worker may start a new release's
 # playbooks, which lie on disk already: a new worker does it again, and finds what is done.
@@ -118,6 +122,8 @@ def prepare(
     else:
         told = {ticket.held.operation_id: ticket.play.entry for ticket in going}
         entries, secrets = _of_servers(session, settings, operations, play.playbook, told)
+    if play.playbook in MOVES:
+        arguments["server_move_authority"] = str(settings.keys_dir / "moves")
     run = Run(
         id=new_id(),
         playbook=play.playbook,

@@ -153,13 +153,14 @@ def _spec(work: Work) -> RequestSpec:
         availability_zone=server.availability_zone,
         forced_host=work.operation.arguments.get("forced_host"),
         image_properties=server.image.get("properties") or {},
-        physical_networks=_physical_networks(work.session, server.id),
+        physical_networks=physical_networks(work.session, server.id),
         tried=frozenset(work.noted("tried", [])) | server_cleanup.hosts_of(work.session, server.id),
         down_after_s=hosts.down_after_s(work.settings),
     )
 
 
-def _physical_networks(session: Session, server_id: str) -> frozenset[str]:
+def physical_networks(session: Session, server_id: str) -> frozenset[str]:
+    """Return the physical networks that a host of the server must reach."""
     names = session.scalars(
         select(Network.physical_network)
         .join(Port, Port.network_id == Network.id)

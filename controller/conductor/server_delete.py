@@ -2,7 +2,7 @@
 
 from controller.conductor import backoff, server_cleanup
 from controller.conductor.steps import Again, Failure, Flow, Outcome, Play, Step, Work
-from controller.core import port_updates, transitions
+from controller.core import migrations, port_updates, transitions
 from controller.placement import allocations
 from controller.states import BY_OPERATION, TABLE
 
@@ -30,6 +30,28 @@ class Remove(Step):
         outcome.check("The server could not be deleted: its host could not remove it.")
 
 
+class RemoveOldSides(Step):
+    """What waits on an old host for a confirm or a revert goes too."""
+
+    name = "remove_old_sides"
+    no_undo = "what is deleted can't be brought back"
+
+    def do(self, work: Work) -> Play | None:
+        for migration in migrations.unsettled_of(work.session, work.server.id):
+            if migration.source_host_id == work.server.host_id:
+                # The play that removed the server has removed that as well.
+                allocations.release(work.session, migration.uuid)
+            else:
+                operation = server_cleanup.submit(
+                    work.session, work.settings, work.server, migration.source_host_id
+                )
+                allocations.hand_over(
+                    work.session, migration.uuid, migration.source_host_id, operation.id
+                )
+            migration.status = migrations.CANCELLED
+        return None
+
+
 class Forget(Step):
     name = "forget"
     no_undo = "the last step: nothing after it can fail"
@@ -42,7 +64,7 @@ class Forget(Step):
 
 class ServerDelete(Flow):
     kind = "server_delete"
-    steps = (Remove(), Forget())
+    steps = (Remove(), RemoveOldSides(), Forget())
     cancels = frozenset(BY_OPERATION) - {"server_delete"}
 
     def succeeded(self, work: Work) -> None:

@@ -20,6 +20,7 @@ from controller.conductor.reconcilers import (
     host_leftovers,
     host_tidy,
     lost_task_states,
+    resize_confirms,
     rounds,
     server_allocations,
     shelved_servers,
@@ -260,6 +261,12 @@ def _reconcilers(
             60.0,
             lambda: _ignore(lost_task_states.run(db, clock)),
             db.outages,
+        ),
+        in_turn(
+            "resize-confirms",
+            resize_confirms.INTERVAL_S,
+            resize_confirms.INTERVAL_S,
+            lambda: resize_confirms.run(settings, db, clock),
         ),
         in_turn(
             "shelved-servers",

@@ -126,6 +126,34 @@ def admit_servers(
     return min(maximum, *fits.values())
 
 
+def admit_resize(
+    session: Session,
+    settings: Settings,
+    project_id: str,
+    old: Mapping[str, int],
+    new: Mapping[str, int],
+) -> None:
+    """Refuse what a larger flavor takes beyond the project's quota. Raises QuotaExceeded."""
+    lock_project(session, project_id)
+    allowed, used = limits(session, settings, project_id), usage(session, project_id)
+    more = {
+        "cores": int(new["vcpus"]) - int(old["vcpus"]),
+        "ram": int(new["memory_mb"]) - int(old["memory_mb"]),
+    }
+    short = [
+        name
+        for name, each in more.items()
+        if each > 0 and allowed[name] != UNLIMITED and used.of(name) + each > allowed[name]
+    ]
+    if short:
+        raise QuotaExceeded(
+            f"Quota exceeded for {', '.join(short)}: Requested "
+            f"{', '.join(str(more[name]) for name in short)}, but already used "
+            f"{', '.join(f'{used.of(name)} of {allowed[name]}' for name in short)} "
+            f"{', '.join(short)}. Delete servers, or ask for a larger quota."
+        )
+
+
 def check_metadata(
     session: Session, settings: Settings, project_id: str, metadata: Mapping[str, str]
 ) -> None:

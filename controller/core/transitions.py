@@ -20,11 +20,14 @@ from controller.states import (
 )
 
 # What a row shows beyond the task state that it begins with.
+_RESIZING = frozenset({"resize_migrating", "resize_migrated", "resize_finish"})
 PROGRESS: dict[str, frozenset[str]] = {
     "create": frozenset({"networking", "spawning"}),
     "create_image": frozenset({"image_uploading"}),
     "create_backup": frozenset({"image_uploading"}),
     "shelve": frozenset({"image_uploading"}),
+    "resize": _RESIZING,
+    "migrate": _RESIZING,
     "rebuild": frozenset({"rebuild_spawning", "powering-off"}),
 }
 
@@ -35,20 +38,31 @@ def progress(server: Server, row: Transition, task_state: str) -> None:
         server.task_state = task_state
 
 
-def succeed(server: Server, row: Transition, now: datetime) -> None:
-    """The row's operation did what was asked."""
+def succeed(server: Server, row: Transition, now: datetime, state: str | None = None) -> None:
+    """The row's operation did what was asked. `state` where that depends on what it was before."""
     _leave_task_state(server, row)
-    if row.after_success is not None:
-        _enter(server, row.after_success, now)
+    after = state or row.after_success
+    if after is not None:
+        _enter(server, after, now)
         server.fault = None
 
 
-def fail(server: Server, row: Transition, now: datetime, message: str, details: str) -> None:
-    """The row's operation failed. `message` is for the tenant, `details` for operators."""
+def fail(
+    server: Server,
+    row: Transition,
+    now: datetime,
+    message: str,
+    details: str,
+    state: str | None = None,
+) -> None:
+    """The row's operation failed. `message` is for the tenant, `details` for operators; `state`
+    where it depends on how much of it could be undone.
+    """
     _leave_task_state(server, row)
-    if row.after_failure is None:
+    after = state or row.after_failure
+    if after is None:
         return
-    _enter(server, row.after_failure, now)
+    _enter(server, after, now)
     server.fault = _fault(message, details, now)
 
 

@@ -122,6 +122,9 @@ class SimulatedExecutor:
         if message is None and random.random() < self.failure_rate:  # noqa: S311 -- a test's dice
             message = "Simulated: failed by chance"
         step = {"name": "Pretend", "changed": True, "failed": bool(message), "msg": message or ""}
+        if run.playbook == "server_move_out":
+            files = [{"name": "disk", "size_bytes": 1}]
+            step["result"] = {"export": {"port": 49216, "files": files}}
         return {
             "id": server_id,
             # A check finds what was pretended to be as it was told.

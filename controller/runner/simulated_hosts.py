@@ -48,11 +48,15 @@ class SimulatedServer:
 
 @dataclass
 class SimulatedHost:
-    """`servers` by id; `fences` server -> (owner, generation); `quarantine` ids of servers."""
+    """`servers` by id; `fences` server -> (owner, generation); `quarantine` ids of servers;
+    `aside` server -> whether its folder is exported.
+    """
 
     servers: dict[str, SimulatedServer] = field(default_factory=dict)
     fences: dict[str, tuple[str, int]] = field(default_factory=dict)
     quarantine: list[str] = field(default_factory=list)
+    # Servers whose folder was set aside, with what was exported of it.
+    aside: dict[str, bool] = field(default_factory=dict)
     boots: int = 1
 
     def boot(self) -> None:
@@ -101,8 +105,22 @@ class SimulatedHosts:
 
 
 def _apply(there: SimulatedHost, playbook: str, cloud_id: str, entry: Mapping[str, Any]) -> None:
-    server_id = entry["id"]
-    if playbook in ("server_delete", "server_shelve_offload"):
+    server_id, move = entry["id"], entry.get("move") or {}
+    if playbook == "server_move_out":
+        there.servers.pop(server_id, None)
+        there.aside[server_id] = bool(move.get("export"))
+    elif playbook == "server_confirm_resize":
+        there.aside[server_id] = False
+        if not move.get("keep_aside"):
+            del there.aside[server_id]
+    elif playbook in ("server_resize", "server_revert_resize"):
+        state = "running" if move.get("running", True) else "stopped"
+        there.servers[server_id] = SimulatedServer(cloud_id, entry, state)
+        if playbook == "server_revert_resize":
+            there.aside.pop(server_id, None)
+    elif playbook in ("server_delete", "server_shelve_offload"):
+        if not move.get("keep_aside"):
+            there.aside.pop(server_id, None)
         if there.servers.pop(server_id, None) and entry.get("quarantine"):
             there.quarantine.append(server_id)
     elif playbook in _KEEPING and server_id in there.servers:
@@ -127,7 +145,10 @@ def _audit(there: SimulatedHost) -> dict[str, Any]:
         "unread": {},
         "truncated": [],
         "domains": [_domain(server_id, server) for server_id, server in servers.items()],
-        "folders": [_folder(server_id, server.entry) for server_id, server in servers.items()],
+        "folders": [
+            *(_folder(server_id, server.entry) for server_id, server in servers.items()),
+            *({"name": f"{each}_resize", "server_id": each, "files": []} for each in there.aside),
+        ],
         "quarantine": [{"server_id": each, "since": 0} for each in there.quarantine],
         "bases": [],
         "networks": sorted(networks),

@@ -16,6 +16,7 @@ from ansible_collections.novella.cloud.plugins.plugin_utils import (
     image_stream,
     item_follower,
     kept_modules,
+    move_authority,
     snapshot_stream,
     steps_file,
 )
@@ -56,6 +57,8 @@ class ActionModule(ActionBase):
         self._refuse_many_hosts(task_vars)
         # Image id to the file on this side that a step names as its source.
         self._images: dict[str, str] = {}
+        # Item id to the folder of the authority that signs for its move.
+        self._authorities: dict[str, str] = {}
         marker = f"__secret_{random.token_hex(8)}__"
         # Item id to the file on this side that a copy of its disk is to be brought to.
         self._fetches: dict[str, snapshot_stream.Target] = {}
@@ -66,6 +69,7 @@ class ActionModule(ActionBase):
         for item in arguments["items"]:
             self._prepare(item, arguments, visible, marker, ready, results)
         self._execute(ready, arguments, task_vars, marker, results)
+        self._sign(ready, arguments, task_vars, marker, results)
         self._send_images(ready, arguments, task_vars, marker, results)
         self._fetch_snapshots(results)
         return {**answer, **self._summary([results[item["id"]] for item in arguments["items"]])}
@@ -110,6 +114,9 @@ class ActionModule(ActionBase):
             self._images |= image_stream.take_source(step)
             if target := snapshot_stream.take_target(step):
                 self._fetches[item_id] = target
+            authority = move_authority.take_path(step)
+            if authority:
+                self._authorities[item_id] = authority
         ready.append(
             {
                 "id": item_id,
@@ -204,6 +211,40 @@ class ActionModule(ActionBase):
         return kept_modules.run(
             lambda command, data: execute(command, in_data=data), cmd, module, self._kept_in
         )
+
+    def _sign(
+        self,
+        items: list[Result],
+        arguments: Result,
+        task_vars: dict[str, Any],
+        marker: str,
+        results: dict[str, Result],
+    ) -> None:
+        """Sign the certificates that the host lacks for moves, and run those items again."""
+        again = []
+        for item in items:
+            missing = results[item["id"]].get("missing_certificate")
+            if not isinstance(missing, dict) or item["id"] not in self._authorities:
+                continue
+            try:
+                for step in item["steps"]:
+                    self._give_certificate(item["id"], step, missing.get("public_key"))
+            except move_authority.AuthorityError as error:
+                results[item["id"]]["msg"] = str(error)
+                continue
+            del results[item["id"]]
+            again.append(item)
+        self._execute(again, arguments, task_vars, marker, results)
+
+    def _give_certificate(self, item_id: str, step: Result, public_key: Any) -> None:
+        asked = step.get("args") or {}
+        is_one = step["module"].endswith("move_credentials") and not step.get("skipped")
+        if not is_one or asked.get("state") == "absent":
+            return
+        step["args"] = asked | move_authority.sign(
+            self._authorities[item_id], public_key, item_id, str(asked["host_name"]),
+            str(asked["address"]), live=asked.get("purpose") == "live",
+        )  # fmt: skip
 
     def _send_images(
         self,

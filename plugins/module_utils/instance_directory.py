@@ -59,7 +59,7 @@ def _remove(server_id: str, path: str, check_mode: bool) -> dict[str, Any]:
     if check_mode:
         # A domain that an earlier step would have ended still runs.
         return result
-    _check_not_running(server_id)
+    check_not_running(server_id)
     # What an earlier run could not remove to its end goes first, to free the name.
     _remove_tree(path + DELETED_SUFFIX)
     if os.path.lexists(path):
@@ -73,12 +73,12 @@ def _remove(server_id: str, path: str, check_mode: bool) -> dict[str, Any]:
 def _set_aside(server_id: str, path: str, state_path: str, check_mode: bool) -> dict[str, Any]:
     # What an earlier removal has begun to remove is no disk that anybody could want back.
     if os.path.lexists(path + DELETED_SUFFIX):
-        _check_not_running(server_id)
+        check_not_running(server_id)
         if not check_mode:
             _remove_tree(path + DELETED_SUFFIX)
     if not os.path.lexists(path):
         return {"changed": False, "path": path, "diff": [_diff(path, "", "")]}
-    _check_not_running(server_id)
+    check_not_running(server_id)
     before, after = _listing(path), f"{instance_quarantine.folder(state_path)}/{server_id}\n"
     if not check_mode:
         after = _listing(instance_quarantine.put_aside(server_id, path, state_path))
@@ -97,7 +97,7 @@ def _remove_tree(path: str) -> None:
         ) from error
 
 
-def _check_not_running(server_id: str) -> None:
+def check_not_running(server_id: str) -> None:
     pid = (work.read_file(f"{PIDFILES}/novella-{server_id}.pid") or "").strip()
     command = work.read_file(f"/proc/{pid}/cmdline") if pid.isdecimal() else None
     if command and server_id in command:

@@ -13,7 +13,11 @@ from .instance_paths import DISK_MODE, STATE_PATH, InstancePaths, make_directory
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "path": {"type": "path", "required": True},
-    "state": {"type": "str", "choices": ["present", "kept", "absent"], "default": "present"},
+    "state": {
+        "type": "str",
+        "choices": ["present", "kept", "base", "absent"],
+        "default": "present",
+    },
     "size_gb": {"type": "int"},
     "size_mb": {"type": "int"},
     "base": {
@@ -81,7 +85,9 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         disk = Disk(disk.path, "blank", disk.size_bytes, None)
     with base_image.in_use(_base_path(disk, paths), paths, check_mode):
         base = _ensure_base(disk, paths, params, check_mode)
-        if os.path.lexists(disk.path):
+        if params.get("state") == "base":
+            result: dict[str, Any] = {"changed": False, "diff": []}
+        elif os.path.lexists(disk.path):
             result = _keep_or_grow(disk, base, check_mode)
         else:
             result = _create(disk, base, params, check_mode)

@@ -32,8 +32,11 @@ if TYPE_CHECKING:
         instance_directory,
         libvirt_domain,
         linux_bridge,
+        move_credentials,
+        moved_directory,
         network_namespace,
         port_filter,
+        pulled_directory,
         qcow2_disk,
         saved_definition,
     )
@@ -49,8 +52,11 @@ MODULES = (
     "instance_directory",
     "libvirt_domain",
     "linux_bridge",
+    "move_credentials",
+    "moved_directory",
     "network_namespace",
     "port_filter",
+    "pulled_directory",
     "qcow2_disk",
     "saved_definition",
 )

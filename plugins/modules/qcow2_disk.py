@@ -27,9 +27,10 @@ options:
       - V(kept) does the same with one that is there, its base included, and fails when it is gone,
         for nothing brings back what a guest wrote. With neither base, content nor size it only
         looks.
+      - V(base) has the base alone, for a disk that will be brought.
       - V(absent) removes the disk. Its base stays.
     type: str
-    choices: [present, kept, absent]
+    choices: [present, kept, base, absent]
     default: present
   size_gb:
     description: The size in GiB. 0 or left out means as large as the image.

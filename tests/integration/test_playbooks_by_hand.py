@@ -61,6 +61,10 @@ CHECKED = {
     "server_restore": "",
     "server_update_metadata": "",
     "server_trigger_crash_dump": "+interrupted",
+    "server_move_out": f"+{DIRECTORY}_resize",
+    "server_resize": "",
+    "server_revert_resize": "",
+    "server_confirm_resize": "",
     "server_delete": f"-{DIRECTORY}/disk",
 }
 EACH_WAY = pytest.mark.parametrize(
@@ -234,6 +238,27 @@ def test_hard_reboot_repairs_all_that_was_removed_and_keeps_disk_and_mac(
     read = f"qemu-io -U -r -f qcow2 -c 'read -P 0x5a 900M 64k' {DIRECTORY}/disk"
     assert "verification failed" not in server.on_host("sh", "-c", read)
     assert changed(server.play("server_create")) == 0
+
+
+@pytest.mark.slow
+def test_a_server_set_aside_comes_back_or_is_made_anew(server: ByHand) -> None:
+    marker = f"qemu-io -f qcow2 -c 'write -P 0x5a 900M 64k' {DIRECTORY}/disk"
+    aside = f"{DIRECTORY}_resize"
+    for number, ending in enumerate(("server_revert_resize", "server_resize")):
+        assert changed(server.play("server_move_out")) > 0
+        assert changed(server.play("server_move_out")) == 0
+        assert SERVER not in server.on_host("virsh", "list", "--all", "--uuid")
+        assert TAP[3:] not in server.on_host("iptables-save")
+        if number == 0:
+            server.on_host("sh", "-c", marker.replace(DIRECTORY, aside))
+        assert changed(server.play(ending)) > 0
+        assert changed(server.play(ending)) == 0
+        assert server.domain_state() == "running"
+        read = f"qemu-io -U -r -f qcow2 -c 'read -P 0x5a 900M 64k' {DIRECTORY}/disk"
+        assert "verification failed" not in server.on_host("sh", "-c", read)
+    assert changed(server.play("server_confirm_resize")) == 1
+    assert changed(server.play("server_confirm_resize")) == 0
+    server.on_host("test", "!", "-e", aside)
 
 
 def test_the_kept_definition_gives_the_same_domain(server: ByHand) -> None:

@@ -82,9 +82,15 @@ TABLE: dict[str, Span] = {
     "action.legacy_consoles": Span(until=(2, 5)),
     "action.trigger_crash_dump": Span((2, 17)),
     "action.legacy_addresses": Span(until=(2, 43)),
+    "action.migrate_host": Span((2, 56)),
     # Interfaces
     "interface.tag_in_request": Span((2, 49)),
     "interface.tag": Span((2, 70)),
+    # Migrations
+    "migration.type_and_links": Span((2, 23)),
+    "migration.uuid": Span((2, 59)),  # and paging, and changes-since
+    "migration.changes_before": Span((2, 66)),
+    "migration.owner": Span((2, 80)),
     # Instance actions
     "instance_action.of_deleted_servers": Span((2, 21)),
     "instance_action.events_for_all": Span((2, 51)),

@@ -14,8 +14,6 @@ NOT_BUILT: tuple[tuple[str, str, str | None], ...] = (
     ("GET PUT DELETE", f"{_SERVER}/os-volume_attachments/<volume_id>", None),
     ("POST", f"{_SERVER}/remote-consoles", "route.remote_consoles"),
     ("GET DELETE", f"{_SERVER}/os-server-password", None),
-    ("GET", f"{_SERVER}/migrations", "route.server_migrations_read"),
-    ("GET", f"{_SERVER}/migrations/<migration_id>", "route.server_migrations_read"),
     ("DELETE", f"{_SERVER}/migrations/<migration_id>", "route.server_migration_abort"),
     ("POST", f"{_SERVER}/migrations/<migration_id>/action", "route.server_migrations"),
     ("POST", "/v2.1/flavors/<flavor_id>/action", None),
@@ -31,7 +29,6 @@ NOT_BUILT: tuple[tuple[str, str, str | None], ...] = (
         ("PUT", f"/v2.1/os-services/{action}", "service.old_updates")
         for action in ("enable", "disable", "disable-log-reason", "force-down")
     ),
-    ("GET", "/v2.1/os-migrations", None),
     ("GET PUT", "/v2.1/os-quota-class-sets/<quota_class>", None),
     ("GET", "/v2.1/os-simple-tenant-usage", None),
     ("GET", "/v2.1/os-simple-tenant-usage/<project_id>", None),

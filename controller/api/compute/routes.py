@@ -14,6 +14,7 @@ from controller.api.compute import (
     instance_actions,
     interfaces,
     keypairs,
+    migrations,
     not_built,
     quota_sets,
     server_actions,
@@ -103,6 +104,11 @@ ROUTES: list[Route] = [
          "os-instance-actions:list"),
     _row("GET", f"{_SERVER}/os-instance-actions/<request_id>", instance_actions.show_action,
          "os-instance-actions:show"),
+
+    _row("GET", f"{_SERVER}/migrations", migrations.list_of_server, "servers:migrations:index"),
+    _row("GET", f"{_SERVER}/migrations/<migration_id>", migrations.show_of_server,
+         "servers:migrations:show"),
+    _row("GET", "/os-migrations", migrations.list_migrations, "os-migrations:index"),
 
     _row("GET", "/flavors", flavors.list_flavors, "flavors:index"),
     _row("GET", "/flavors/detail", flavors.list_flavors_in_detail, "flavors:index"),

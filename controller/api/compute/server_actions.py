@@ -1,15 +1,25 @@
 """POST /servers/{id}/action: the actions that are built, and what becomes of the others."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
 
 from controller.api.common.calls import Call, Reply
 from controller.api.common.validation import check
 from controller.api.compute import server_images, server_rebuild
 from controller.api.compute.microversions import demand, has
 from controller.api.compute.schemas.servers import ACTIONS as SCHEMAS
+from controller.api.compute.schemas.servers import MIGRATE_TO_HOST
 from controller.console import log
-from controller.core import server_locks, server_passwords, server_security_groups, servers
+from controller.core import (
+    server_locks,
+    server_moves,
+    server_passwords,
+    server_security_groups,
+    servers,
+)
 from controller.core.operations import begin_action
 from controller.db.models import Host, Server
 from controller.errors import BadRequest, Conflict, Gone, NotBuilt
@@ -120,6 +130,47 @@ def _unlock(call: Call, server_id: str) -> Reply:
     return Reply(status=202)
 
 
+def _resize(call: Call, server_id: str) -> Reply:
+    asked = call.body["resize"]
+    with _locked(call, server_id) as (session, server):
+        flavor_id = str(asked["flavorRef"]).rstrip("/").rpartition("/")[2]
+        server_moves.resize(session, call.settings, call.context, server, flavor_id)
+        if "OS-DCF:diskConfig" in asked:
+            server.disk_config = asked["OS-DCF:diskConfig"]
+    return Reply(status=202)
+
+
+def _confirm_resize(call: Call, server_id: str) -> Reply:
+    with _locked(call, server_id) as (session, server):
+        server_moves.confirm(session, call.settings, call.context, server)
+    return Reply(status=204)
+
+
+def _revert_resize(call: Call, server_id: str) -> Reply:
+    with _locked(call, server_id) as (session, server):
+        server_moves.revert(session, call.settings, call.context, server)
+    return Reply(status=202)
+
+
+def _migrate(call: Call, server_id: str) -> Reply:
+    host_name = None
+    if has(call.version, "action.migrate_host"):
+        check(call.body["migrate"], MIGRATE_TO_HOST, call.version)
+        host_name = (call.body["migrate"] or {}).get("host")
+    if host_name is not None:
+        call.authorize("os_compute_api:os-migrate-server:migrate:host")
+    with _locked(call, server_id) as (session, server):
+        server_moves.migrate(session, call.settings, call.context, server, host_name)
+    return Reply(status=202)
+
+
+@contextmanager
+def _locked(call: Call, server_id: str) -> Iterator[tuple[Session, Server]]:
+    """Yield a transaction with the server in it, its row locked."""
+    with call.services.db.write() as session:
+        yield session, servers.get_to_act_on(session, call.context, server_id)
+
+
 def _reset_state(call: Call, server_id: str) -> Reply:
     with call.services.db.write() as session:
         server = servers.get(session, call.context, server_id, lock=True)
@@ -177,6 +228,10 @@ ACTIONS: dict[str, Action] = {
     "shelve": Action("os-shelve:shelve", server_images.shelve),
     "shelveOffload": Action("os-shelve:shelve_offload", _offload),
     "unshelve": Action("os-shelve:unshelve", server_images.unshelve),
+    "resize": Action("servers:resize", _resize),
+    "confirmResize": Action("servers:confirm_resize", _confirm_resize),
+    "revertResize": Action("servers:revert_resize", _revert_resize),
+    "migrate": Action("os-migrate-server:migrate", _migrate),
     "os-resetState": Action("os-admin-actions:reset_state", _reset_state),
     "os-getConsoleOutput": Action("os-console-output", _console_output),
     "addSecurityGroup": Action("os-security-groups:add", _add_security_group),
@@ -184,8 +239,7 @@ ACTIONS: dict[str, Action] = {
     **{
         name: Action()
         for name in (
-            "confirmResize", "evacuate",
-            "migrate", "os-migrateLive", "resize", "revertResize",
+            "evacuate", "os-migrateLive",
         )
     },
     "changePassword": Action("os-admin-password", _change_password),

@@ -16,7 +16,7 @@ from controller.conductor.arguments import cloud_id
 from controller.conductor.flows import UNORDERED
 from controller.conductor.server_cleanup import KIND as CLEANUP
 from controller.conductor.server_create import resources
-from controller.core import port_departures, port_records
+from controller.core import migrations, port_departures, port_records
 from controller.core.operations import UNFINISHED
 from controller.db.models import (
     Allocation,
@@ -24,6 +24,7 @@ from controller.db.models import (
     Image,
     Inventory,
     IPAllocation,
+    Migration,
     Operation,
     Port,
     SecurityGroup,
@@ -115,6 +116,8 @@ class Books:
     operations: list[BookOperation]
     # (consumer, provider) -> class -> amount
     allocations: dict[tuple[str, str], dict[str, int]]
+    # Each the uuid of a move, the host that it came from, and its server: that room is held.
+    moves: frozenset[tuple[str, str, str]]
     # provider -> class -> total
     inventories: dict[str, dict[str, int]]
     departed_by_short: dict[str, Departed]
@@ -133,6 +136,10 @@ class Books:
     def busy_servers(self) -> set[str]:
         """Return the servers that an operation stands for, other than clean-ups."""
         return {each.server_id for each in self.operations if each.server_id and each.ordered}
+
+    def set_aside_on(self, host_id: str) -> set[str]:
+        """Return the servers whose old side waits on the host for a confirm or a revert."""
+        return {server_id for _, source, server_id in self.moves if source == host_id}
 
     def cleanups_on(self, host_id: str) -> set[str]:
         """Return the servers of which the host may have something until a clean-up confirms."""
@@ -180,6 +187,14 @@ def read(session: Session, now: datetime, mentioned: Mentioned = NOTHING) -> Boo
         group_ids=frozenset(session.scalars(select(SecurityGroup.id))),
         operations=_operations(session),
         allocations=_allocations(session),
+        moves=frozenset(
+            (row.uuid, row.source_host_id, row.server_id)
+            for row in session.execute(
+                select(Migration.uuid, Migration.source_host_id, Migration.server_id).where(
+                    Migration.status.in_(migrations.UNSETTLED)
+                )
+            )
+        ),
         inventories=_inventories(session),
         departed_by_short={host_names.short(row.port_id): row for row in departed},
         departed_networks=port_departures.servers_of_networks(session, mentioned.network_ids),

@@ -87,8 +87,9 @@ def allocations(books: Books) -> Iterator[Finding]:
             what = f"holds {_amounts(there)} there and takes {_amounts(server.resources)}"
             yield _of_server("allocation_differs", books, server.id, what)
     cleanups = {(each.id, each.host_id): each for each in books.operations if each.kind == CLEANUP}
+    moves = {(uuid, source) for uuid, source, _ in books.moves}
     for consumer, provider in sorted(held):
-        if (consumer, provider) in cleanups:
+        if (consumer, provider) in cleanups or (consumer, provider) in moves:
             continue
         what = (
             f"{_amounts(held[consumer, provider])} of {_host_name(books, provider)} are held for "

@@ -15,6 +15,9 @@ from controller.conductor.audit.reports import Domain, Folder, HostReport
 from controller.core.port_updates import KIND as PORT_UPDATE
 from controller.states import ACTIVE, DOMAIN_STATES, OFF
 
+# Ends the name of a folder that waits for a move to be confirmed or reverted.
+ASIDE = "_resize"
+
 
 def compare(books: Books, host: BookHost, report: HostReport) -> list[Finding]:
     """Return where the books and the host disagree."""
@@ -176,6 +179,7 @@ class _Comparison:
         yield from self._networks_besides({port.network_id for port in ports})
 
     def _servers_besides(self, allowed: set[str]) -> Iterator[Finding]:
+        set_aside = self.books.set_aside_on(self.host.id)
         for domain in self.report.domains:
             if domain.id not in allowed and domain.cloud_id == self.books.cloud_id:
                 what = f"{self.host.name} has a domain ({domain.state}) of server {domain.id}"
@@ -183,6 +187,8 @@ class _Comparison:
         for folder in self.report.folders:
             server_id = folder.server_id
             if server_id is None or server_id in allowed or not self._is_ours(folder):
+                continue
+            if folder.name.endswith(ASIDE) and server_id in set_aside:
                 continue
             what = f"{self.host.name} has the folder {folder.name} of server {server_id}"
             yield self._besides_server(server_id, f"folder {folder.name}", what)

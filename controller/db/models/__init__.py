@@ -12,6 +12,7 @@ from controller.db.models.identity import (
     User,
 )
 from controller.db.models.images import Image, ImageTag
+from controller.db.models.moves import Migration
 from controller.db.models.networks import (
     IPAllocation,
     Network,
@@ -42,6 +43,7 @@ __all__ = [
     "ImageTag",
     "Inventory",
     "Keypair",
+    "Migration",
     "Network",
     "Operation",
     "Port",

@@ -175,6 +175,21 @@ ACTIONS: dict[str, Schema | Callable[[Version], Schema]] = {
         "required": ["type"],
         "additionalProperties": False,
     },
+    "resize": {
+        "type": "object",
+        "properties": {
+            "flavorRef": {
+                "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "minLength": 1}]
+            },
+            "OS-DCF:diskConfig": DISK_CONFIG,
+        },
+        "required": ["flavorRef"],
+        "additionalProperties": False,
+    },
+    "confirmResize": {},
+    "revertResize": {},
+    # Without a host; see `migrate`.
+    "migrate": {},
     "os-resetState": {
         "type": "object",
         "properties": {"state": {"enum": ["active", "error"]}},
@@ -194,6 +209,13 @@ ACTIONS: dict[str, Schema | Callable[[Version], Schema]] = {
         },
         "additionalProperties": False,
     },
+}
+
+# What the action migrate takes where it takes a host.
+MIGRATE_TO_HOST: Schema = {
+    "type": ["object", "null"],
+    "properties": {"host": {"anyOf": [FQDN, {"type": "null"}]}},
+    "additionalProperties": False,
 }
 
 _CREATE_ROWS = (
