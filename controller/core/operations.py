@@ -169,7 +169,9 @@ def begin_actions(
     action_ids = {row.server_id: row.id for row in session.execute(statement, entries)}
     operations = []
     for server in servers:
-        server.task_state = row.task_state
+        if row.task_state is not None:
+            # An action that shows nothing leaves what another shows by now.
+            server.task_state = row.task_state
         operation = submit(
             session,
             row.operation,

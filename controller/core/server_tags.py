@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import ColumnElement, and_, delete, exists, or_, select
+from sqlalchemy import ColumnElement, delete, exists, func, select
 from sqlalchemy.orm import Session
 
 from controller.db.models import Server, ServerTag
@@ -75,16 +75,17 @@ def remove_all(session: Session, server: Server) -> None:
 
 
 def has_all(tags: Collection[str]) -> ColumnElement[bool]:
-    """Return the condition that a server has each of the tags."""
-    return and_(*(_has(tag) for tag in tags))
+    """Return the condition that a server has each of the tags: one subquery, however many."""
+    wanted = set(tags)
+    found = select(func.count()).where(
+        ServerTag.server_id == Server.id, ServerTag.tag.in_(sorted(wanted))
+    )
+    return found.scalar_subquery() == len(wanted)
 
 
 def has_any(tags: Collection[str]) -> ColumnElement[bool]:
-    return or_(*(_has(tag) for tag in tags))
-
-
-def _has(tag: str) -> ColumnElement[bool]:
-    return exists().where(ServerTag.server_id == Server.id, ServerTag.tag == tag)
+    """Return the condition that a server has one of the tags: one subquery, however many."""
+    return exists().where(ServerTag.server_id == Server.id, ServerTag.tag.in_(sorted(set(tags))))
 
 
 def _check_count(server: Server, count: int) -> None:

@@ -44,6 +44,18 @@ def test_what_changes_nothing_is_not_pushed(alice: Any, server: str, services: S
     assert operations(services) == before
 
 
+def test_another_actions_task_state_stays_shown(alice: Any, server: str, work: Any) -> None:
+    """Nova lets metadata change while a server is shut down; it is still shown as that."""
+    assert alice.post(f"{SERVERS}/{server}/action", json={"os-stop": None}).status_code == 202
+    answer = alice.post(f"{SERVERS}/{server}/metadata", json={"metadata": {"a": "1"}})
+    assert answer.status_code == 200
+    shown = alice.get(f"{SERVERS}/{server}").json["server"]
+    assert shown["OS-EXT-STS:task_state"] == "powering-off"
+    work()
+    shown = alice.get(f"{SERVERS}/{server}").json["server"]
+    assert (shown["status"], shown["OS-EXT-STS:task_state"]) == ("SHUTOFF", None)
+
+
 @pytest.mark.parametrize("state", ["error", "rescued", "resized", "shelved", "soft-delete"])
 def test_metadata_change_in_few_states(
     state: str, alice: Any, server: str, services: Services

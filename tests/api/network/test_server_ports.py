@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller.conductor.server_create import _physical_networks
+from controller.conductor.server_create import physical_networks
 from controller.core import (
     network_arguments,
     port_records,
@@ -412,4 +412,4 @@ def test_a_tenant_cannot_send_anothers_server_elsewhere(bob, services, boot, pub
             )
         )  # fmt: skip
         session.flush()
-        assert _physical_networks(session, server_id) == {"physnet1"}
+        assert physical_networks(session, server_id) == {"physnet1"}
