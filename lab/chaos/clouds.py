@@ -8,6 +8,7 @@ from typing import Any
 from lab import contents, hosts
 from lab.chaos.api import Credentials
 from lab.chaos.backing import Backing
+from lab.chaos.stream import FLAVORS
 from lab.cloud import Cloud
 from lab.errors import LabError
 from lab.naming import lab_name_of
@@ -96,8 +97,10 @@ def blank_server(cloud: Cloud, login: str) -> dict[str, Any]:
                     name="blank", data=data, disk_format="raw", container_format="bare",
                     visibility="public", wait=True, os_shutdown_timeout="1",
                 )  # fmt: skip
-        flavor = admin.compute.find_flavor("c1.blank", ignore_missing=True)
-        flavor = flavor or admin.compute.create_flavor(name="c1.blank", vcpus=1, ram=64, disk=0)
+        for name, memory_mb in FLAVORS.items():
+            if admin.compute.find_flavor(name, ignore_missing=True) is None:
+                admin.compute.create_flavor(name=name, vcpus=1, ram=memory_mb, disk=0)
+        flavor = admin.compute.find_flavor(next(iter(FLAVORS)), ignore_missing=False)
         network = contents.make_public_network(admin, cloud)
         return {"imageRef": image.id, "flavorRef": flavor.id, "networks": [{"uuid": network.id}]}
     finally:

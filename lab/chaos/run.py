@@ -13,7 +13,7 @@ from lab.chaos.api import Api, Credentials
 from lab.chaos.backing import Backing
 from lab.chaos.kills import Killer
 from lab.chaos.report import Report
-from lab.chaos.stream import Stream, run_actors, wait_all
+from lab.chaos.stream import FLAVORS, Stream, run_actors, wait_all
 from lab.chaos.watch import Watch, answered_meanwhile, silences
 from lab.cloud import Cloud
 from lab.errors import LabError
@@ -80,10 +80,13 @@ def run(
     api = Api(urls, credentials)
     api.log_in()
     began = time.monotonic()
+    known = {each["name"]: each["id"] for each in api.read("/flavors").body["flavors"]}
+    flavors = {name: known[name] for name in FLAVORS}
     killer = Killer(controllers, backing, plan.weights, plan.seed, plan.pause_s, plan.kills)
     stream = Stream(
         api,
         create,
+        flavors,
         plan.operations,
         ends_at=began + plan.limit_s,
         go_on=lambda: not killer.is_done(),

@@ -7,7 +7,7 @@ what was killed. Every request that was accepted is kept, with how it ended.
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -20,25 +20,53 @@ DONE, ERROR, LOST, WRONG = "done", "error", "lost", "wrong"
 SETTLE_S = 300.0
 LOOK_EVERY_S = 0.4
 SERVERS_PER_ACTOR = 2
+# What servers are resized between: MB of memory by name.
+FLAVORS = {"c1.blank": 64, "c2.blank": 80}
+
+# How often a request is called off at once by a delete, which it has to give way to.
+CANCELLED = 0.08
 
 BODIES: dict[str, Any] = {
     "start": {"os-start": None},
     "stop": {"os-stop": None},
     "reboot": {"reboot": {"type": "SOFT"}},
     "hard_reboot": {"reboot": {"type": "HARD"}},
+    "pause": {"pause": None},
+    "unpause": {"unpause": None},
+    "suspend": {"suspend": None},
+    "resume": {"resume": None},
+    "migrate": {"migrate": None},
+    "confirm": {"confirmResize": None},
+    "revert": {"revertResize": None},
 }
 # By the status that a server has; delete is always possible.
 POSSIBLE: dict[str, tuple[str, ...]] = {
-    "ACTIVE": ("stop", "stop", "reboot", "reboot", "hard_reboot", "delete"),
-    "SHUTOFF": ("start", "start", "start", "hard_reboot", "delete"),
+    "ACTIVE": (
+        "stop", "stop", "reboot", "reboot", "hard_reboot", "delete",
+        "pause", "suspend", "resize", "migrate",
+    ),
+    "SHUTOFF": ("start", "start", "start", "hard_reboot", "delete", "resize", "migrate"),
+    "PAUSED": ("unpause", "unpause", "unpause", "hard_reboot", "delete"),
+    "SUSPENDED": ("resume", "resume", "resume", "delete"),
+    "VERIFY_RESIZE": ("confirm", "confirm", "revert", "revert", "delete"),
     "ERROR": ("hard_reboot", "delete", "delete"),
-}
-STATUS_AFTER = {
-    "create": "ACTIVE",
-    "start": "ACTIVE",
-    "reboot": "ACTIVE",
-    "hard_reboot": "ACTIVE",
-    "stop": "SHUTOFF",
+}  # fmt: skip
+_EITHER = frozenset({"ACTIVE", "SHUTOFF"})
+STATUS_AFTER: dict[str, frozenset[str]] = {
+    "create": frozenset({"ACTIVE"}),
+    "start": frozenset({"ACTIVE"}),
+    "reboot": frozenset({"ACTIVE"}),
+    "hard_reboot": frozenset({"ACTIVE"}),
+    "stop": frozenset({"SHUTOFF"}),
+    "pause": frozenset({"PAUSED"}),
+    "unpause": frozenset({"ACTIVE"}),
+    "suspend": frozenset({"SUSPENDED"}),
+    "resume": frozenset({"ACTIVE"}),
+    "resize": frozenset({"VERIFY_RESIZE"}),
+    "migrate": frozenset({"VERIFY_RESIZE"}),
+    # As it was before it was moved.
+    "confirm": _EITHER,
+    "revert": _EITHER,
 }
 
 
@@ -68,6 +96,8 @@ class Stream:
 
     api: Api
     create: dict[str, Any]
+    # The ids of FLAVORS, by their names.
+    flavors: Mapping[str, str]
     limit: int
     ends_at: float
     go_on: Callable[[], bool] = lambda: False
@@ -150,14 +180,16 @@ class Actor(threading.Thread):
             return
         server_id = answer.body["server"]["id"]
         asked = Asked("create", server_id, answer.request_id, time.monotonic())
-        if self._dice.random() < 0.1:
-            # A delete during the build: the create gives way to it.
-            self._stream.keep(asked)
-            self._servers[server_id] = "BUILD"
-            self._do("delete", server_id)
-            asked.ended_at, asked.outcome, asked.detail = time.monotonic(), DONE, "gave way"
+        self._follow_or_cancel(asked)
+
+    def _follow_or_cancel(self, asked: Asked) -> None:
+        if asked.action == "delete" or self._dice.random() >= CANCELLED:
+            self._follow(asked)
             return
-        self._follow(asked)
+        self._stream.keep(asked)
+        self._servers[asked.server_id] = "?"
+        self._do("delete", asked.server_id)
+        asked.ended_at, asked.outcome, asked.detail = time.monotonic(), DONE, "gave way"
 
     def _do(self, action: str, server_id: str) -> None:
         try:
@@ -165,7 +197,7 @@ class Actor(threading.Thread):
                 answer = self._stream.api.compute("DELETE", f"/servers/{server_id}")
             else:
                 answer = self._stream.api.compute(
-                    "POST", f"/servers/{server_id}/action", BODIES[action]
+                    "POST", f"/servers/{server_id}/action", self._body(action, server_id)
                 )
         except Away:
             self._stream.away += 1
@@ -178,7 +210,16 @@ class Actor(threading.Thread):
             self._refused(answer.status)
             self._servers[server_id] = "?"
         else:
-            self._follow(Asked(action, server_id, answer.request_id, time.monotonic()))
+            asked = Asked(action, server_id, answer.request_id, time.monotonic())
+            self._follow_or_cancel(asked)
+
+    def _body(self, action: str, server_id: str) -> dict[str, Any]:
+        if action != "resize":
+            return dict(BODIES[action])
+        server = self._stream.api.read(f"/servers/{server_id}").body.get("server") or {}
+        own = server.get("flavor", {}).get("original_name")
+        other = next(name for name in FLAVORS if name != own)
+        return {"resize": {"flavorRef": self._stream.flavors[other]}}
 
     def _refused(self, status: int) -> None:
         self._stream.refused += 1
@@ -224,7 +265,7 @@ class Actor(threading.Thread):
         if status == "ERROR":
             fault = _fault(server)
             return (ERROR, fault) if fault else (WRONG, "ERROR without a fault")
-        if status == STATUS_AFTER[asked.action]:
+        if status in STATUS_AFTER[asked.action]:
             return DONE, ""
         return self._judge_by_record(asked, status)
 
