@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import creates, dispatch, lists, load, memory
+from bench import actions, creates, dispatch, lists, load, memory
 from bench.report import Report
 from lab import contents
 from lab.cloud import Cloud
@@ -17,7 +17,7 @@ from lab.demo import HOSTS
 LAB_NAME = "bench"
 
 
-PARTS = ("controller", "load")
+PARTS = ("controller", "load", "actions")
 
 
 def main() -> int:
@@ -34,7 +34,7 @@ def main() -> int:
     directory = Path(tempfile.mkdtemp(prefix="novella-bench-", dir="/var/tmp"))
     try:
         for part in arguments.parts or PARTS:
-            measure = _controller if part == "controller" else _load
+            measure = {"controller": _controller, "load": _load, "actions": _actions}[part]
             measure(directory / part, arguments)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
@@ -64,6 +64,20 @@ def _controller(directory: Path, arguments: argparse.Namespace) -> None:
         creates.measure(cloud, report, blank, arguments.rounds, arguments.batches)
         dispatch.measure(cloud, report, max(5, arguments.batches))
         lists.measure(directory / "lists", report, password)
+        print(f"written: {report.write()}")
+    finally:
+        cloud.destroy()
+
+
+def _actions(directory: Path, arguments: argparse.Namespace) -> None:
+    """Each action of a server on two hosts of a lab, against bare commands."""
+    directory.mkdir()
+    cloud = Cloud(directory / "cloud")
+    report = Report("actions")
+    try:
+        _set_up(cloud, secrets.token_urlsafe(12))
+        blank = creates.blank_image(directory)
+        actions.measure(cloud, report, blank, arguments.rounds)
         print(f"written: {report.write()}")
     finally:
         cloud.destroy()
