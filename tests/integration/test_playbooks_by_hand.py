@@ -397,7 +397,7 @@ def test_a_failed_create_leaves_nothing_behind(by_hand: ByHand, tmp_path: Path) 
     file.write_text(yaml.safe_dump(example_servers({"flavor": petabyte})))
     done = by_hand.try_play("server_create", file=file)
     assert done.returncode != 0
-    assert "Define and start the domain" in done.stdout
+    assert "Define the domain, and start it" in done.stdout
     assert by_hand.traces() == before
 
 
