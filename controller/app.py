@@ -24,12 +24,13 @@ def build_services(settings: Settings, policy: Policy | None = None) -> Services
     from controller.api.identity.policies import RULES as IDENTITY
     from controller.api.image.policies import RULES as IMAGE
     from controller.api.network.policies import RULES as NETWORK
+    from controller.api.novella.policies import RULES as NOVELLA
 
     db = Database(settings.db_url, on_wake=waker(settings))
     return Services(
         settings=settings,
         db=db,
-        policy=policy or Policy(settings, [*IDENTITY, *IMAGE, *NETWORK, *COMPUTE]),
+        policy=policy or Policy(settings, [*IDENTITY, *IMAGE, *NETWORK, *COMPUTE, *NOVELLA]),
         authenticate=authenticator(settings),
         clock=DatabaseClock(db),
     )
@@ -43,6 +44,7 @@ def build_app(settings: Settings, services: Services | None = None) -> Flask:
     from controller.api.identity import routes as identity
     from controller.api.image import routes as image
     from controller.api.network import routes as network
+    from controller.api.novella import routes as novella
 
     services = services or build_services(settings)
     app = Flask("novella", static_folder=None)
@@ -55,6 +57,7 @@ def build_app(settings: Settings, services: Services | None = None) -> Flask:
         (network, "/network"),
         (compute, "/compute"),
         (placement, "/placement"),
+        (novella, "/novella"),
     ):
         app.register_blueprint(module.blueprint(services, prefix))
     app.register_error_handler(HTTPException, partial(_unknown_path, app))

@@ -12,6 +12,7 @@ from pathlib import Path
 from controller.drift_commands import add_commands as add_drift_commands
 from controller.drift_commands import add_host_check
 from controller.errors import NovellaError
+from controller.host_commands import add_host_commands
 from controller.operation_commands import add_commands as add_operation_commands
 from controller.settings import Settings, load
 from lab.errors import LabError
@@ -288,6 +289,7 @@ def _add_host(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         toggle.set_defaults(run=_host_toggle, enabled=enabled)
 
     add_host_check(actions)
+    add_host_commands(actions)
     remove = actions.add_parser(
         "remove",
         help="forget a host without servers",

@@ -95,6 +95,14 @@ class Settings:
     resize_confirm_window_s: int = 0
     # How long the copy of a server's disks to another host may take.
     move_timeout_s: int = 14400
+    # Whether all hosts keep servers' folders on one shared file system. A server of a dead host
+    # goes on with its own disk then; else with a new one of its image.
+    shared_instances_path: bool = False
+    # The operator's own playbook that switches a dead host off for certain (its name ends in .yml);
+    # empty: an administrator says so. See docs/operators.md.
+    fence_playbook: str = ""
+    # Servers of a host that is drained which move at once.
+    drain_batch: int = 5
     artifacts_kept: int = 200
     artifacts_days: int = 30
     # How often all hosts are compared with the database, and leftovers removed.

@@ -142,6 +142,9 @@ TABLE: dict[str, Transition] = dict(
         _row("migrate", frozenset({ACTIVE, STOPPED}), "resize_prep", "server_resize",
              (RESIZED, None),
              ("server_resize", "server_move_out", "server_revert_resize", "server_delete")),
+        # From a host that is proved to be off; one that was stopped stays so, as in Nova.
+        _row("evacuate", frozenset({ACTIVE, STOPPED, ERROR}), "rebuilding", "server_evacuate",
+             (ACTIVE, ERROR), ("server_evacuate", "server_delete")),
         _row("confirm_resize", frozenset({RESIZED}), "resize_confirming", "server_confirm_resize",
              (ACTIVE, ERROR), ("server_confirm_resize",)),
         # What it was before: a server that was off is off again.

@@ -6,6 +6,7 @@ from controller.conductor.server_cleanup import ServerCleanup
 from controller.conductor.server_converge import ServerConverge
 from controller.conductor.server_create import ServerCreate
 from controller.conductor.server_delete import ServerDelete
+from controller.conductor.server_evacuate import ServerEvacuate
 from controller.conductor.server_images import FLOWS as IMAGES
 from controller.conductor.server_interfaces import FLOWS as INTERFACES
 from controller.conductor.server_metadata import UpdateMetadata
@@ -29,6 +30,7 @@ FLOWS: dict[str, Flow] = {
         *IMAGES,
         *SHELVE,
         ServerResize(),
+        ServerEvacuate(),
         ConfirmResize(),
         RevertResize(),
         ServerCleanup(),

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import and_, or_, select, update
@@ -13,6 +14,7 @@ from controller.conductor import claims, server_interfaces
 from controller.conductor.arguments import cloud_id, server_arguments, server_secrets
 from controller.conductor.claims import Held
 from controller.conductor.server_cleanup import KIND as CLEANUP
+from controller.conductor.server_evacuate import FENCE
 from controller.conductor.steps import Outcome, Play
 from controller.core import (
     host_access,
@@ -51,6 +53,7 @@ SET_RULES = frozenset(
         "port_update",
         "server_resize",
         "server_revert_resize",
+        "server_evacuate",
     }
 )
 # Playbooks that bring an image's bytes here.
@@ -116,7 +119,12 @@ def prepare(
     play = going[0].play
     secrets: dict[str, dict[str, str]] = {}
     arguments: dict[str, Any] = {"cloud_id": cloud_id(session)}
-    if play.whole_host:
+    entries: list[dict[str, Any]] = []
+    if play.playbook == FENCE:
+        # Somebody else's playbook, which acts on another machine: it is told of the host alone.
+        host = hosts.get(session, play.host_id)
+        arguments["fenced_host"] = {"name": host.name, "address": host.address}
+    elif play.whole_host:
         entries = of_whole_host(session, settings, play.host_id)
         arguments["host_fence"] = next_host_fence(session, play.host_id)
     else:
@@ -130,6 +138,7 @@ def prepare(
         hosts=(host_access.of_host(settings, hosts.get(session, play.host_id)),),
         arguments={**arguments, "servers": entries},
         secrets=secrets,
+        own_playbook=Path(settings.fence_playbook) if play.playbook == FENCE else None,
         timeout_s=play.timeout_s or settings.run_timeout_s,
         file_max_bytes=settings.max_image_bytes if play.playbook in FETCHING else None,
         keep_as=tuple(operation.id for operation in operations),
@@ -147,7 +156,11 @@ def outcomes(prepared: Prepared, result: RunResult) -> list[tuple[Ticket, Outcom
 
     Results of servers that the run was not about are refused: a host speaks for its own.
     """
-    host = result.of(prepared.tickets[0].play.host_id)
+    play = prepared.tickets[0].play
+    host = result.of(play.host_id)
+    if play.playbook == FENCE and result.status != OK:
+        # One good task proves nothing of a fence that broke off.
+        host = HostResult(result.status, message=result.message)
     items: dict[str, dict[str, Any]] = {}
     for item in host.items:
         item_id = item.get("id")

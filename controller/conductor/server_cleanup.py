@@ -6,6 +6,8 @@ there, under the operation's own id, and tries until a play says that nothing is
 
 # ruff: noqa: ARG002 -- a flow need not use all that its interface gives it
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, select
@@ -15,7 +17,7 @@ from controller.conductor import backoff
 from controller.conductor.arguments import server_arguments
 from controller.conductor.steps import Again, Failure, Flow, Outcome, Play, Step, Work
 from controller.core import operations, ports
-from controller.core.operations import UNFINISHED
+from controller.core.operations import SUCCEEDED, UNFINISHED
 from controller.db.models import Operation, Server
 from controller.placement import allocations
 from controller.settings import Settings
@@ -23,17 +25,25 @@ from controller.settings import Settings
 KIND = "server_cleanup"
 
 
-def submit(session: Session, settings: Settings, server: Server, host_id: str) -> Operation:
+def submit(
+    session: Session,
+    settings: Settings,
+    server: Server,
+    host_id: str,
+    entry: Mapping[str, Any] | None = None,
+) -> Operation:
     """Write the clean-up of `server` on the host, and hand the server's room there over to it.
 
-    What the play needs is kept with it: networks may be gone by the time it gets through.
+    What the play needs is kept with it: networks may be gone by the time it gets through. `entry`
+    is what it is told besides.
     """
+    known = server_arguments(session, settings, [server])[server.id]
     operation = operations.submit(
         session,
         KIND,
         server=server,
         host_id=host_id,
-        arguments={"server": server_arguments(session, settings, [server])[server.id]},
+        arguments={"server": known | dict(entry or {})},
     )
     session.flush()
     allocations.hand_over(session, server.id, host_id, operation.id)
@@ -58,6 +68,18 @@ def hosts_of(session: Session, server_id: str) -> frozenset[str]:
     """Return the hosts that may still have something of the server, until their clean-ups end."""
     found = session.scalars(select(Operation.host_id).where(_unfinished(server_id)))
     return frozenset(host_id for host_id in found if host_id)
+
+
+def has_succeeded(session: Session, server_id: str, host_id: str, since: datetime) -> bool:
+    """Return whether the host has confirmed, since then, that it has nothing of the server."""
+    query = select(Operation.id).where(
+        Operation.server_id == server_id,
+        Operation.host_id == host_id,
+        Operation.kind == KIND,
+        Operation.state == SUCCEEDED,
+        Operation.created_at >= since,
+    )
+    return session.scalar(query.limit(1)) is not None
 
 
 def release_ports(session: Session, server_id: str, but_operation: str = "") -> None:

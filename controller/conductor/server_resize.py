@@ -23,6 +23,7 @@ from controller.errors import ConcurrentUpdate, HostFailed, NoValidHost
 from controller.placement import allocations
 from controller.scheduler.select import select as select_hosts
 from controller.scheduler.spec import RequestSpec
+from controller.settings import Settings
 from controller.states import ACTIVE, ERROR, TABLE
 
 # Both rows of this operation show the same task states.
@@ -83,7 +84,7 @@ class ChooseHost(Step):
             work.session, work.server.id, migration.source_host_id, migration.uuid
         )
         for _ in range(CLAIM_ROUNDS):
-            selection = select_hosts(work.session, work.settings, _spec(work, migration))
+            selection = select_hosts(work.session, self.settings(work), _spec(work, migration))
             for candidate in selection.candidates:
                 if self._claim(work, migration, candidate.host.id, candidate.host.name):
                     return None
@@ -104,6 +105,10 @@ class ChooseHost(Step):
         work.operation.host_id = work.server.host_id = migration.source_host_id
         migration.dest_host_id = migration.dest_host = None
         return None
+
+    def settings(self, work: Work) -> Settings:
+        """Return what the scheduler goes by."""
+        return work.settings
 
     def _claim(self, work: Work, migration: Migration, host_id: str, name: str) -> bool:
         try:

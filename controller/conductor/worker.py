@@ -16,6 +16,7 @@ from controller.conductor.incarnation import Incarnation
 from controller.conductor.reconcilers import (
     artifact_ageing,
     expired_leases,
+    fenced_hosts,
     host_heartbeat,
     host_leftovers,
     host_tidy,
@@ -229,6 +230,12 @@ def _reconcilers(
             host_heartbeat.look_every_s(settings),
             2 * host_heartbeat.TIMEOUT_S,
             lambda: host_heartbeat.run(settings, db, engine.executor, clock, stopping),
+        ),
+        Periodic(
+            "fenced-hosts",
+            fenced_hosts.INTERVAL_S,
+            lambda: _ignore(fenced_hosts.run(settings, db, clock)),
+            db.outages,
         ),
         in_turn(
             rounds.LEFTOVERS,

@@ -29,6 +29,7 @@ PROGRESS: dict[str, frozenset[str]] = {
     "resize": _RESIZING,
     "migrate": _RESIZING,
     "rebuild": frozenset({"rebuild_spawning", "powering-off"}),
+    "evacuate": frozenset({"rebuild_spawning"}),
 }
 
 

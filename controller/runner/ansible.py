@@ -117,6 +117,8 @@ class AnsibleExecutor:
         # Its other way is a terminal, which it looks at now and then, and closes with a nap.
         config.runner_mode = "subprocess"
         ids = {host.name: host.id for host in run.hosts}
+        if run.own_playbook:
+            ids["localhost"] = run.hosts[0].id
         # Those of a batch come earlier still (`_following`).
         events = PlayEvents(ids) if run.is_batch else PlayEvents(ids, run.on_item)
         runner = Runner(config, event_handler=events.take)
@@ -171,11 +173,13 @@ class AnsibleExecutor:
         return warm, why
 
     def _arguments(self, run: Run, folder: RunFolder) -> list[str]:
-        playbook = self._settings.project_dir / "playbooks" / f"{run.playbook}.yml"
+        ours = self._settings.project_dir / "playbooks" / f"{run.playbook}.yml"
+        playbook = run.own_playbook or ours
         words = ["-e", f"@{folder.arguments}", "-e", f"@{folder.secrets}", "--forks", str(FORKS)]
         needs_check = run.playbook == "host_enroll" or any(map(_has_own_variables, run.hosts))
         skipped = FOR_PEOPLE if needs_check else f"{FOR_PEOPLE},{ARGUMENT_CHECK}"
-        words += ["--skip-tags", skipped]
+        # An operator's own tags are left alone.
+        words += [] if run.own_playbook else ["--skip-tags", skipped]
         return [*words, *(["--check", "--diff"] if run.check else []), str(playbook)]
 
     def _environment(self, run: Run, folder: RunFolder, artifact_dir: Path) -> dict[str, str]:

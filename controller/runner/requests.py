@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from controller.runner.host_text import keepable
@@ -33,6 +34,9 @@ class Run:
     check: bool = False
     timeout_s: int = 900
     file_max_bytes: int | None = None
+    # An operator's own playbook, run in the place of ours of that name; it counts as done when a
+    # task of it has ended well on the run's host or on localhost.
+    own_playbook: Path | None = None
     keep_as: tuple[str, ...] = ()
     about: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
     cancelled: Callable[[], bool] = lambda: False

@@ -118,6 +118,9 @@ def _apply(there: SimulatedHost, playbook: str, cloud_id: str, entry: Mapping[st
         there.servers[server_id] = SimulatedServer(cloud_id, entry, state)
         if playbook == "server_revert_resize":
             there.aside.pop(server_id, None)
+    elif playbook == "server_evacuate":
+        state = "running" if entry["evacuation"]["running"] else "stopped"
+        there.servers[server_id] = SimulatedServer(cloud_id, entry, state)
     elif playbook in ("server_delete", "server_shelve_offload"):
         if not move.get("keep_aside"):
             there.aside.pop(server_id, None)

@@ -22,16 +22,18 @@ from controller.api.identity import routes as identity
 from controller.api.image import queries
 from controller.api.image import routes as image
 from controller.api.network import routes as network
+from controller.api.novella import routes as novella
 from controller.core import tokens
 from controller.settings import Settings
 from tests.api.conftest import Caller
 from tests.api.whole_bodies import NOWHERE, whole_bodies
 
-DIALECTS = ("identity", "image", "network", "compute", "placement")
+DIALECTS = ("identity", "image", "network", "compute", "placement", "novella")
 TABLES = {
     f"/{name}": module.ROUTES
     for name, module in (
         ("identity", identity), ("image", image), ("network", network), ("compute", compute),
+        ("novella", novella),
     )
 }  # fmt: skip
 LATEST = {"OpenStack-API-Version": "compute 2.96"}

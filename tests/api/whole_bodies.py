@@ -33,6 +33,7 @@ def whole_bodies() -> dict[tuple[str, str], Any]:
         ("PATCH", "/image/v2/images/<image_id>"): [
             {"op": "add", "path": "/any", "value": "thing"}
         ],
+        ("PUT", "/novella/v1/hosts/<name>/fence"): {"by": "ops", "reason": "unplugged"},
         ("POST", f"{v2}/networks"): {
             "network": {"name": "n", "admin_state_up": True, "shared": False, "mtu": 1500,
                         "router:external": False, "provider:network_type": "flat",

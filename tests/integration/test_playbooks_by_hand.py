@@ -53,6 +53,7 @@ CHECKED = {
     "server_shelve": "+a copy of the disk",
     "server_shelve_offload": f"-{DIRECTORY}/disk",
     "server_unshelve": "",
+    "server_evacuate": "",
     "server_pause": "+state: paused",
     "server_unpause": "",
     "server_suspend": "+state: stopped, memory saved",

@@ -83,6 +83,9 @@ TABLE: dict[str, Span] = {
     "action.trigger_crash_dump": Span((2, 17)),
     "action.legacy_addresses": Span(until=(2, 43)),
     "action.migrate_host": Span((2, 56)),
+    "evacuate.on_shared_storage": Span(until=(2, 13)),  # and the password in the answer
+    "evacuate.force": Span((2, 29), (2, 67)),
+    "evacuate.stopped": Span((2, 95)),
     # Interfaces
     "interface.tag_in_request": Span((2, 49)),
     "interface.tag": Span((2, 70)),

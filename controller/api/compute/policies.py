@@ -79,6 +79,7 @@ _BY_CHECK: dict[str, tuple[str, ...]] = {
         "os-admin-actions:reset_state",
         "os-aggregates:index",
         "os-availability-zone:detail",
+        "os-evacuate",
         "os-extended-server-attributes",
         "os-flavor-extra-specs:create",
         "os-flavor-extra-specs:delete",

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from controller.api.common.calls import Call, Reply
 from controller.api.common.validation import check
-from controller.api.compute import server_images, server_rebuild
+from controller.api.compute import server_evacuate, server_images, server_rebuild
 from controller.api.compute.microversions import demand, has
 from controller.api.compute.schemas.servers import ACTIONS as SCHEMAS
 from controller.api.compute.schemas.servers import MIGRATE_TO_HOST
@@ -232,6 +232,7 @@ ACTIONS: dict[str, Action] = {
     "confirmResize": Action("servers:confirm_resize", _confirm_resize),
     "revertResize": Action("servers:revert_resize", _revert_resize),
     "migrate": Action("os-migrate-server:migrate", _migrate),
+    "evacuate": Action("os-evacuate", server_evacuate.evacuate),
     "os-resetState": Action("os-admin-actions:reset_state", _reset_state),
     "os-getConsoleOutput": Action("os-console-output", _console_output),
     "addSecurityGroup": Action("os-security-groups:add", _add_security_group),
@@ -239,7 +240,7 @@ ACTIONS: dict[str, Action] = {
     **{
         name: Action()
         for name in (
-            "evacuate", "os-migrateLive",
+            "os-migrateLive",
         )
     },
     "changePassword": Action("os-admin-password", _change_password),

@@ -1,7 +1,7 @@
 """All tables, a file for each noun."""
 
 from controller.db.base import Base
-from controller.db.models.compute import Flavor, Host, Keypair
+from controller.db.models.compute import Flavor, Host, HostDrain, Keypair
 from controller.db.models.identity import (
     AuthAttempt,
     Domain,
@@ -38,6 +38,7 @@ __all__ = [
     "Domain",
     "Flavor",
     "Host",
+    "HostDrain",
     "IPAllocation",
     "Image",
     "ImageTag",

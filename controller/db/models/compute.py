@@ -30,6 +30,11 @@ class Host(Base):
     enabled: Mapped[bool] = mapped_column(default=True)
     disabled_reason: Mapped[str | None] = mapped_column(Name)
     forced_down: Mapped[bool] = mapped_column(default=False)
+    # Since when it is known to run nothing, by whose word or playbook, and why; see
+    # core.host_fences. Null again when it is back and has nothing left of evacuated servers.
+    fenced_at: Mapped[datetime | None]
+    fenced_by: Mapped[str | None] = mapped_column(Name)
+    fenced_reason: Mapped[str | None] = mapped_column(Name)
     # Rises with every run about all of it, so that an older one is refused there.
     generation: Mapped[int] = mapped_column(default=0)
     # Why nothing is reaped there; see core.reaping.
@@ -38,6 +43,27 @@ class Host(Base):
     last_seen_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
+
+
+class HostDrain(Base):
+    """The emptying of a host: what becomes of each of its servers, and how the host was before."""
+
+    __tablename__ = "host_drains"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)
+    # No foreign key: a host may be removed, and what was done stays. The name is of then.
+    host_id: Mapped[str] = mapped_column(Id, index=True)
+    host_name: Mapped[str] = mapped_column(Name)
+    # One of core.host_drains: running, done, incomplete, cancelled.
+    state: Mapped[str] = mapped_column(String(16), default="running", index=True)
+    user_id: Mapped[str | None] = mapped_column(Id)
+    reason: Mapped[str | None] = mapped_column(Name)
+    was_enabled: Mapped[bool]
+    was_disabled_reason: Mapped[str | None] = mapped_column(Name)
+    # Server id -> {"name", "how", "status", "why", "tries", "migration_id", "destination"}.
+    servers: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+    finished_at: Mapped[datetime | None]
 
 
 class Flavor(Base):

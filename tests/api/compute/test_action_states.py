@@ -12,10 +12,11 @@ import pytest
 from controller.api.common.calls import Services
 from controller.api.compute.server_actions import ACTIONS
 from controller.api.compute.statuses import BY_STATE
-from controller.core import migrations
+from controller.core import host_fences, migrations
 from controller.core.context import Context
 from controller.core.operations import begin_action
-from controller.db.models import Flavor, Image, Operation, Server
+from controller.db.base import utcnow
+from controller.db.models import Flavor, Host, Image, Operation, Server
 from controller.errors import InvalidState
 from controller.settings import Settings
 from controller.states import BUILDING, IGNORE_LOCK, LIVING, RESIZED, TABLE
@@ -33,6 +34,7 @@ BODIES: dict[str, Any] = {
     "os-resetState": {"state": "error"},
     "changePassword": {"adminPass": "new"},
     "resize": {"flavorRef": "larger"},
+    "evacuate": {},
 }
 # Actions whose row has another name than theirs in snake case.
 ROWS = {
@@ -92,6 +94,14 @@ def put(services: Services, server_id: str, state: str) -> None:
             moved = migrations.begin(session, context, server, migrations.RESIZE)
             moved.status = migrations.FINISHED
         server.state = state
+
+
+def fence(services: Services, server_id: str) -> None:
+    """Have the server's host be down, and known to run nothing."""
+    with services.db.write() as session:
+        host = session.get_one(Host, session.get_one(Server, server_id).host_id)
+        host.forced_down = True
+        host_fences.note(host, by="ops", reason="unplugged", now=utcnow())
 
 
 def operations(services: Services) -> int:
@@ -166,6 +176,8 @@ def test_a_locked_server_refuses_it_to_its_owner_alone(
     else:
         assert answer.status_code == 409
         assert "is locked. Unlock it first" in answer.json["conflictingRequest"]["message"]
+    if action == "evacuate":
+        fence(services, server)
     before = operations(services)
     allowed = admin.post(path, json=body(action), headers=LATEST)
     assert "is locked" not in str(allowed.json)

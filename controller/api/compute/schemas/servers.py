@@ -147,7 +147,24 @@ _SECURITY_GROUP: Schema = {
     "additionalProperties": False,
 }
 
+
 # The bodies of actions, by the action's name: what lies under it, by version where that matters.
+def _evacuate(version: Version) -> Schema:
+    properties: Schema = {"host": FQDN, "adminPass": ADMIN_PASS}
+    required = []
+    if has(version, "evacuate.on_shared_storage"):
+        properties["onSharedStorage"] = BOOLEAN
+        required.append("onSharedStorage")
+    if has(version, "evacuate.force"):
+        properties["force"] = BOOLEAN
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+    }
+
+
 ACTIONS: dict[str, Schema | Callable[[Version], Schema]] = {
     **server_images.ACTIONS,
     "addSecurityGroup": _SECURITY_GROUP,
@@ -190,6 +207,7 @@ ACTIONS: dict[str, Schema | Callable[[Version], Schema]] = {
     "revertResize": {},
     # Without a host; see `migrate`.
     "migrate": {},
+    "evacuate": _evacuate,
     "os-resetState": {
         "type": "object",
         "properties": {"state": {"enum": ["active", "error"]}},

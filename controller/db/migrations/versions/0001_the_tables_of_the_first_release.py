@@ -68,6 +68,9 @@ def upgrade() -> None:
         sa.Column("enabled", sa.Boolean(), nullable=False),
         sa.Column("disabled_reason", sa.String(length=255), nullable=True),
         sa.Column("forced_down", sa.Boolean(), nullable=False),
+        sa.Column("fenced_at", sa.DateTime(), nullable=True),
+        sa.Column("fenced_by", sa.String(length=255), nullable=True),
+        sa.Column("fenced_reason", sa.String(length=255), nullable=True),
         sa.Column("generation", sa.Integer(), nullable=False),
         sa.Column("reaping_off", sa.String(length=255), nullable=True),
         sa.Column("last_seen_at", sa.DateTime(), nullable=True),
@@ -76,6 +79,25 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_hosts")),
         sa.UniqueConstraint("name", name=op.f("uq_hosts_name")),
     )
+    op.create_table(
+        "host_drains",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("host_id", sa.String(length=36), nullable=False),
+        sa.Column("host_name", sa.String(length=255), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("user_id", sa.String(length=36), nullable=True),
+        sa.Column("reason", sa.String(length=255), nullable=True),
+        sa.Column("was_enabled", sa.Boolean(), nullable=False),
+        sa.Column("was_disabled_reason", sa.String(length=255), nullable=True),
+        sa.Column("servers", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.DateTime(), nullable=False),
+        sa.Column("finished_at", sa.DateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_host_drains")),
+    )
+    with op.batch_alter_table("host_drains", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_host_drains_host_id"), ["host_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_host_drains_state"), ["state"], unique=False)
+
     op.create_table(
         "images",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -660,6 +682,7 @@ def downgrade() -> None:
     op.drop_table("workers")
     op.drop_table("networks")
     op.drop_table("images")
+    op.drop_table("host_drains")
     op.drop_table("hosts")
     op.drop_table("flavors")
     op.drop_table("domains")

@@ -1,0 +1,1 @@
+"""Novella's own API: what OpenStack's have no place for."""
