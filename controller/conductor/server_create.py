@@ -4,18 +4,12 @@ The host is committed before its play starts, so that whatever happens then, som
 clean up. A host that fails is cleaned, its claim released, and the next candidate tried.
 """
 
-import math
-
-from sqlalchemy import select
-from sqlalchemy.orm import Session
-
 from controller.conductor import server_cleanup
 from controller.conductor.steps import Again, Failure, Flow, Outcome, Play, Step, Work
-from controller.core import hosts, port_records, ports, transitions
-from controller.db.models import Network, Port
+from controller.core import hosts, ports, transitions
+from controller.core.server_needs import physical_networks, resources
 from controller.errors import ConcurrentUpdate, NoValidHost
 from controller.placement import allocations
-from controller.placement.inventories import DISK_GB, MEMORY_MB, VCPU
 from controller.scheduler.select import select as select_hosts
 from controller.scheduler.spec import RequestSpec
 from controller.states import TABLE
@@ -26,16 +20,6 @@ CLAIM_ROUNDS = 3
 
 NO_VALID_HOST = "No valid host was found. There are not enough hosts available."
 BUILD_FAILED = "The server could not be built: its host could not start it."
-
-
-def resources(flavor: dict[str, int]) -> dict[str, int]:
-    """Return what a server of this flavor takes, by resource class. Swap is disk too."""
-    disk_gb = flavor["disk_gb"] + flavor.get("ephemeral_gb", 0)
-    return {
-        VCPU: flavor["vcpus"],
-        MEMORY_MB: flavor["memory_mb"],
-        DISK_GB: disk_gb + math.ceil(flavor.get("swap_mb", 0) / 1024),
-    }
 
 
 class ChooseHost(Step):
@@ -157,14 +141,3 @@ def _spec(work: Work) -> RequestSpec:
         tried=frozenset(work.noted("tried", [])) | server_cleanup.hosts_of(work.session, server.id),
         down_after_s=hosts.down_after_s(work.settings),
     )
-
-
-def physical_networks(session: Session, server_id: str) -> frozenset[str]:
-    """Return the physical networks that a host of the server must reach."""
-    names = session.scalars(
-        select(Network.physical_network)
-        .join(Port, Port.network_id == Network.id)
-        .where(port_records.serving([server_id]), Network.physical_network.is_not(None))
-        .distinct()
-    )
-    return frozenset(name for name in names if name)

@@ -7,8 +7,6 @@ left to a clean-up, which gets through when the host is back, before that takes 
 (reconcilers/fenced_hosts.py). Follows OpenStack Nova's evacuate, but for the proof.
 """
 
-
-
 from dataclasses import replace
 from typing import Any
 

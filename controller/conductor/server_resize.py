@@ -10,14 +10,10 @@ takes at the source is held by the migration meanwhile, as in OpenStack Nova.
 from typing import Any
 
 from controller.conductor import server_cleanup
-from controller.conductor.server_create import (
-    CLAIM_ROUNDS,
-    NO_VALID_HOST,
-    physical_networks,
-    resources,
-)
+from controller.conductor.server_create import CLAIM_ROUNDS, NO_VALID_HOST
 from controller.conductor.steps import Again, Failure, Flow, Outcome, Play, Step, Work
 from controller.core import hosts, migrations, port_updates, ports, transitions
+from controller.core.server_needs import physical_networks, resources
 from controller.db.models import Migration
 from controller.errors import ConcurrentUpdate, HostFailed, NoValidHost
 from controller.placement import allocations

@@ -17,6 +17,7 @@ from controller.conductor.reconcilers import (
     artifact_ageing,
     expired_leases,
     fenced_hosts,
+    host_drains,
     host_heartbeat,
     host_leftovers,
     host_tidy,
@@ -235,6 +236,12 @@ def _reconcilers(
             "fenced-hosts",
             fenced_hosts.INTERVAL_S,
             lambda: _ignore(fenced_hosts.run(settings, db, clock)),
+            db.outages,
+        ),
+        Periodic(
+            "host-drains",
+            host_drains.INTERVAL_S,
+            lambda: _ignore(host_drains.run(settings, db, clock)),
             db.outages,
         ),
         in_turn(

@@ -34,6 +34,8 @@ def whole_bodies() -> dict[tuple[str, str], Any]:
             {"op": "add", "path": "/any", "value": "thing"}
         ],
         ("PUT", "/novella/v1/hosts/<name>/fence"): {"by": "ops", "reason": "unplugged"},
+        ("POST", "/novella/v1/hosts/<name>/drain"): {"reason": "new disks"},
+        ("POST", "/novella/v1/hosts/<name>/undrain"): {},
         ("POST", f"{v2}/networks"): {
             "network": {"name": "n", "admin_state_up": True, "shared": False, "mtu": 1500,
                         "router:external": False, "provider:network_type": "flat",

@@ -7,7 +7,7 @@ from controller.api.common.validation import Schema
 from controller.core import host_fences, hosts
 from controller.db.models import Host
 
-_TEXT: dict[str, Any] = {
+TEXT: dict[str, Any] = {
     "type": "string",
     "minLength": 1,
     "maxLength": 200,
@@ -15,14 +15,14 @@ _TEXT: dict[str, Any] = {
 }
 FENCE: Schema = {
     "type": "object",
-    "properties": {"by": _TEXT, "reason": _TEXT},
+    "properties": {"by": TEXT, "reason": TEXT},
     "required": ["by", "reason"],
     "additionalProperties": False,
 }
 
 
 def show_host(call: Call, name: str) -> Reply:
-    return Reply({"host": _view(call, hosts.get_by_name(call.session, name))})
+    return Reply({"host": view(call, hosts.get_by_name(call.session, name))})
 
 
 def fence_host(call: Call, name: str) -> Reply:
@@ -31,7 +31,7 @@ def fence_host(call: Call, name: str) -> Reply:
     by, reason = call.body["by"], call.body["reason"]
     now = call.services.clock()
     host_fences.record_word(call.settings, call.context, host, by, reason, now)
-    return Reply({"host": _view(call, host)})
+    return Reply({"host": view(call, host)})
 
 
 def lift_fence(call: Call, name: str) -> Reply:
@@ -41,7 +41,7 @@ def lift_fence(call: Call, name: str) -> Reply:
     return Reply(status=204)
 
 
-def _view(call: Call, host: Host) -> dict[str, Any]:
+def view(call: Call, host: Host) -> dict[str, Any]:
     return {
         "id": host.id,
         "name": host.name,

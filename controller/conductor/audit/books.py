@@ -15,9 +15,9 @@ from controller import host_names
 from controller.conductor.arguments import cloud_id
 from controller.conductor.flows import UNORDERED
 from controller.conductor.server_cleanup import KIND as CLEANUP
-from controller.conductor.server_create import resources
 from controller.core import migrations, port_departures, port_records
 from controller.core.operations import UNFINISHED
+from controller.core.server_needs import resources
 from controller.db.models import (
     Allocation,
     Host,

@@ -2,7 +2,6 @@
 
 import pytest
 
-from controller.conductor.server_create import physical_networks
 from controller.core import (
     network_arguments,
     port_records,
@@ -12,6 +11,7 @@ from controller.core import (
     server_security_groups,
 )
 from controller.core.context import Context
+from controller.core.server_needs import physical_networks
 from controller.db.models import Host, Network, Operation, Port, Server
 from controller.errors import BadRequest, Conflict, Forbidden
 

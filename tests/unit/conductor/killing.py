@@ -33,7 +33,7 @@ def kill_at(cloud: Cloud, number: int, moment: str) -> bool:
         reached = _step_of(cloud, held.operation_id) >= number
         if reached and moment == MOMENTS[0]:
             break
-        ended = _run(cloud, engine.owner, ticket)
+        ended = play(cloud, engine.owner, ticket)
         if reached:
             break
         ticket = engine._mover.move(cloud.db, held, ended)
@@ -43,7 +43,8 @@ def kill_at(cloud: Cloud, number: int, moment: str) -> bool:
     return bool(given_back)
 
 
-def _run(cloud: Cloud, owner: str, ticket: Ticket) -> Ended:
+def play(cloud: Cloud, owner: str, ticket: Ticket) -> Ended:
+    """Run what the ticket asks for, and return how it ended."""
     prepared = cloud.db.run(
         lambda session: runs.prepare(
             session, cloud.settings, owner, [ticket], lambda: False, cloud.clock()
