@@ -1,5 +1,6 @@
 """All flows by the kind of their operation."""
 
+from controller.conductor.dry_run import DryRun
 from controller.conductor.port_update import PortUpdate
 from controller.conductor.power import FLOWS as POWER
 from controller.conductor.server_cleanup import ServerCleanup
@@ -36,6 +37,7 @@ FLOWS: dict[str, Flow] = {
         ServerCleanup(),
         PortUpdate(),
         UpdateMetadata(),
+        DryRun(),
     )
 }
 # Kinds that don't wait for other operations of their server, nor keep them waiting.

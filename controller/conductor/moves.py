@@ -111,7 +111,7 @@ class Mover:
         else:
             step.finished(work, ended.outcome)
             self._end_step(work, step.name, events.SUCCESS)
-            work.operation.step += 1
+            work.operation.step += not step.repeats
 
     def _proceed(self, work: Work, flow: Flow, held: Held) -> "Ticket | _Onward | None":
         operation = work.operation
@@ -132,7 +132,8 @@ class Mover:
                 return _Onward() if self._starts_over(work, flow) else None
             if play is not None:
                 undo = operation.undoing is not None
-                return Ticket(held, play, operation.server_id, undo, flow.cancellable)
+                server_id = play.entry["id"] if play.check else operation.server_id
+                return Ticket(held, play, server_id, undo, flow.cancellable)
 
     def _do_step(self, work: Work, flow: Flow) -> Play | None:
         step = flow.steps[work.operation.step]

@@ -24,6 +24,7 @@ from controller.core import (
     port_updates,
 )
 from controller.core.operations import UNFINISHED
+from controller.core.sealing import unseal
 from controller.db.base import new_id
 from controller.db.models import Host, Operation, Port, Server
 from controller.runner.requests import (
@@ -127,6 +128,9 @@ def prepare(
     elif play.whole_host:
         entries = of_whole_host(session, settings, play.host_id)
         arguments["host_fence"] = next_host_fence(session, play.host_id)
+    elif play.check:
+        entries = [dict(ticket.play.entry) for ticket in going]
+        secrets = _tried_out(settings, going, operations)
     else:
         told = {ticket.held.operation_id: ticket.play.entry for ticket in going}
         entries, secrets = _of_servers(session, settings, operations, play.playbook, told)
@@ -139,6 +143,7 @@ def prepare(
         arguments={**arguments, "servers": entries},
         secrets=secrets,
         own_playbook=Path(settings.fence_playbook) if play.playbook == FENCE else None,
+        check=play.check,
         timeout_s=play.timeout_s or settings.run_timeout_s,
         file_max_bytes=settings.max_image_bytes if play.playbook in FETCHING else None,
         keep_as=tuple(operation.id for operation in operations),
@@ -222,14 +227,15 @@ def rules_due_in(session: Session, prepared: Prepared, server_ids: frozenset[str
     Another run that was told the newer rules may have set them before this one set the older. What
     became more narrow is mended at once; new members of a group have time.
     """
-    if prepared.run is None or prepared.run.playbook not in SET_RULES:
+    run = prepared.run
+    if run is None or run.check or run.playbook not in SET_RULES:
         return None
     host_id = prepared.tickets[0].play.host_id
     still_there = select(Server.id).where(
         Server.id.in_(server_ids), Server.host_id == host_id, Server.deleted_at.is_(None)
     )
     now = network_arguments.for_servers(session, list(session.scalars(still_there)))
-    told = {entry["id"]: entry for entry in prepared.run.arguments["servers"]}
+    told = {entry["id"]: entry for entry in run.arguments["servers"]}
     changed = [each for each in now if any(told[each][name] != now[each][name] for name in RULES)]
     if not changed:
         return None
@@ -286,6 +292,17 @@ def _of_servers(
             own = server_secrets(settings, server, operation.sealed)
             secrets |= {server.id: own} if own else {}
     return entries, secrets
+
+
+def _tried_out(
+    settings: Settings, tickets: Sequence[Ticket], operations: Sequence[Operation]
+) -> dict[str, dict[str, str]]:
+    """Return the secrets of servers that need not be there, as for a real run."""
+    return {
+        str(ticket.server_id): own
+        for ticket, operation in zip(tickets, operations, strict=True)
+        if (own := unseal(settings, operation.sealed) | dict(ticket.play.secrets))
+    }
 
 
 def _detached(session: Session, operation: Operation) -> dict[str, Any]:

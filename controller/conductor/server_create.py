@@ -30,6 +30,7 @@ class ChooseHost(Step):
             return None
         for _ in range(CLAIM_ROUNDS):
             selection = select_hosts(work.session, work.settings, _spec(work))
+            work.note(selection=selection.record())
             for candidate in selection.candidates:
                 if self._claim(work, candidate.host.id):
                     return None

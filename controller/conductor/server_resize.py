@@ -81,6 +81,7 @@ class ChooseHost(Step):
         )
         for _ in range(CLAIM_ROUNDS):
             selection = select_hosts(work.session, self.settings(work), _spec(work, migration))
+            work.note(selection=selection.record())
             for candidate in selection.candidates:
                 if self._claim(work, migration, candidate.host.id, candidate.host.name):
                     return None

@@ -57,6 +57,8 @@ class Play:
 
     `whole_host` is for plays about all servers of the host. `entry` is what this very play is told
     of the server besides, or instead of, what the database says. `timeout_s` None is the setting's.
+
+    With `check` nothing is changed, and `entry` and `secrets` are all that it is told.
     """
 
     playbook: str
@@ -64,6 +66,8 @@ class Play:
     whole_host: bool = False
     entry: Mapping[str, Any] = field(default_factory=dict, compare=False)
     timeout_s: int | None = None
+    check: bool = False
+    secrets: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,8 @@ class Step:
     # As it is shown in os-instance-actions.
     name = ""
     no_undo = ""
+    # Whether `do` is asked again behind its play, until it has none.
+    repeats = False
 
     def do(self, work: Work) -> Play | None:
         raise NotImplementedError

@@ -3,6 +3,7 @@
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from controller.core.context import Context
 from controller.db.models import Host, Operation, Project, Server, ServerEvent, User
 from controller.errors import BadRequest, NotFound
 
@@ -29,6 +30,14 @@ def find(session: Session, wanted: str) -> Operation:
         more = " and more" if len(found) > NAMED_MAX else ""
         raise BadRequest(f"Several operations begin with {wanted}: {ids}{more}. Give more of one.")
     return found[0]
+
+
+def get(session: Session, context: Context, operation_id: str) -> Operation:
+    """Return the operation. Raises NotFound, also for one of another project."""
+    operation = session.get(Operation, operation_id)
+    if operation is None or not context.may_see(operation.project_id or ""):
+        raise NotFound.of("operation", operation_id)
+    return operation
 
 
 def newest(

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from controller.core import server_locks
@@ -21,6 +21,10 @@ FORMAT_VERSION = 1
 
 QUEUED, RUNNING, SUCCEEDED, FAILED = "queued", "running", "succeeded", "failed"
 UNFINISHED = (QUEUED, RUNNING)
+# What a request that is only tried out becomes; see core.dry_runs.
+DRY_RUN = "dry_run"
+# In `info` of a session.
+_SUBMITTED = "submitted"
 
 
 def submit(
@@ -59,9 +63,15 @@ def submit(
         not_before=not_before or now,
     )
     session.add(operation)
+    session.info.setdefault(_SUBMITTED, []).append(operation)
     if not_before is None:
         wake_after(session)
     return operation
+
+
+def submitted(session: Session) -> list[Operation]:
+    """Return the operations that this session has submitted."""
+    return list(session.info.get(_SUBMITTED, []))
 
 
 def queue_is_full(session: Session, settings: Settings) -> bool:
@@ -75,7 +85,7 @@ def queue_is_full(session: Session, settings: Settings) -> bool:
         select(Operation.id)
         .where(
             Operation.state == QUEUED,
-            Operation.action_id.is_not(None),
+            or_(Operation.action_id.is_not(None), Operation.kind == DRY_RUN),
             Operation.user_id.is_not(None),
         )
         .limit(settings.queue_max + 1)

@@ -90,6 +90,28 @@ class Database:
         self.engine.dispose()
 
 
+class Rehearsal(Database):
+    """The same database, of whose writing transactions nothing stays.
+
+    `look` sees each of them complete, before it is rolled back: all that the database itself would
+    refuse has been refused by then. Nobody is woken.
+    """
+
+    def __init__(self, db: Database, look: Callable[[Session], None]) -> None:
+        self.engine, self._writing, self.outages = db.engine, db._writing, db.outages
+        self.on_wake = None
+        self._look = look
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """Yield a session whose work is looked at, and rolled back."""
+        with _Session(self._writing, expire_on_commit=False) as session:
+            session.begin()
+            yield session
+            session.flush()
+            self._look(session)
+
+
 def wake_after(session: Session) -> None:
     """Have the workers woken once this transaction has committed."""
     session.info["wake"] = True

@@ -8,6 +8,9 @@ from typing import Any
 from controller.db.models import Host
 from controller.placement.candidates import Room
 
+# Hosts that a record of a choice names.
+NAMED_MAX = 5
+
 
 @dataclass(frozen=True, slots=True)
 class RequestSpec:
@@ -47,3 +50,8 @@ class Selection:
 
     candidates: list[Candidate]
     rejected: dict[str, int]
+
+    def record(self) -> dict[str, Any]:
+        """Return what operators are told of the choice: the names of the best, and the counts."""
+        best = [each.host.name for each in self.candidates[:NAMED_MAX]]
+        return {"best": best, "fitting": len(self.candidates), "rejected": dict(self.rejected)}

@@ -39,7 +39,8 @@ END_TIMEOUT_S = 10.0
 def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Bring the folder of `server_id` into `state`; see the module moved_directory.
 
-    Returns `changed`, `diff` and (exported) `export` {port, files: [{name, size_bytes}]}. Raises
+    Returns `changed`, `diff` and (exported) `export` {port, files: [{name, size_bytes}]}, in check
+    mode as it would be. Raises
     WorkError while the server's QEMU runs, and when the folder is in neither place.
     """
     server_id = work.check_uuid(params["server_id"], "server id")
@@ -61,7 +62,9 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         "changed": changed,
         "diff": [work.text_diff(f"folder {own}", before, after)],
     }
-    if params.get("export_to") and not check_mode:
+    if params.get("export_to") and check_mode:
+        result["export"] = _foreseen(params, own if os.path.isdir(own) else aside)
+    elif params.get("export_to"):
         export, started = _export(params, server_id, aside)
         result |= {"export": export, "changed": changed or started}
     return result
@@ -159,6 +162,17 @@ def _export(params: dict[str, Any], server_id: str, aside: str) -> tuple[dict[st
         f"Cannot export the disks of server {server_id} on {params['export_address']}, ports "
         f"{params['export_ports']}: {refused}. Set compute_copy_ports to ports that are free."
     )
+
+
+def _foreseen(params: dict[str, Any], folder: str) -> dict[str, Any]:
+    """Return what an export of the folder would be; another may have the port by then."""
+    ports = _free_ports(params["export_address"], params["export_ports"])
+    if not ports:
+        raise work.WorkError(
+            f"Cannot export the disks of server {params['server_id']}: none of the ports "
+            f"{params['export_ports']} is free. Set compute_copy_ports to ports that are."
+        )
+    return {"files": files_of(folder), "needs_base": _needs_base(folder), "port": ports[0]}
 
 
 def _needs_base(aside: str) -> bool:

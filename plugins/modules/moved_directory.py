@@ -58,7 +58,7 @@ export:
   description:
     - Where the files are exported; C(port), C(files) (each C(name) and C(size_bytes)), and
       C(needs_base), whether the root disk stands on its image.
-  returned: when exported
+  returned: when exported; in check mode as it would be
   type: dict
 """
 

@@ -11,7 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal, Protocol
@@ -22,13 +22,13 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import ClientDisconnected
 
-from controller.api.common import access, origin
+from controller.api.common import access, dry_runs, origin
 from controller.api.common.bodies import parse_json
 from controller.api.common.policy import Policy
 from controller.api.common.validation import Schema, check
 from controller.core.context import Context
 from controller.db import failures
-from controller.db.session import Database
+from controller.db.session import Database, Rehearsal
 from controller.errors import (
     BadRequest,
     ConcurrentUpdate,
@@ -87,6 +87,11 @@ class Call:
         return self.services.settings
 
     @property
+    def dry_run(self) -> bool:
+        """Whether the request is only tried out: nothing that it writes stays."""
+        return isinstance(self.services.db, Rehearsal)
+
+    @property
     def query(self) -> Mapping[str, str]:
         return self.request.args
 
@@ -137,6 +142,8 @@ class Route:
     raw_body: bool = False
     # Another limit than the setting `max_body_bytes`.
     max_body_bytes: int | None = None
+    # Whether it can be tried out (api.common.dry_runs); others refuse that.
+    dry_run: bool = False
 
     @property
     def mode(self) -> str:
@@ -330,6 +337,32 @@ def _answer(
     if route.schema is not None:
         check(body, route.schema, version)
 
+    if not _is_dry_run(route):
+        return _handle(route, services, context, body, version, path)
+    trial = dry_runs.Trial.on(services.db)
+    _handle(route, replace(services, db=trial.db), context, body, version, path)
+    root = origin.root(request, services.settings)
+    answer, location = trial.accept(services.db, services.settings, context, root)
+    return Reply(answer, status=202, headers={"Location": location})
+
+
+def _is_dry_run(route: Route) -> bool:
+    """Whether the present request is to be tried out. A log-in, and what only reads, may say so."""
+    if route.policy is None or route.method in ("GET", "HEAD") or not dry_runs.is_asked(request):
+        return False
+    if not route.dry_run:
+        raise dry_runs.refuse(f"{request.method} {request.path}")
+    return True
+
+
+def _handle(
+    route: Route,
+    services: Services,
+    context: Context,
+    body: Any,
+    version: tuple[int, int],
+    path: Mapping[str, str],
+) -> Reply:
     def handle(session: Session) -> Reply:
         # A copy: the transaction, and so the handler, may have to start over.
         call = Call(request, services, context, session, copy.deepcopy(body), version)

@@ -41,8 +41,11 @@ def _row(
     policy: str,
     schema: Schema | None = None,
     transaction: Literal["own"] | None = None,
+    *,
+    dry_run: bool = False,
 ) -> Route:
-    return Route(method, f"/v2.1{path}", handler, f"os_compute_api:{policy}", schema, transaction)
+    rule = f"os_compute_api:{policy}"
+    return Route(method, f"/v2.1{path}", handler, rule, schema, transaction, dry_run=dry_run)
 
 
 _SERVER = "/servers/<server_id>"
@@ -56,13 +59,13 @@ ROUTES: list[Route] = [
     _row("GET", "/servers", servers.list_servers, "servers:index"),
     _row("GET", "/servers/detail", servers.list_servers_in_detail, "servers:detail"),
     _row("POST", "/servers", server_create.create_server, "servers:create",
-         server_schemas.create),
+         server_schemas.create, dry_run=True),
     _row("GET", _SERVER, servers.show_server, "servers:show"),
     _row("PUT", _SERVER, servers.update_server, "servers:update", server_schemas.update),
-    _row("DELETE", _SERVER, servers.delete_server, "servers:delete"),
+    _row("DELETE", _SERVER, servers.delete_server, "servers:delete", dry_run=True),
     # Each action has a policy of its own; whoever may show the server may ask.
     _row("POST", f"{_SERVER}/action", server_actions.act_on_server, "servers:show",
-         transaction="own"),
+         transaction="own", dry_run=True),
     _row("GET", f"{_SERVER}/ips", servers.list_addresses, "ips:index"),
     _row("GET", f"{_SERVER}/ips/<network>", servers.show_addresses, "ips:show"),
     _row("GET", f"{_SERVER}/os-security-groups", servers.list_security_groups,

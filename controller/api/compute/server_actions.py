@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
+from controller.api.common import dry_runs
 from controller.api.common.calls import Call, Reply
 from controller.api.common.validation import check
 from controller.api.compute import server_evacuate, server_images, server_rebuild
@@ -35,6 +36,8 @@ class Action:
     policy: str = ""
     handler: Callable[[Call, str], Reply] | None = None
     row: str | None = None
+    # Whether it can be tried out; see api.common.dry_runs.
+    dry_run: bool = False
 
 
 def act_on_server(call: Call, server_id: str) -> Reply:
@@ -53,6 +56,8 @@ def act_on_server(call: Call, server_id: str) -> Reply:
             "it yet. See CHANGELOG.md for what is there."
         )
     call.authorize(f"os_compute_api:{action.policy}")
+    if call.dry_run and not action.dry_run:
+        raise dry_runs.refuse(f"Server action {name}")
     check(call.body[name], SCHEMAS[name], call.version)
     return action.handler(call, server_id)
 
@@ -218,7 +223,7 @@ ACTIONS: dict[str, Action] = {
     "reboot": Action("servers:reboot", _reboot),
     "rebuild": Action("servers:rebuild", server_rebuild.rebuild),
     "restore": Action("os-deferred-delete:restore", _restore),
-    "forceDelete": Action("os-deferred-delete:force", _force_delete),
+    "forceDelete": Action("os-deferred-delete:force", _force_delete, dry_run=True),
     "lock": Action("os-lock-server:lock", _lock),
     "unlock": Action("os-lock-server:unlock", _unlock),
     "rescue": Action("os-rescue", server_images.rescue),
@@ -228,10 +233,10 @@ ACTIONS: dict[str, Action] = {
     "shelve": Action("os-shelve:shelve", server_images.shelve),
     "shelveOffload": Action("os-shelve:shelve_offload", _offload),
     "unshelve": Action("os-shelve:unshelve", server_images.unshelve),
-    "resize": Action("servers:resize", _resize),
+    "resize": Action("servers:resize", _resize, dry_run=True),
     "confirmResize": Action("servers:confirm_resize", _confirm_resize),
     "revertResize": Action("servers:revert_resize", _revert_resize),
-    "migrate": Action("os-migrate-server:migrate", _migrate),
+    "migrate": Action("os-migrate-server:migrate", _migrate, dry_run=True),
     "evacuate": Action("os-evacuate", server_evacuate.evacuate),
     "os-resetState": Action("os-admin-actions:reset_state", _reset_state),
     "os-getConsoleOutput": Action("os-console-output", _console_output),

@@ -3,9 +3,9 @@
 from flask import Blueprint
 
 from controller.api.common.calls import Route, Services, build_blueprint
-from controller.api.novella import drains, hosts
+from controller.api.novella import drains, hosts, operations
 from controller.api.novella.dialect import NovellaDialect
-from controller.api.novella.policies import DRAIN_HOST, FENCE_HOST, SHOW_HOST
+from controller.api.novella.policies import DRAIN_HOST, FENCE_HOST, SHOW, SHOW_HOST
 
 _HOST = "/v1/hosts/<name>"
 
@@ -19,6 +19,7 @@ ROUTES: list[Route] = [
     Route("POST", f"{_HOST}/drain", drains.drain_host, DRAIN_HOST, drains.DRAIN),
     Route("DELETE", f"{_HOST}/drain", drains.cancel_drain, DRAIN_HOST),
     Route("POST", f"{_HOST}/undrain", drains.undrain_host, DRAIN_HOST),
+    Route("GET", "/v1/operations/<operation_id>", operations.show_operation, SHOW),
 ]
 
 
