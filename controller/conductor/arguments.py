@@ -58,6 +58,7 @@ def _server(settings: Settings, server: Server) -> dict[str, Any]:
             "public_keys": {server.key_name: server.public_key} if server.key_name else {},
             "meta": dict(server.meta),
             "launch_index": server.launch_index,
+            "password_serial": server.password_serial,
         },
     }
 

@@ -6,8 +6,6 @@ not tried yet they stop; it runs in check mode, and what it says is kept in this
 where the next time through finds it.
 """
 
-
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace

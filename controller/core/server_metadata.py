@@ -63,10 +63,15 @@ def _set(
     server: Server,
     metadata: dict[str, str],
 ) -> None:
-    """Write it and have it pushed, unless a push that hasn't begun will tell it too."""
+    """Write it, and have it pushed."""
     if metadata == server.meta:
         return
     server.meta = metadata
+    push(session, settings, context, server)
+
+
+def push(session: Session, settings: Settings, context: Context, server: Server) -> None:
+    """Have the guest served what the database says, unless a push that hasn't begun will."""
     waiting = select(Operation.id).where(
         Operation.server_id == server.id,
         Operation.kind == TABLE[ACTION].operation,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import os
 import platform
+import re
 from typing import Any
 
 from . import host_virtualization, libvirt_connection, work
@@ -14,6 +17,10 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "virt_type": {"type": "str", "choices": ["auto", "kvm", "qemu"], "default": "auto"},
     "uri": {"type": "str", "default": libvirt_connection.URI},
 }
+
+# Bytes, as the metadata server takes them.
+PASSWORD_MAX_BYTES = 1020
+PASSWORD_FILE_RE = re.compile(r"[0-9a-f-]{36}\.[0-9]{1,9}")
 
 
 def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:  # noqa: ARG001 - reads only
@@ -35,8 +42,25 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:  # noqa: AR
         **disk,
         "virt_type": virt_type,
         **_libvirt(params.get("uri"), virt_type),
+        "posted_passwords": posted_passwords(params.get("state_path") or STATE_PATH),
     }
     return {"changed": False, "host": host}
+
+
+def posted_passwords(state_path: str) -> dict[str, str]:
+    """Return what guests have posted to their metadata servers, each encrypted by its owner's key:
+    `<server id>.<serial>` to the text.
+    """
+    found = {}
+    for path in sorted(glob.glob(os.path.join(glob.escape(state_path), "networks/*/passwords/*"))):
+        name = os.path.basename(path)
+        if PASSWORD_FILE_RE.fullmatch(name):
+            with contextlib.suppress(OSError):
+                # The folder is the metadata server's: nothing that it lies there is followed.
+                descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+                with os.fdopen(descriptor, "rb") as file:
+                    found[name] = file.read(PASSWORD_MAX_BYTES).decode("ascii", "replace")
+    return found
 
 
 def boot_id(proc: str = "/proc") -> str:

@@ -28,6 +28,7 @@ OPENSTACK_VERSIONS = (
     "2020-10-14",
 )
 RANDOM_SEED_SINCE = "2013-04-04"
+POSTS_SINCE = "2013-04-04"
 VENDOR_DATA_SINCE = "2013-10-17"
 NETWORK_DATA_SINCE = "2015-10-15"  # and project_id
 KEYS_SINCE = "2016-06-30"
@@ -77,7 +78,9 @@ def documents(
         files = _openstack_files(server, version, user_data, admin_pass)
         made.update({f"openstack/{version}/{name}": body for name, body in files.items()})
         if not for_config_drive:
-            made[f"openstack/{version}/"] = _listing(files)
+            # Served from what the guest posts.
+            posted = ("password",) if version >= POSTS_SINCE else ()
+            made[f"openstack/{version}/"] = _listing((*files, *posted))
     if for_config_drive:
         made.update(_ec2_drive_files(server, user_data))
     else:

@@ -32,11 +32,13 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     files = network_files.NetworkFiles(params["network_id"], params["state_path"])
     paths = [_path(files, ip) for ip in params["ips"]]
     if params["state"] == "absent":
-        return _result(paths, "", check_mode, gid=None)
-    documents = guest_documents.documents(params["server"], params["secrets"] or {})
+        return _result(files, paths, "", check_mode, gid=None)
+    server = params["server"]
+    documents = guest_documents.documents(server, params["secrets"] or {})
     gid = _group(files, check_mode)
     is_new = not any(os.path.lexists(path) for path in paths)
-    result = _result(paths, packed(documents), check_mode, gid)
+    text = packed(documents, password_name(server))
+    result = _result(files, paths, text, check_mode, gid)
     if is_new and paths and not check_mode:
         undone = {name: params[name] for name in ("network_id", "ips", "state_path")}
         result["undo_args"] = {**undone, "state": "absent"}
@@ -66,10 +68,24 @@ def _group(files: network_files.NetworkFiles, check_mode: bool) -> int | None:
         ) from error
 
 
-def _result(paths: list[str], text: str, check_mode: bool, gid: int | None) -> dict[str, Any]:
+def password_name(server: dict[str, Any]) -> str:
+    """Return the name of the file that keeps what the guest posts; each clearing has another."""
+    serial = int((server.get("guest") or {}).get("password_serial") or 0)
+    return f"{work.check_uuid(server['id'], 'server id')}.{serial}"
+
+
+def _result(
+    files: network_files.NetworkFiles, paths: list[str], text: str, check_mode: bool,
+    gid: int | None,
+) -> dict[str, Any]:  # fmt: skip
     changed, diffs = False, []
+    password = json.loads(text)["password"] if text else None
     for path in paths:
         before = work.read_file(path) or ""
+        posted = json.loads(before).get("password") if before else None
+        if posted and posted != password:
+            # Another server's, or one that was cleared.
+            work.remove_file(os.path.join(files.passwords, os.path.basename(posted)), check_mode)
         if text:
             differs = work.write_file(path, text, FILE_MODE, gid, check_mode)
         else:
@@ -80,8 +96,11 @@ def _result(paths: list[str], text: str, check_mode: bool, gid: int | None) -> d
     return {"changed": changed, "diff": diffs}
 
 
-def packed(documents: dict[str, bytes]) -> str:
-    """Return the file that the metadata server reads: each body once, however many paths it has."""
+def packed(documents: dict[str, bytes], password: str = "") -> str:
+    """Return the file that the metadata server reads: each body once, however many paths it has.
+
+    `password` names the file that keeps what the guest posts.
+    """
     bodies: list[str] = []
     paths: dict[str, int] = {}
     places: dict[bytes, int] = {}
@@ -90,7 +109,7 @@ def packed(documents: dict[str, bytes]) -> str:
             places[body] = len(bodies)
             bodies.append(base64.b64encode(body).decode())
         paths[path] = places[body]
-    return json.dumps({"paths": paths, "bodies": bodies})
+    return json.dumps({"paths": paths, "bodies": bodies, "password": password})
 
 
 def outline(text: str) -> str:
@@ -111,4 +130,6 @@ def outline(text: str) -> str:
         others = f" and {len(of_body) - 1} more paths" if len(of_body) > 1 else ""
         digest = hashlib.sha256(body).hexdigest()[:12]
         lines.append(f"/{of_body[-1]} {len(body)} bytes {digest}{others}\n")
+    if (serial := held.get("password", "").rpartition(".")[2]) not in ("", "0"):
+        lines.append(f"password cleared {serial} times\n")
     return "".join(sorted(lines))

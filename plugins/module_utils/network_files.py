@@ -1,7 +1,7 @@
 """Where a network's files lie on a host, and who still uses the network there.
 
 `<state_path>/networks/<network id>/`: dnsmasq.conf, leases, dhcp-hosts/<port id>,
-metadata/<address>.json.
+metadata/<address>.json, passwords/<server id>.<serial>.
 
 `/run/novella/bridges/<bridge>/<port id>`: a port for whose sake the bridge is needed, from before
 its first own file is there until it is deleted. Without it, a delete that finds nobody on the
@@ -53,6 +53,11 @@ class NetworkFiles:
     @property
     def metadata(self) -> str:
         return os.path.join(self.folder, "metadata")
+
+    @property
+    def passwords(self) -> str:
+        """What guests have posted: `<server id>.<serial>`; see guest_metadata."""
+        return os.path.join(self.folder, "passwords")
 
     def dhcp_host(self, port_id: str) -> str:
         return os.path.join(self.dhcp_hosts, work.check_uuid(port_id, "Port id"))

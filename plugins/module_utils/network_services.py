@@ -78,7 +78,8 @@ def wait(params: dict[str, Any], listeners: list[service_readiness.Listener]) ->
 
 
 def _have_folders(files: network_files.NetworkFiles, metadata_user: str) -> bool:
-    # The metadata server's user reads its documents, nobody else does, and it changes none.
+    # The metadata server's user reads its documents, nobody else does, and it changes none; beside
+    # them it keeps what guests post.
     gid = int(service_s6.primary_group(metadata_user))
     return any(
         [
@@ -86,6 +87,7 @@ def _have_folders(files: network_files.NetworkFiles, metadata_user: str) -> bool
             network_files.make_folder(files.folder, network_files.PASSAGE_MODE),
             network_files.make_folder(files.dhcp_hosts, 0o755),
             network_files.make_folder(files.metadata, 0o750, gid),
+            network_files.make_folder(files.passwords, 0o770, gid),
         ]
     )
 
@@ -106,7 +108,7 @@ def metadata_service(files: network_files.NetworkFiles, user: str) -> service_un
         # -I: neither the environment nor a home folder adds to the import path.
         argv=[
             "/usr/bin/python3", "-I", "-S", METADATA_SERVER,
-            f"{subnets.METADATA_IP}:80", files.metadata,
+            f"{subnets.METADATA_IP}:80", files.metadata, files.passwords,
         ],
         description=f"metadata of Novella's network {files.network_id}",
         user=user,

@@ -44,6 +44,7 @@ host:
   description:
     - Memory in MiB and disk in GiB, rounded down.
     - C(boot_id) is another text after each boot. C(domain_states) has our domains by server.
+    - C(posted_passwords) has what guests posted, encrypted by their owners' keys.
   returned: success
   type: dict
   sample:

@@ -21,6 +21,7 @@ from controller.api.compute import (
     server_create,
     server_diagnostics,
     server_metadata,
+    server_password,
     server_tags,
     servers,
     services,
@@ -94,6 +95,11 @@ ROUTES: list[Route] = [
     _row("GET", f"{_SERVER}/diagnostics", server_diagnostics.show_diagnostics,
          "os-server-diagnostics", transaction="own"),
     Route("GET", f"/v2.1{_SERVER}/topology", server_diagnostics.show_topology, TOPOLOGY),
+
+    _row("GET", f"{_SERVER}/os-server-password", server_password.show_password,
+         "os-server-password:show"),
+    _row("DELETE", f"{_SERVER}/os-server-password", server_password.clear_password,
+         "os-server-password:clear"),
 
     _row("GET", f"{_SERVER}/tags", server_tags.list_tags, "os-server-tags:index"),
     _row("PUT", f"{_SERVER}/tags", server_tags.replace_tags, "os-server-tags:update_all",

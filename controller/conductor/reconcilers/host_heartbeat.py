@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from controller.conductor import power_sync
 from controller.conductor.flows import UNORDERED
 from controller.conductor.power_sync import Quiet
-from controller.core import host_access, hosts
+from controller.core import host_access, hosts, posted_passwords
 from controller.core.operations import QUEUED
 from controller.db import failures
 from controller.db.base import new_id
@@ -115,6 +115,7 @@ class _Round:
                 host = hosts.get(session, host_id)
                 was_up = hosts.is_up(host, self.settings, now)
                 power_sync.take_in(session, self.settings, host, self.before, result.facts, now)
+                posted_passwords.take_in(session, host, result.facts)
                 hosts.record_facts(session, self.settings, host, result.facts, now)
                 if not was_up:
                     log.info("host %s is up", host.name)

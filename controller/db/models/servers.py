@@ -39,6 +39,10 @@ class Server(Base):
     public_key: Mapped[str | None] = mapped_column(Text)
     # User data, which often has passwords in it: see core.sealing.
     sealed_user_data: Mapped[bytes | None] = mapped_column(LargeBinary(1 << 20))
+    # What the guest posted to its metadata service: a password, encrypted by its owner's key; and
+    # how often that was cleared, after which it may post again.
+    posted_password: Mapped[str | None] = mapped_column(String(1020))
+    password_serial: Mapped[int] = mapped_column(default=0)
     config_drive: Mapped[bool] = mapped_column(default=False)
     meta: Mapped[dict[str, Any]] = mapped_column(default=dict)
     scheduler_hints: Mapped[dict[str, Any]] = mapped_column(default=dict)

@@ -353,6 +353,8 @@ def upgrade() -> None:
         sa.Column("key_name", sa.String(length=255), nullable=True),
         sa.Column("public_key", sa.Text(), nullable=True),
         sa.Column("sealed_user_data", sa.LargeBinary(length=1048576), nullable=True),
+        sa.Column("posted_password", sa.String(length=1020), nullable=True),
+        sa.Column("password_serial", sa.Integer(), nullable=False),
         sa.Column("config_drive", sa.Boolean(), nullable=False),
         sa.Column("meta", sa.JSON(), nullable=False),
         sa.Column("scheduler_hints", sa.JSON(), nullable=False),

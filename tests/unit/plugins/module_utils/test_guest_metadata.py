@@ -75,3 +75,28 @@ def test_the_diff_of_a_new_server_names_each_body_once(tmp_path: Path, folder: P
     digests = [line.split()[3] for line in after.splitlines()]
     assert len(digests) == len(set(digests))
     assert any(line.endswith(" more paths") for line in after.splitlines())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"state": "absent"},
+        {"server": {**SERVER, "guest": {"password_serial": 1}}},
+        {"server": {**SERVER, "id": "6f2cbb63-4f7e-4d5e-9b5c-0f4d4b5d6a10"}},
+    ],
+    ids=["it goes", "it was cleared", "another server has the address"],
+)
+def test_what_a_guest_posted_goes_when(
+    tmp_path: Path, folder: Path, change: dict[str, Any]
+) -> None:
+    guest_metadata.run(params(tmp_path), False)
+    passwords = folder.parent / "passwords"
+    passwords.mkdir()
+    posted, others = passwords / f"{SERVER['id']}.0", passwords / "another"
+    posted.write_text("ciphertext")
+    others.write_text("ciphertext")
+    guest_metadata.run(params(tmp_path), False)
+    guest_metadata.run(params(tmp_path, **change), True)
+    assert posted.exists()
+    guest_metadata.run(params(tmp_path, **change), False)
+    assert [path.name for path in passwords.iterdir()] == [others.name]

@@ -45,9 +45,12 @@ metadata_server = load()
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[tuple[str, int]]:
     secrets = {"user_data": "IyEvYmluL3NoCg==", "admin_pass": "hush-hush"}
-    text = guest_metadata.packed(guest_documents.documents(SERVER, secrets))
+    documents = guest_documents.documents(SERVER, secrets)
+    text = guest_metadata.packed(documents, guest_metadata.password_name(SERVER))
     (tmp_path / "127.0.0.1.json").write_text(text)
-    with metadata_server.Server(("127.0.0.1", 0), str(tmp_path)) as server:
+    passwords = tmp_path / "passwords"
+    passwords.mkdir()
+    with metadata_server.Server(("127.0.0.1", 0), str(tmp_path), str(passwords)) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         yield server.server_address
@@ -215,3 +218,61 @@ def test_a_guest_that_does_not_read_its_answer_is_given_up(
     server, guest = socket.socketpair()
     with server, guest, pytest.raises(TimeoutError):
         metadata_server.send_and_end(server, bytes(1 << 24))
+
+
+PASSWORD = "/openstack/latest/password"
+CIPHERTEXT = "c2VjcmV0" * 43
+
+
+def post(
+    address: tuple[str, int], body: str, path: str = PASSWORD, source: Any = None
+) -> tuple[int, str]:
+    connection = http.client.HTTPConnection(*address, timeout=5, source_address=source)
+    try:
+        connection.request("POST", path, body=body)
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+    finally:
+        connection.close()
+
+
+def test_a_guest_posts_its_password_once(address: tuple[str, int], tmp_path: Path) -> None:
+    assert ask(address, PASSWORD) == (200, "")
+    assert post(address, CIPHERTEXT) == (200, "")
+    assert ask(address, PASSWORD) == (200, CIPHERTEXT)
+    assert post(address, "another")[0] == 409
+    kept = {path.name: path.read_text() for path in (tmp_path / "passwords").iterdir()}
+    assert kept == {f"{SERVER['id']}.0": CIPHERTEXT}
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "status"),
+    [
+        ("x" * 1021, PASSWORD, 413),
+        ("", PASSWORD, 400),
+        ("a\0b", PASSWORD, 400),
+        ("a\x1b[2J", PASSWORD, 400),
+        ("x", "/openstack/latest/meta_data.json", 405),
+        ("x", "/openstack/latest/../password", 405),
+    ],
+)
+def test_what_is_no_password_is_refused(
+    address: tuple[str, int], tmp_path: Path, body: str, path: str, status: int
+) -> None:
+    assert post(address, body, path)[0] == status
+    assert list((tmp_path / "passwords").iterdir()) == []
+
+
+def test_the_longest_password_fits_and_is_kept_whole(address: tuple[str, int]) -> None:
+    assert post(address, "x" * 1020)[0] == 200
+    assert ask(address, "/openstack/2013-10-17/password") == (200, "x" * 1020)
+
+
+def test_a_password_without_its_length_is_refused(address: tuple[str, int]) -> None:
+    reply = send(address, f"POST {PASSWORD} HTTP/1.1\r\n\r\nx".encode())
+    assert reply.startswith(b"HTTP/1.1 400 ")
+
+
+def test_an_unknown_guest_keeps_nothing(address: tuple[str, int], tmp_path: Path) -> None:
+    assert post(address, "x", source=OTHER_GUEST)[0] == 404
+    assert list((tmp_path / "passwords").iterdir()) == []
