@@ -136,6 +136,10 @@ class NoValidHost(NovellaError):
     """No host can take the server. `details['rejected']` has each filter's count."""
 
 
+class OperationRefused(NovellaError):
+    """An operator's hook has failed before anything was done; the message is in its words."""
+
+
 class HostFailed(NovellaError):
     """A run on a host failed. `unreachable` says that nothing is known of the host."""
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from controller import quota_defaults
 from controller.errors import BadRequest
+from controller.states import BY_OPERATION
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 DEFAULT_CONFIG = Path("/etc/novella/novella.toml")
@@ -127,6 +128,12 @@ class Settings:
     # sockets of SSH connections lie there too.
     runs_dir: Path = Path("/dev/shm/novella")  # noqa: S108 -- made 0700 and checked to be ours
 
+    # Operators' own roles, run around operations: each {"operations": [kinds], "before": [roles],
+    # "after": [roles]} and perhaps "aggregate", a name in `aggregates`, whose hosts it is for.
+    hooks: tuple[dict[str, Any], ...] = ()
+    # Names of hosts, by a name for all of them.
+    aggregates: dict[str, list[str]] = field(default_factory=dict)
+
     # Scheduler: classes by name, tried in this order.
     scheduler_filters: tuple[str, ...] = (
         "Enabled",
@@ -211,7 +218,9 @@ def load(path: Path | None = None, **overrides: Any) -> Settings:
     elif named:
         raise BadRequest(f"Cannot read settings {source}: no such file. Name one that exists.")
     values |= overrides
-    return Settings(**{name: _checked(name, value, source) for name, value in values.items()})
+    settings = Settings(**{name: _checked(name, value, source) for name, value in values.items()})
+    _check_hooks(settings, source)
+    return settings
 
 
 def _checked(name: str, value: Any, source: Path) -> Any:
@@ -239,6 +248,32 @@ def _checked(name: str, value: Any, source: Path) -> Any:
             f"Setting '{name}' in {source} is {value!r}; it may be {' or '.join(_CHOICES[name])}."
         )
     return value
+
+
+_HOOK_LISTS = frozenset({"operations", "before", "after"})
+
+
+def _check_hooks(settings: Settings, source: Path) -> None:
+    """Refuse a hook that would never run, or that is for nobody."""
+    aggregates = {None, *settings.aggregates}
+    for hook in settings.hooks:
+        if not _is_hook(hook) or hook.get("aggregate") not in aggregates:
+            raise BadRequest(
+                f"Setting 'hooks' in {source} has {hook!r}; expected lists 'operations' (such as "
+                "server_create), 'before' or 'after' (names or paths of roles), and perhaps "
+                f"'aggregate', one of {', '.join(sorted(settings.aggregates)) or '[aggregates]'}."
+            )
+
+
+def _is_hook(hook: Any) -> bool:
+    if not isinstance(hook, dict) or not set(hook) <= _HOOK_LISTS | {"aggregate"}:
+        return False
+    lists = {name: hook[name] for name in _HOOK_LISTS & set(hook)}
+    if not all(isinstance(each, list) for each in lists.values()):
+        return False
+    known = all(kind in BY_OPERATION for kind in lists.get("operations", []))
+    words = all(isinstance(word, str) for each in lists.values() for word in each)
+    return known and words and bool(lists.get("operations")) and len(lists) > 1
 
 
 def _check_quota(limits: dict[str, Any], source: Path) -> None:

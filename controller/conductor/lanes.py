@@ -116,7 +116,8 @@ class Lanes:
         taken: list[Ticket] = []
         servers: set[str | None] = set()
         for ticket in queue:
-            fits = not taken or ticket.play == taken[0].play
+            # What a hook forbids is one operation.
+            fits = not taken or (ticket.play == taken[0].play and not ticket.play.hooks)
             known = ticket.server_id is not None and ticket.server_id in servers
             if fits and not known and len(taken) < self._batch_max:
                 taken.append(ticket)

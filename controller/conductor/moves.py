@@ -16,16 +16,18 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from controller import logs, metrics
-from controller.conductor import claims, events
+from controller.conductor import claims, events, hooks
 from controller.conductor.claims import Held, Lost
 from controller.conductor.flows import FLOWS
 from controller.conductor.runs import Ticket
 from controller.conductor.steps import Again, Failure, Flow, Outcome, Play, Work
+from controller.core import transitions
 from controller.core.operations import FAILED, QUEUED, SUCCEEDED
 from controller.db.models import Operation, Server
 from controller.db.session import Database, wake_after
-from controller.errors import HostFailed, NovellaError
+from controller.errors import HostFailed, NovellaError, OperationRefused
 from controller.settings import Settings
+from controller.states import BY_OPERATION
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +105,8 @@ class Mover:
         return Work(session, self._settings, operation, server, now), FLOWS[operation.kind]
 
     def _take_in(self, work: Work, flow: Flow, ended: Ended) -> None:
+        if not ended.undo and hooks.take_in(work, ended.outcome):
+            return
         step = flow.steps[work.operation.step]
         events.record_items(work, ended.outcome.items)
         if ended.undo:
@@ -120,11 +124,12 @@ class Mover:
                 if operation.cancel_requested and flow.cancellable:
                     self._begin_undoing(work, flow, Failure("Cancelled.", cancelled=True))
                     continue
-                if operation.step >= len(flow.steps):
+                if operation.step < len(flow.steps):
+                    play = self._do_step(work, flow)
+                elif (play := hooks.after(work)) is None:
                     flow.succeeded(work)
                     self._end(work, None)
                     return None
-                play = self._do_step(work, flow)
             elif operation.step >= 0:
                 play = self._undo_step(work, flow)
             else:
@@ -137,6 +142,8 @@ class Mover:
 
     def _do_step(self, work: Work, flow: Flow) -> Play | None:
         step = flow.steps[work.operation.step]
+        if (hook := hooks.before(work, step)) is not None:
+            return hook
         events.begin(work, step.name)
         self._began[work.operation.id] = time.monotonic()
         play = step.do(work)
@@ -160,6 +167,9 @@ class Mover:
             self._end_step(work, flow.steps[operation.step].name, events.ERROR, result)
         operation.undoing = (failure.details or failure.message)[:REASON_MAX]
         operation.error = failure.as_json()
+        if failure.refused:
+            # What its step did to find the host was taken back at once.
+            operation.step -= 1
         flow.failing(work, failure)
         if not failure.cancelled:
             log.warning("operation %s %s failed: %s", operation.kind, operation.id, failure.details)
@@ -177,7 +187,11 @@ class Mover:
         """Whether the operation, undone, goes on at once; else it has ended or waits."""
         operation = work.operation
         failure = Failure.of_json(operation.error)
+        state = work.server.state if work.server_or_none else None
         again = flow.failed(work, failure)
+        if failure.refused and state is not None:
+            transitions.refuse(work.server, BY_OPERATION[operation.kind], state)
+            again = None
         if again is None:
             self._end(work, failure)
             return False
@@ -202,7 +216,8 @@ class Mover:
         operation.sealed = None
         if failure is None:
             operation.error = None
-        events.end_all(work, failure is not None, "Error")
+        said = failure.message if failure and failure.refused else "Error"
+        events.end_all(work, failure is not None, said)
         self._began.pop(operation.id, None)
         _observe(operation, work.now)
         if operation.server_id and _others_wait(work):
@@ -240,6 +255,7 @@ def _failure(error: Exception, cancelled: bool) -> Failure:
         host_failed=isinstance(error, HostFailed),
         unreachable=isinstance(error, HostFailed) and error.unreachable,
         cancelled=cancelled,
+        refused=isinstance(error, OperationRefused),
         found=dict(error.details.get("found") or {}),
     )
 

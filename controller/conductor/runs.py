@@ -134,6 +134,12 @@ def prepare(
     else:
         told = {ticket.held.operation_id: ticket.play.entry for ticket in going}
         entries, secrets = _of_servers(session, settings, operations, play.playbook, told)
+    if play.hooks:
+        # Whatever a hook is for, what is secret isn't its.
+        secrets = {}
+        arguments["server_hooks"] = list(play.hooks)
+        arguments["server_hooks_at"] = play.hooks_at
+        arguments["server_operation"] = operations[0].kind
     if play.playbook in MOVES:
         arguments["server_move_authority"] = str(settings.keys_dir / "moves")
     run = Run(
@@ -184,7 +190,8 @@ def early_outcome(
     As in `outcomes`, a host speaks for its own: for servers that the run is about there.
     """
     for ticket in prepared.tickets:
-        mine = ticket.play.host_id == host_id and not ticket.play.whole_host
+        play = ticket.play
+        mine = play.host_id == host_id and not (play.whole_host or play.hooks)
         if mine and ticket.server_id and ticket.server_id == item.get("id"):
             outcome = _of_item(item)
             return None if outcome.status == UNREADABLE else (ticket, outcome)
@@ -192,6 +199,8 @@ def early_outcome(
 
 
 def _outcome(ticket: Ticket, host: HostResult, items: dict[str, dict[str, Any]]) -> Outcome:
+    if ticket.play.hooks:
+        return Outcome(host.status, host.message, refusal=host.refusal)
     if ticket.play.whole_host:
         if unread := [each for each in items.values() if not _is_readable(each)]:
             return _of_item(unread[0])

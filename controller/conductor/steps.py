@@ -58,7 +58,8 @@ class Play:
     `whole_host` is for plays about all servers of the host. `entry` is what this very play is told
     of the server besides, or instead of, what the database says. `timeout_s` None is the setting's.
 
-    With `check` nothing is changed, and `entry` and `secrets` are all that it is told.
+    With `check` nothing is changed, and `entry` and `secrets` are all that it is told. `hooks` are
+    operators' roles, run `hooks_at` a moment of the operation; see conductor.hooks.
     """
 
     playbook: str
@@ -68,18 +69,21 @@ class Play:
     timeout_s: int | None = None
     check: bool = False
     secrets: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    hooks: tuple[str, ...] = ()
+    hooks_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a play ended for one operation. `items` are its servers' results, checked to be its own.
 
-    `message` is for operators.
+    `message` is for operators, `refusal` what a role of theirs has to say to tenants.
     """
 
     status: str
     message: str = ""
     items: list[dict[str, Any]] = field(default_factory=list)
+    refusal: str = ""
 
     @property
     def ok(self) -> bool:
@@ -143,6 +147,8 @@ class Failure:
     host_failed: bool = False
     unreachable: bool = False
     cancelled: bool = False
+    # A hook forbade it: the server is what it was.
+    refused: bool = False
     found: dict[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
@@ -152,6 +158,7 @@ class Failure:
             "host_failed": self.host_failed,
             "unreachable": self.unreachable,
             "cancelled": self.cancelled,
+            "refused": self.refused,
             "found": self.found,
         }
 
@@ -164,6 +171,7 @@ class Failure:
             bool(known.get("host_failed")),
             bool(known.get("unreachable")),
             bool(known.get("cancelled")),
+            bool(known.get("refused")),
             dict(known.get("found") or {}),
         )
 

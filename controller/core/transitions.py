@@ -67,6 +67,17 @@ def fail(
     server.fault = _fault(message, details, now)
 
 
+def refuse(server: Server, row: Transition, state: str) -> None:
+    """The row's operation was forbidden before anything was done; the server was in `state`.
+
+    One that was to be made isn't there to go back to: it is in error.
+    """
+    _leave_task_state(server, row)
+    if state not in (BUILDING, server.state):
+        server.state = state
+        server.fault = None
+
+
 def give_way(server: Server, row: Transition) -> None:
     """The row's operation was cancelled for another action, which decides what becomes of it."""
     _leave_task_state(server, row)

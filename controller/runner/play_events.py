@@ -14,6 +14,9 @@ from controller.runner.requests import FAILED, OK, UNREACHABLE, HostResult
 # What a host says in words is cut here: a message goes into a database column.
 MESSAGE_MAX = 4000
 
+# The modules that do nothing but say why not, in words that somebody wrote for it.
+REFUSING = frozenset({"fail", "assert"})
+REFUSAL_MAX = 255
 # The modules that say something of the host itself, and where in their results.
 FACTS = {"compute_host_info": "host", "host_audit_info": "audit"}
 
@@ -34,6 +37,7 @@ class PlayEvents:
         self._items: dict[str, list[dict[str, Any]]] = {}
         self._facts: dict[str, dict[str, Any]] = {}
         self._messages: dict[str, list[str]] = {}
+        self._refusals: dict[str, str] = {}
         self._status: dict[str, str] = {}
         self.stats: dict[str, Any] = {}
         # Errors before the first task: a playbook that can't be read, an inventory without hosts.
@@ -67,6 +71,7 @@ class PlayEvents:
                 self._items.get(host_id, []),
                 self._facts.get(host_id, {}),
                 "; ".join(self._messages.get(host_id, []))[:MESSAGE_MAX],
+                self._refusals.get(host_id, ""),
             )
             for host_id in self._status
         }
@@ -88,6 +93,8 @@ class PlayEvents:
         if isinstance(said, dict):
             self._facts[host_id] = said
         self._note(host_id, kind, data, result)
+        if kind == "runner_on_failed" and module in REFUSING:
+            self._refusals[host_id] = str(result.get("msg") or "")[:REFUSAL_MAX]
 
     def _note(self, host_id: str, kind: str, data: dict[str, Any], result: dict[str, Any]) -> None:
         self._status.setdefault(host_id, OK)

@@ -52,7 +52,8 @@ class Run:
 class HostResult:
     """What one host did. `items` are the results of its `apply` tasks, one for each server:
     {"id", "format_version", "changed", "failed", "msg", "steps", ...}. `facts` is what
-    compute_host_info or host_audit_info said.
+    compute_host_info or host_audit_info said. `refusal` is the words of a task that did nothing but
+    refuse (fail, assert).
 
     All of it comes from the host, so the reader checks it.
     """
@@ -61,6 +62,7 @@ class HostResult:
     items: list[dict[str, Any]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     message: str = ""
+    refusal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,11 @@ class RunResult:
         status = FAILED if self.status == OK else self.status
         said = self.hosts.get(host_id) or HostResult(status, message=self.message)
         return HostResult(
-            said.status, keepable(said.items), keepable(said.facts), keepable(said.message)
+            said.status,
+            keepable(said.items),
+            keepable(said.facts),
+            keepable(said.message),
+            keepable(said.refusal),
         )
 
 

@@ -107,7 +107,11 @@ class SimulatedExecutor:
         failed = [item["msg"] for item in items if item["failed"]]
         self.hosts.take(run, host, items)
         return HostResult(
-            FAILED if failed else OK, items, self._facts(run, host), "; ".join(failed)
+            FAILED if failed else OK,
+            items,
+            self._facts(run, host),
+            "; ".join(failed),
+            failed[0] if failed and run.playbook == "server_hooks" else "",
         )
 
     def _facts(self, run: Run, host: HostAccess) -> dict[str, Any]:

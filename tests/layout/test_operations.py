@@ -70,6 +70,6 @@ def test_an_operation_has_a_molecule_case(operation: str) -> None:
 
 
 def test_every_playbook_belongs_to_an_operation_or_is_composed_of_them() -> None:
-    composed = {"site", "host_info", "host_audit"}
+    composed = {"site", "host_info", "host_audit", "server_hooks"}
     there = {path.stem for path in (ROOT / "playbooks").glob("*.yml")}
     assert there - composed == set(PLAYBOOKS)

@@ -43,11 +43,27 @@ def test_a_file_overrides_defaults_and_leaves_the_rest(tmp_path: Path) -> None:
         ("default_quota = {image_count_total = -2}", "image_count_total = -2; .* -1 for no limit"),
         ("default_quota = 9", "'default_quota' .* expected a dict"),
         ("lease_s = ", "Mend the file"),
+        ('hooks = ["check"]', "'hooks' .* expected lists 'operations'"),
+        ('hooks = [{operations = ["server_stop"]}]', "'before' or 'after'"),
+        ('hooks = [{operations = ["server_halt"], before = ["a"]}]', "'server_halt'"),
+        ('hooks = [{operations = ["server_stop"], before = "a"}]', "expected lists"),
+        ('hooks = [{operations = ["server_stop"], before = ["a"], when = "x"}]', "'when'"),
+        ('hooks = [{operations = ["server_stop"], after = ["a"], aggregate = "x"}]', "one of"),
     ],
 )
 def test_a_mistake_is_refused_by_name(tmp_path: Path, line: str, why: str) -> None:
     with pytest.raises(BadRequest, match=why):
         load(written(tmp_path, line))
+
+
+def test_hooks_are_for_all_hosts_or_an_aggregate_s(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        '[aggregates]\ngold = ["h1"]\n[[hooks]]\noperations = ["server_stop"]\nbefore = ["/a"]\n'
+        'aggregate = "gold"\n',
+    )
+    (hook,) = load(path).hooks
+    assert (hook["before"], load(path).aggregates) == (["/a"], {"gold": ["h1"]})
 
 
 def test_a_named_file_that_is_missing_is_refused(tmp_path: Path) -> None:
