@@ -78,13 +78,13 @@ def test_roles_run_by_hand_ahead_of_a_playbook(lab: Lab, role: Path, tmp_path: P
         "server_hooks": [str(role)],
     }  # fmt: skip
     arguments.write_text(json.dumps(told))
-    behind = Path(__file__).parents[2] / "playbooks/host_info.yml"
-    done = lab.playbook("server_hooks", "-l", "h1", "-e", f"@{arguments}", str(behind))
+    behind = str(Path(__file__).parents[2] / "playbooks/host_info.yml")
+    done = lab.playbook("server_hooks", behind, "-l", "h1", "-e", f"@{arguments}")
     assert done.returncode != 0
     assert "There is no ticket for server_pause." in done.stdout
     assert "Read what hosts have" not in done.stdout
     arguments.write_text(json.dumps(told | {"servers": [{**server, "name": "a ticket"}]}))
-    done = lab.playbook("server_hooks", "-l", "h1", "-e", f"@{arguments}", str(behind))
+    done = lab.playbook("server_hooks", behind, "-l", "h1", "-e", f"@{arguments}")
     assert done.returncode == 0, done.stdout
     assert "Read what hosts have" in done.stdout
     assert lab.ssh("h1", ["cat", "/tmp/asked"]).stdout.split()[0] == "before"
