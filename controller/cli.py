@@ -13,6 +13,7 @@ from controller.drift_commands import add_commands as add_drift_commands
 from controller.drift_commands import add_host_check
 from controller.errors import NovellaError
 from controller.host_commands import add_host_commands
+from controller.image_commands import add_commands as add_image_commands
 from controller.operation_commands import add_commands as add_operation_commands
 from controller.settings import Settings, load
 from lab.errors import LabError
@@ -67,6 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_host(commands)
     add_operation_commands(commands)
     add_drift_commands(commands)
+    add_image_commands(commands)
     _add_audit(commands)
     _add_reaping(commands)
     _add_lab(commands)

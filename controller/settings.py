@@ -112,6 +112,12 @@ class Settings:
     quarantine_s: int = 86400
     # How long a host keeps a base image that no disk stands on, since its last use.
     image_cache_age_s: int = 86400
+    # How often hosts remove such base images, and disks whose time aside is over.
+    host_tidy_every_s: int = 3600
+    # How often the base images of hosts are read, and damaged ones fetched anew; 0 is never.
+    image_check_every_s: int = 86400
+    # How long bringing an image to a host ahead of its servers may take.
+    image_prefetch_timeout_s: int = 3600
     # How long a worker that was told to stop waits for its runs before it hands them on.
     stop_timeout_s: int = 45
     # A clean-up that failed is tried again after this long, then twice as long, up to an hour.

@@ -1,6 +1,7 @@
 """All flows by the kind of their operation."""
 
 from controller.conductor.dry_run import DryRun
+from controller.conductor.image_prefetch import ImagePrefetch
 from controller.conductor.port_update import PortUpdate
 from controller.conductor.power import FLOWS as POWER
 from controller.conductor.server_cleanup import ServerCleanup
@@ -36,6 +37,7 @@ FLOWS: dict[str, Flow] = {
         RevertResize(),
         ServerCleanup(),
         PortUpdate(),
+        ImagePrefetch(),
         UpdateMetadata(),
         DryRun(),
     )

@@ -11,12 +11,18 @@ from sqlalchemy import and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from controller.conductor import claims, server_interfaces
-from controller.conductor.arguments import cloud_id, server_arguments, server_secrets
+from controller.conductor.arguments import (
+    cloud_id,
+    image_entry,
+    server_arguments,
+    server_secrets,
+)
 from controller.conductor.claims import Held
 from controller.conductor.server_cleanup import KIND as CLEANUP
 from controller.conductor.server_evacuate import FENCE
 from controller.conductor.steps import Outcome, Play
 from controller.core import (
+    boot_images,
     host_access,
     hosts,
     network_arguments,
@@ -26,7 +32,7 @@ from controller.core import (
 from controller.core.operations import UNFINISHED
 from controller.core.sealing import unseal
 from controller.db.base import new_id
-from controller.db.models import Host, Operation, Port, Server
+from controller.db.models import Host, Image, Operation, Port, Server
 from controller.runner.requests import (
     FAILED,
     ITEM_FORMAT_VERSION,
@@ -131,6 +137,9 @@ def prepare(
     elif play.check:
         entries = [dict(ticket.play.entry) for ticket in going]
         secrets = _tried_out(settings, going, operations)
+    elif play.image_id is not None:
+        image = session.get_one(Image, play.image_id)
+        arguments["images"] = [image_entry(settings, image.id, boot_images.snapshot(image))]
     else:
         told = {ticket.held.operation_id: ticket.play.entry for ticket in going}
         entries, secrets = _of_servers(session, settings, operations, play.playbook, told)
@@ -205,6 +214,8 @@ def _outcome(ticket: Ticket, host: HostResult, items: dict[str, dict[str, Any]])
         if unread := [each for each in items.values() if not _is_readable(each)]:
             return _of_item(unread[0])
         return Outcome(host.status, host.message, list(items.values()))
+    if ticket.play.image_id is not None:
+        return Outcome(host.status, host.message)
     item = items.get(ticket.server_id or "")
     if item is None:
         status = FAILED if host.status == OK else host.status

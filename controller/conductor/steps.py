@@ -60,6 +60,7 @@ class Play:
 
     With `check` nothing is changed, and `entry` and `secrets` are all that it is told. `hooks` are
     operators' roles, run `hooks_at` a moment of the operation; see conductor.hooks.
+    One with `image_id` is about that image on the host, and about no server.
     """
 
     playbook: str
@@ -71,6 +72,7 @@ class Play:
     secrets: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     hooks: tuple[str, ...] = ()
     hooks_at: str = ""
+    image_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from controller.conductor.reconcilers import (
     host_heartbeat,
     host_leftovers,
     host_tidy,
+    image_check,
     lost_task_states,
     resize_confirms,
     rounds,
@@ -45,7 +46,6 @@ log = logging.getLogger(__name__)
 
 # A reconciler that was told to stop needs no longer, except where a database hangs.
 JOIN_S = 10.0
-HOST_TIDY_EVERY_S = 3600.0
 # Some hundreds of hosts are asked in less.
 AUDIT_LONGEST_S = 1800.0
 
@@ -254,9 +254,21 @@ def _reconcilers(
         ),
         in_turn(
             "host-tidy",
-            HOST_TIDY_EVERY_S,
+            settings.host_tidy_every_s,
             AUDIT_LONGEST_S,
             lambda: host_tidy.run(settings, db, engine.executor, clock, stopping),
+        ),
+        *(
+            [
+                in_turn(
+                    "image-check",
+                    settings.image_check_every_s,
+                    image_check.LONGEST_S,
+                    lambda: image_check.run(settings, db, engine.executor, clock, stopping),
+                )
+            ]
+            if settings.image_check_every_s
+            else []
         ),
         in_turn(
             "server-allocations",

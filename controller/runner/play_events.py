@@ -18,7 +18,7 @@ MESSAGE_MAX = 4000
 REFUSING = frozenset({"fail", "assert"})
 REFUSAL_MAX = 255
 # The modules that say something of the host itself, and where in their results.
-FACTS = {"compute_host_info": "host", "host_audit_info": "audit"}
+FACTS = {"compute_host_info": "host", "host_audit_info": "audit", "base_image_check": "bases"}
 
 
 class PlayEvents:

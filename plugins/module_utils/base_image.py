@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from . import image_inspection, names, work
+from . import base_image_sums, image_inspection, names, work
 from .instance_paths import InstancePaths, sync_directory
 
 BASE_MODE = 0o444
@@ -259,6 +259,7 @@ def publish_base(made: str, path: str) -> None:
     # The record first: a base must never stand beside the size of another.
     work.remove_file(path)
     work.write_file(_size_path(path), f"{os.path.getsize(made)}\n")
+    base_image_sums.record(made, path)
     os.replace(made, path)
     sync_directory(os.path.dirname(path))
 

@@ -66,6 +66,11 @@ def base_of(name: str) -> str:
     return partial["base"] if partial else name
 
 
+def bases(paths: InstancePaths) -> list[str]:
+    """Return the names of the bases that are there, without what is being made."""
+    return [name for name in _files(paths) if _BASE_RE.fullmatch(name)]
+
+
 def backing_files(paths: InstancePaths) -> set[str]:
     """Return the files that disks stand on, those in quarantine and half-made ones included.
 

@@ -10,8 +10,8 @@ from controller.states import TABLE
 
 ROOT = Path(__file__).resolve().parents[2]
 # Operations of the conductor's own, beside those of the state table.
-OWN = {"port_update", "host_enroll", "host_tidy"}
-ROLE_OF_NOUN = {"server": "server", "port": "port", "host": "compute_host"}
+OWN = {"port_update", "host_enroll", "host_tidy", "image_prefetch", "image_verify"}
+ROLE_OF_NOUN = {"server": "server", "port": "port", "host": "compute_host", "image": "image"}
 PLAYBOOKS = sorted({name for row in TABLE.values() for name in row.playbooks} | OWN)
 
 

@@ -127,6 +127,8 @@ _BY_CHECK: dict[str, tuple[str, ...]] = {
 }
 
 TOPOLOGY = "compute:server:topology:index"
+# Our own extensions (docs/extensions.md).
+IMAGE_CACHE = "novella:image_cache:prefetch"
 REQUESTED_DESTINATION = "compute:servers:create:requested_destination"
 
 RULES: list[Rule] = [
@@ -137,4 +139,5 @@ RULES: list[Rule] = [
     ),
     Rule(REQUESTED_DESTINATION, ADMIN),
     Rule(TOPOLOGY, READER),
+    Rule(IMAGE_CACHE, ADMIN),
 ]

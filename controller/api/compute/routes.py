@@ -11,6 +11,7 @@ from controller.api.compute import (
     availability_zones,
     flavors,
     hypervisors,
+    image_cache,
     instance_actions,
     interfaces,
     keypairs,
@@ -28,7 +29,7 @@ from controller.api.compute import (
     versions,
 )
 from controller.api.compute.dialect import ComputeDialect
-from controller.api.compute.policies import TOPOLOGY
+from controller.api.compute.policies import IMAGE_CACHE, TOPOLOGY
 from controller.api.compute.schemas import flavors as flavor_schemas
 from controller.api.compute.schemas import interfaces as interface_schemas
 from controller.api.compute.schemas import keypairs as keypair_schemas
@@ -172,6 +173,8 @@ ROUTES: list[Route] = [
     _row("GET", "/os-services", services.list_services, "os-services:list"),
     _row("PUT", "/os-services/<service_id>", services.update_service, "os-services:update",
          services.UPDATE),
+    Route("POST", "/v2.1/novella-image-cache", image_cache.prefetch_image, IMAGE_CACHE,
+          image_cache.PREFETCH),
 ]  # fmt: skip
 
 
