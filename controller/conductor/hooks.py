@@ -17,8 +17,9 @@ log = logging.getLogger(__name__)
 
 PLAYBOOK = "server_hooks"
 BEFORE, AFTER = "before", "after"
-# Noted in the operation: which of them its play is, and those of which try have passed.
-_ASKED, _PASSED = "hook_asked", "hook_passed"
+# Noted in the operation: which of them its play is, whether what that brought is taken in, and
+# those of which try have passed.
+_ASKED, _TAKEN, _PASSED = "hook_asked", "hook_taken", "hook_passed"
 REFUSED = "The cloud's operators have a check before this, and it failed."
 
 
@@ -38,8 +39,15 @@ def before(work: Work, step: Step) -> Play | None:
 
     Where the operation goes, its step alone knows: it is asked, and what it did taken back.
     """
-    tried = work.operation.attempts
-    if not _concerns(work, BEFORE) or work.noted(_PASSED, -1) == tried:
+    play = _due_before(work, step)
+    if play is None and work.noted(_ASKED) == BEFORE and work.noted(_TAKEN) is None:
+        # Another life asked, whose settings had a hook: what ends now is none.
+        work.note(**{_TAKEN: BEFORE})
+    return play
+
+
+def _due_before(work: Work, step: Step) -> Play | None:
+    if not _concerns(work, BEFORE) or work.noted(_PASSED, -1) == work.operation.attempts:
         return None
     savepoint = work.session.begin_nested()
     try:
@@ -53,7 +61,7 @@ def before(work: Work, step: Step) -> Play | None:
 def after(work: Work) -> Play | None:
     """Return the play of what comes after the operation, unless it has run."""
     host_id = work.operation.host_id or (work.server_or_none and work.server.host_id)
-    if not host_id or work.noted(_ASKED) == AFTER or not _concerns(work, AFTER):
+    if not host_id or work.noted(_TAKEN) == AFTER or not _concerns(work, AFTER):
         return None
     return _play(work, AFTER, host_id)
 
@@ -64,9 +72,9 @@ def take_in(work: Work, outcome: Outcome) -> bool:
     Raises OperationRefused when one of those before has failed.
     """
     moment = work.noted(_ASKED)
-    if moment is None or work.noted("hook_taken") == moment:
+    if moment is None or work.noted(_TAKEN) == moment:
         return False
-    work.note(hook_taken=moment)
+    work.note(**{_TAKEN: moment})
     if moment == AFTER:
         _keep(work, outcome)
         return True
@@ -93,7 +101,7 @@ def _play(work: Work, moment: str, host_id: str) -> Play | None:
     roles = roles_of(work.settings, moment, work.operation.kind, name)
     if not roles:
         return None
-    work.note(**{_ASKED: moment, "hook_taken": None})
+    work.note(**{_ASKED: moment, _TAKEN: None})
     events.begin(work, f"hooks_{moment}")
     return Play(PLAYBOOK, host_id, hooks=roles, hooks_at=moment)
 

@@ -163,6 +163,36 @@ def test_an_operation_with_hooks_survives_the_death_of_its_worker(
     assert (server.state, server.task_state) == ("active" if fails == "before" else "stopped", None)
 
 
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_hook_after_an_operation_survives_the_death_of_its_worker(
+    cloud: Cloud, moment: str
+) -> None:
+    cloud.add_host("h1")
+    server_id = cloud.active_server()
+    hooked(cloud, {"operations": ["server_stop"], "after": ["/tell"]})
+    cloud.act(server_id, "stop")
+    assert kill_at(cloud, 1, moment)
+    cloud.work()
+    assert cloud.server(server_id).state == "stopped"
+    assert cloud.playbooks()[-1] == "server_hooks"
+    assert cloud.playbooks().count("server_stop") == 1
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_hook_that_is_taken_out_of_the_settings_meanwhile_is_forgotten(
+    cloud: Cloud, moment: str
+) -> None:
+    cloud.add_host("h1")
+    server_id = cloud.active_server()
+    hooked(cloud, {"operations": ["server_stop"], "before": ["/check"]})
+    cloud.act(server_id, "stop")
+    assert kill_at(cloud, 0, moment)
+    hooked(cloud)
+    cloud.work()
+    assert cloud.server(server_id).state == "stopped"
+    assert cloud.playbooks().count("server_stop") == 1
+
+
 def test_a_delete_that_a_hook_forbids_is_not_tried_again(cloud: Cloud) -> None:
     cloud.add_host("h1")
     hooked(cloud, {"operations": ["server_delete"], "before": ["/check"]})
