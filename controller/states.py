@@ -152,6 +152,9 @@ TABLE: dict[str, Transition] = dict(
              (ACTIVE, ERROR),
              ("server_revert_resize", "server_stop", "server_start", "server_move_out",
               "server_delete")),
+        # Our own extension: other sizes within limits, while it runs on.
+        _row("live_resize", frozenset({ACTIVE, STOPPED}), "live_resizing", "server_live_resize",
+             (None, None), ("server_live_resize",)),
         # Deleted for its owner, while a setting leaves time to restore it. States that need more
         # than a start to be as they were are deleted at once.
         _row("soft_delete", frozenset({ACTIVE, PAUSED, SUSPENDED, STOPPED, ERROR}),

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from controller.core import images, network_arguments
+from controller.core import images, live_sizes, network_arguments
 from controller.core.sealing import unseal
 from controller.db.models import CloudSetting, Server
 from controller.errors import Unavailable
@@ -82,7 +82,8 @@ def _shutdown_timeout_s(settings: Settings, image: dict[str, Any]) -> int:
 def _flavor(flavor: dict[str, Any]) -> dict[str, Any]:
     """Return the part of a server's flavor that hosts need: sizes, in the units of the names."""
     sizes = ("vcpus", "memory_mb", "disk_gb", "ephemeral_gb", "swap_mb")
-    return {"name": flavor.get("name", "")} | {name: int(flavor.get(name, 0)) for name in sizes}
+    known = {name: int(flavor.get(name, 0)) for name in sizes}
+    return {"name": flavor.get("name", "")} | known | live_sizes.for_hosts(flavor)
 
 
 def _image(settings: Settings, server: Server) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from typing import Any
 from controller.conductor import server_cleanup
 from controller.conductor.server_create import CLAIM_ROUNDS, NO_VALID_HOST
 from controller.conductor.steps import Again, Failure, Flow, Outcome, Play, Step, Work
-from controller.core import hosts, migrations, port_updates, ports, transitions
+from controller.core import hosts, live_sizes, migrations, port_updates, ports, transitions
 from controller.core.server_needs import physical_networks, resources
 from controller.db.models import Migration
 from controller.errors import ConcurrentUpdate, HostFailed, NoValidHost
@@ -65,7 +65,8 @@ def back_at_source(work: Work, migration: Migration, *, starts: bool = True) -> 
 def sizes(flavor: dict[str, Any]) -> dict[str, Any]:
     """Return what hosts need of a flavor that isn't the server's present one."""
     names = ("vcpus", "memory_mb", "disk_gb", "ephemeral_gb", "swap_mb")
-    return {"name": flavor.get("name", "")} | {name: int(flavor.get(name, 0)) for name in names}
+    known = {name: int(flavor.get(name, 0)) for name in names}
+    return {"name": flavor.get("name", "")} | known | live_sizes.for_hosts(flavor)
 
 
 class ChooseHost(Step):

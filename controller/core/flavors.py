@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from controller.core import live_sizes
 from controller.core.context import Context
 from controller.db.base import new_id
 from controller.db.models import Flavor
@@ -138,6 +139,8 @@ def set_extra_specs(flavor: Flavor, specs: dict[str, Any]) -> None:
             raise BadRequest(
                 f"Invalid extra spec key {key!r}: 1 to 255 letters, digits, blanks and -_:. fit."
             )
+    sizes = {"vcpus": flavor.vcpus, "memory_mb": flavor.memory_mb}
+    live_sizes.check_specs(sizes, specs)
     flavor.extra_specs = {**flavor.extra_specs, **{key: str(specs[key]) for key in specs}}
 
 

@@ -33,7 +33,9 @@ _STATE_AFTER = {
     "server_restore": "running",
 }
 # Those that leave it as it is.
-_KEEPING = frozenset({"server_attach_interface", "server_detach_interface", "server_converge"})
+_KEEPING = frozenset(
+    {"server_attach_interface", "server_detach_interface", "server_converge", "server_live_resize"}
+)
 BASE_CHAINS = ("nv-forward", "nv-input", "nv-output", "nv-egress", "nv-ingress")
 
 

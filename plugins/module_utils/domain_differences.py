@@ -11,7 +11,7 @@ import xml.etree.ElementTree as ET
 
 # libvirt's own additions, by parent.
 ADDED_BY_LIBVIRT = {
-    "domain": {"currentMemory", "resource", "seclabel", "description", "title", "genid"},
+    "domain": {"currentMemory", "vcpus", "resource", "seclabel", "description", "title", "genid"},
     "devices": {"emulator", "controller", "input", "audio", "console", "memballoon"},
 }
 # Below other elements libvirt adds freely; a child more counts only below these.
@@ -47,6 +47,17 @@ UNIT_BYTES = {
 AMOUNTS = {"memory", "currentMemory", "tb-cache"}
 
 
+def live_differences(wanted: ET.Element, live: ET.Element) -> list[str]:
+    """As `differences`, with what runs. Where the balloon of a guest is, is the guest's to say,
+    when its memory can change.
+    """
+    found = differences(wanted, live)
+    most, now = wanted.find("memory"), wanted.find("currentMemory")
+    if most is None or now is None or _amount_bytes(most) == _amount_bytes(now):
+        return found
+    return [line for line in found if not line.startswith("currentMemory:")]
+
+
 def differences(wanted: ET.Element, present: ET.Element) -> list[str]:
     """Return a line for each thing in which `present` is not as `wanted`; empty when all is.
 
@@ -62,6 +73,9 @@ def _compare(wanted: ET.Element, present: ET.Element, path: str, found: list[str
         if _amount_bytes(wanted) != _amount_bytes(present):
             found.append(f"{path}: {_words(present)}, wanted {_words(wanted)}")
         return
+    if wanted.tag == "vcpu":
+        # libvirt leaves out that all of them are plugged in.
+        wanted, present = _with_current(wanted), _with_current(present)
     for name, value in wanted.attrib.items():
         if present.get(name) != value:
             found.append(f"{path}@{name}: {present.get(name)}, wanted {value}")
@@ -109,6 +123,12 @@ def _identity(element: ET.Element) -> str:
     holder = element if inner is None else element.find(inner)
     value = None if holder is None else holder.get(attribute)
     return f"[{value}]" if value else ""
+
+
+def _with_current(vcpu: ET.Element) -> ET.Element:
+    full = ET.Element(vcpu.tag, {"current": (vcpu.text or "").strip(), **vcpu.attrib})
+    full.text = vcpu.text
+    return full
 
 
 def _amount_bytes(element: ET.Element) -> int:

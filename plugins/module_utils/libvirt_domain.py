@@ -20,7 +20,7 @@ from . import (
     network_links,
     work,
 )
-from .domain_differences import differences
+from .domain_differences import differences, live_differences
 from .instance_paths import STATE_PATH, InstancePaths, make_directory
 
 if TYPE_CHECKING:
@@ -353,7 +353,7 @@ def _runs_with_another(job: Work) -> bool:
         return False
     if domain_power.state_of(job.domain) in domain_power.OFF_STATES:
         return False
-    return bool(differences(job.wanted, libvirt_connection.definition(job.domain, live=True)))
+    return bool(live_differences(job.wanted, libvirt_connection.definition(job.domain, live=True)))
 
 
 def _forbid_autostart(job: Work) -> None:
@@ -425,7 +425,7 @@ def _facts(job: Work, state: str, found: list[str]) -> dict[str, Any]:
         live = libvirt_connection.definition(job.domain, live=True)
         facts |= domain_xml.console_ports(live)
         # A domain that ran before keeps what it was started with.
-        waiting = [] if job.wanted is None else differences(job.wanted, live)
+        waiting = [] if job.wanted is None else live_differences(job.wanted, live)
         facts["restart_required"] = bool(waiting)
         facts["restart_differences"] = waiting
     return facts

@@ -128,7 +128,9 @@ _BY_CHECK: dict[str, tuple[str, ...]] = {
 
 TOPOLOGY = "compute:server:topology:index"
 # Our own extensions (docs/extensions.md).
+OWN_PREFIX = "novella:"
 IMAGE_CACHE = "novella:image_cache:prefetch"
+LIVE_RESIZE = "novella:servers:live_resize"
 REQUESTED_DESTINATION = "compute:servers:create:requested_destination"
 
 RULES: list[Rule] = [
@@ -140,4 +142,5 @@ RULES: list[Rule] = [
     Rule(REQUESTED_DESTINATION, ADMIN),
     Rule(TOPOLOGY, READER),
     Rule(IMAGE_CACHE, ADMIN),
+    Rule(LIVE_RESIZE, MEMBER),
 ]

@@ -9,8 +9,9 @@ from sqlalchemy.orm import Session
 from controller.api.common import dry_runs
 from controller.api.common.calls import Call, Reply
 from controller.api.common.validation import check
-from controller.api.compute import server_evacuate, server_images, server_rebuild
+from controller.api.compute import live_sizes, server_evacuate, server_images, server_rebuild
 from controller.api.compute.microversions import demand, has
+from controller.api.compute.policies import LIVE_RESIZE, OWN_PREFIX
 from controller.api.compute.schemas.servers import ACTIONS as SCHEMAS
 from controller.api.compute.schemas.servers import MIGRATE_TO_HOST
 from controller.console import log
@@ -55,10 +56,11 @@ def act_on_server(call: Call, server_id: str) -> Reply:
             f"Server action {name} is part of this API, but this release of Novella does not have "
             "it yet. See CHANGELOG.md for what is there."
         )
-    call.authorize(f"os_compute_api:{action.policy}")
+    own = action.policy.startswith(OWN_PREFIX)
+    call.authorize(action.policy if own else f"os_compute_api:{action.policy}")
     if call.dry_run and not action.dry_run:
         raise dry_runs.refuse(f"Server action {name}")
-    check(call.body[name], SCHEMAS[name], call.version)
+    check(call.body[name], OWN_SCHEMAS.get(name) or SCHEMAS[name], call.version)
     return action.handler(call, server_id)
 
 
@@ -238,6 +240,7 @@ ACTIONS: dict[str, Action] = {
     "revertResize": Action("servers:revert_resize", _revert_resize),
     "migrate": Action("os-migrate-server:migrate", _migrate, dry_run=True),
     "evacuate": Action("os-evacuate", server_evacuate.evacuate),
+    live_sizes.ACTION: Action(LIVE_RESIZE, live_sizes.live_resize),
     "os-resetState": Action("os-admin-actions:reset_state", _reset_state),
     "os-getConsoleOutput": Action("os-console-output", _console_output),
     "addSecurityGroup": Action("os-security-groups:add", _add_security_group),
@@ -263,5 +266,6 @@ ACTIONS: dict[str, Action] = {
         for name in ("addFixedIp", "removeFixedIp", "addFloatingIp", "removeFloatingIp")
     },
 }  # fmt: skip
+OWN_SCHEMAS = {live_sizes.ACTION: live_sizes.BODY}
 # Upstream removed these for good.
 GONE = frozenset({"resetNetwork", "os-getRDPConsole", "injectNetworkInfo"})

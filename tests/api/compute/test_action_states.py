@@ -35,6 +35,7 @@ BODIES: dict[str, Any] = {
     "changePassword": {"adminPass": "new"},
     "resize": {"flavorRef": "larger"},
     "evacuate": {},
+    "novella:live_resize": {"memory_mb": 192},
 }
 # Actions whose row has another name than theirs in snake case.
 ROWS = {
@@ -49,6 +50,15 @@ ROWS = {
 def larger_flavor(services: Services) -> None:
     with services.db.write() as session:
         session.add(Flavor(flavor_id="larger", name="m1.larger", vcpus=1, memory_mb=256, disk_gb=1))
+
+
+@pytest.fixture
+def flavor(flavor: Flavor, services: Services) -> Flavor:
+    """The servers' flavor, with limits that they can be changed within."""
+    with services.db.write() as session:
+        changed = session.get_one(Flavor, flavor.id)
+        changed.extra_specs = {**changed.extra_specs, "novella:max_memory_mb": "256"}
+    return flavor
 
 
 @pytest.fixture
@@ -73,6 +83,7 @@ def body(image: Image) -> Callable[[str], dict[str, Any]]:
 
 
 def row_of(action: str) -> str:
+    action = action.removeprefix("novella:")
     return ROWS.get(action) or re.sub(r"(?<=[a-z])([A-Z])", r"_\1", action).lower()
 
 

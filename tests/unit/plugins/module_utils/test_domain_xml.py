@@ -8,7 +8,10 @@ import pytest
 from lxml import etree
 
 from ansible_collections.novella.cloud.plugins.module_utils import domain_xml, names
-from ansible_collections.novella.cloud.plugins.module_utils.domain_differences import differences
+from ansible_collections.novella.cloud.plugins.module_utils.domain_differences import (
+    differences,
+    live_differences,
+)
 from tests.unit.plugins.module_utils.domain_files import (
     NETWORK_ID,
     PORT_ID,
@@ -253,3 +256,22 @@ def test_added_tuning_is_named() -> None:
         "devices/hostdev: not wanted",
         "cputune: not wanted",
     ]
+
+
+def test_sizes_that_can_change_are_no_difference_where_libvirt_and_the_guest_say_more() -> None:
+    limits = {"vcpus": 2, "max_vcpus": 2, "memory_mb": 128, "max_memory_mb": 256}
+    sized = server()
+    sized["flavor"] = {**sized["flavor"], **limits}
+    wanted = fitted(TCG, sized)
+    assert [wanted.findtext(tag) for tag in ("memory", "currentMemory", "vcpu")] == [
+        "256", "128", "2",
+    ]  # fmt: skip
+    live = fitted(TCG, sized)
+    live.find("vcpu").set("current", "2")
+    ET.SubElement(live, "vcpus")
+    assert differences(wanted, live) == []
+    live.find("currentMemory").text = "256"
+    assert differences(wanted, live) == ["currentMemory: 256 MiB, wanted 128 MiB"]
+    assert live_differences(wanted, live) == []
+    live.find("vcpu").set("current", "1")
+    assert live_differences(wanted, live) == ["vcpu@current: 1, wanted 2"]
