@@ -94,6 +94,8 @@ class Settings:
     allow_resize_to_same_host: bool = False
     # After how many seconds a resize is confirmed by itself; 0 is never.
     resize_confirm_window_s: int = 0
+    # How many snapshots a server may have inside its disks.
+    disk_snapshots_max: int = 5
     # How long the copy of a server's disks to another host may take.
     move_timeout_s: int = 14400
     # Whether all hosts keep servers' folders on one shared file system. A server of a dead host

@@ -155,6 +155,14 @@ TABLE: dict[str, Transition] = dict(
         # Our own extension: other sizes within limits, while it runs on.
         _row("live_resize", frozenset({ACTIVE, STOPPED}), "live_resizing", "server_live_resize",
              (None, None), ("server_live_resize",)),
+        # Our own extension, too: snapshots inside the disks.
+        _row("create_snapshot", frozenset({ACTIVE, STOPPED}), "snapshot_creating",
+             "server_create_snapshot", (None, None),
+             ("server_create_snapshot", "server_delete_snapshot")),
+        _row("revert_snapshot", frozenset({STOPPED}), "snapshot_reverting",
+             "server_revert_snapshot", (None, None), ("server_revert_snapshot",)),
+        _row("delete_snapshot", frozenset({ACTIVE, STOPPED}), "snapshot_deleting",
+             "server_delete_snapshot", (None, None), ("server_delete_snapshot",)),
         # Deleted for its owner, while a setting leaves time to restore it. States that need more
         # than a start to be as they were are deleted at once.
         _row("soft_delete", frozenset({ACTIVE, PAUSED, SUSPENDED, STOPPED, ERROR}),

@@ -18,6 +18,7 @@ from controller.conductor.server_rescue import FLOWS as RESCUE
 from controller.conductor.server_resize import ServerResize
 from controller.conductor.server_resize_end import ConfirmResize, RevertResize
 from controller.conductor.server_shelve import FLOWS as SHELVE
+from controller.conductor.server_snapshots import FLOWS as SNAPSHOTS
 from controller.conductor.steps import Flow
 
 FLOWS: dict[str, Flow] = {
@@ -37,6 +38,7 @@ FLOWS: dict[str, Flow] = {
         ConfirmResize(),
         RevertResize(),
         ServerLiveResize(),
+        *SNAPSHOTS,
         ServerCleanup(),
         PortUpdate(),
         ImagePrefetch(),

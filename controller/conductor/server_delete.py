@@ -2,7 +2,7 @@
 
 from controller.conductor import backoff, server_cleanup
 from controller.conductor.steps import Again, Failure, Flow, Outcome, Play, Step, Work
-from controller.core import migrations, port_updates, transitions
+from controller.core import disk_snapshots, migrations, port_updates, transitions
 from controller.placement import allocations
 from controller.states import BY_OPERATION, TABLE
 
@@ -59,6 +59,7 @@ class Forget(Step):
     def do(self, work: Work) -> Play | None:
         server_cleanup.release_ports(work.session, work.server.id)
         allocations.release(work.session, work.server.id)
+        disk_snapshots.forget(work.session, work.server.id)
         return None
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from controller.conductor import server_cleanup, server_resize
 from controller.conductor.server_resize import BindPorts, migration_of
 from controller.conductor.steps import Again, Failure, Flow, Outcome, Play, Step, Work
-from controller.core import host_fences, hosts, migrations, ports, transitions
+from controller.core import disk_snapshots, host_fences, hosts, migrations, ports, transitions
 from controller.errors import HostFailed
 from controller.placement import allocations
 from controller.settings import Settings
@@ -136,6 +136,9 @@ class ServerEvacuate(Flow):
     def succeeded(self, work: Work) -> None:
         # Nova's word until the old host is clean; `completed` from then on.
         migration_of(work).status = migrations.DONE
+        if not work.operation.arguments["shared"]:
+            # Its disks were made anew.
+            disk_snapshots.forget(work.session, work.server.id)
         state = ACTIVE if work.operation.arguments["running"] else STOPPED
         transitions.succeed(work.server, ROW, work.now, state)
 

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
-from controller.core import server_locks
+from controller.core import server_locks, snapshot_losses
 from controller.core.context import Context
 from controller.core.sealing import seal
 from controller.db.base import new_id, utcnow
@@ -163,6 +163,7 @@ def begin_actions(
         if action not in IGNORE_LOCK:
             server_locks.check(context, server)
         check_allowed(server, action)
+    snapshot_losses.refuse(session, servers, action)
     assert row.operation is not None  # noqa: S101 -- rename and the like have no operation
     entries = [
         {

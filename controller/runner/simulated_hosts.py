@@ -34,7 +34,15 @@ _STATE_AFTER = {
 }
 # Those that leave it as it is.
 _KEEPING = frozenset(
-    {"server_attach_interface", "server_detach_interface", "server_converge", "server_live_resize"}
+    {
+        "server_attach_interface",
+        "server_detach_interface",
+        "server_converge",
+        "server_live_resize",
+        "server_create_snapshot",
+        "server_revert_snapshot",
+        "server_delete_snapshot",
+    }
 )
 BASE_CHAINS = ("nv-forward", "nv-input", "nv-output", "nv-egress", "nv-ingress")
 

@@ -153,7 +153,7 @@ def _mirror(domain: Any, params: dict[str, Any], part: str) -> None:
         with libvirt_connection.explained(f"copy the disk {path} of a domain that runs"):
             domain.blockCopy(target, destination, {}, flags)
             _wait_for_mirror(domain, target, path)
-            with _quiesced(domain, params["quiesce"]):
+            with quiesced(domain, params["quiesce"]):
                 # A mirror that is ready and is given up is the disk as it is now.
                 domain.blockJobAbort(target, 0)
     except BaseException:
@@ -200,7 +200,7 @@ def _is_ready(domain: Any, target: str) -> bool:
 
 
 @contextlib.contextmanager
-def _quiesced(domain: Any, quiesce: str) -> Iterator[None]:
+def quiesced(domain: Any, quiesce: str) -> Iterator[None]:
     """Hold the guest's filesystems still; where that must be, its agent's refusal is a failure."""
     import libvirt
 

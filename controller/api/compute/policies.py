@@ -131,6 +131,7 @@ TOPOLOGY = "compute:server:topology:index"
 OWN_PREFIX = "novella:"
 IMAGE_CACHE = "novella:image_cache:prefetch"
 LIVE_RESIZE = "novella:servers:live_resize"
+SNAPSHOTS = "novella:server_snapshots"
 REQUESTED_DESTINATION = "compute:servers:create:requested_destination"
 
 RULES: list[Rule] = [
@@ -143,4 +144,6 @@ RULES: list[Rule] = [
     Rule(TOPOLOGY, READER),
     Rule(IMAGE_CACHE, ADMIN),
     Rule(LIVE_RESIZE, MEMBER),
+    *(Rule(f"{SNAPSHOTS}:{name}", READER) for name in ("index", "show")),
+    *(Rule(f"{SNAPSHOTS}:{name}", MEMBER) for name in ("create", "delete", "revert")),
 ]

@@ -9,6 +9,7 @@ from controller.api.common.validation import Schema
 from controller.api.compute import (
     aggregates,
     availability_zones,
+    disk_snapshots,
     flavors,
     hypervisors,
     image_cache,
@@ -29,7 +30,7 @@ from controller.api.compute import (
     versions,
 )
 from controller.api.compute.dialect import ComputeDialect
-from controller.api.compute.policies import IMAGE_CACHE, TOPOLOGY
+from controller.api.compute.policies import IMAGE_CACHE, SNAPSHOTS, TOPOLOGY
 from controller.api.compute.schemas import flavors as flavor_schemas
 from controller.api.compute.schemas import interfaces as interface_schemas
 from controller.api.compute.schemas import keypairs as keypair_schemas
@@ -52,6 +53,7 @@ def _row(
 
 _SERVER = "/servers/<server_id>"
 _FLAVOR = "/flavors/<flavor_id>"
+_SNAPSHOTS = f"/v2.1{_SERVER}/novella-snapshots"
 _QUOTAS = "/os-quota-sets/<project_id>"
 
 ROUTES: list[Route] = [
@@ -173,6 +175,13 @@ ROUTES: list[Route] = [
     _row("GET", "/os-services", services.list_services, "os-services:list"),
     _row("PUT", "/os-services/<service_id>", services.update_service, "os-services:update",
          services.UPDATE),
+    Route("GET", _SNAPSHOTS, disk_snapshots.list_snapshots, f"{SNAPSHOTS}:index"),
+    Route("POST", _SNAPSHOTS, disk_snapshots.create_snapshot, f"{SNAPSHOTS}:create",
+          disk_snapshots.CREATE_BODY),
+    Route("GET", f"{_SNAPSHOTS}/<snapshot_id>", disk_snapshots.show_snapshot,
+          f"{SNAPSHOTS}:show"),
+    Route("DELETE", f"{_SNAPSHOTS}/<snapshot_id>", disk_snapshots.delete_snapshot,
+          f"{SNAPSHOTS}:delete"),
     Route("POST", "/v2.1/novella-image-cache", image_cache.prefetch_image, IMAGE_CACHE,
           image_cache.PREFETCH),
 ]  # fmt: skip

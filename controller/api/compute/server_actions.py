@@ -9,9 +9,15 @@ from sqlalchemy.orm import Session
 from controller.api.common import dry_runs
 from controller.api.common.calls import Call, Reply
 from controller.api.common.validation import check
-from controller.api.compute import live_sizes, server_evacuate, server_images, server_rebuild
+from controller.api.compute import (
+    disk_snapshots,
+    live_sizes,
+    server_evacuate,
+    server_images,
+    server_rebuild,
+)
 from controller.api.compute.microversions import demand, has
-from controller.api.compute.policies import LIVE_RESIZE, OWN_PREFIX
+from controller.api.compute.policies import LIVE_RESIZE, OWN_PREFIX, SNAPSHOTS
 from controller.api.compute.schemas.servers import ACTIONS as SCHEMAS
 from controller.api.compute.schemas.servers import MIGRATE_TO_HOST
 from controller.console import log
@@ -240,6 +246,7 @@ ACTIONS: dict[str, Action] = {
     "revertResize": Action("servers:revert_resize", _revert_resize),
     "migrate": Action("os-migrate-server:migrate", _migrate, dry_run=True),
     "evacuate": Action("os-evacuate", server_evacuate.evacuate),
+    disk_snapshots.REVERT: Action(f"{SNAPSHOTS}:revert", disk_snapshots.revert),
     live_sizes.ACTION: Action(LIVE_RESIZE, live_sizes.live_resize),
     "os-resetState": Action("os-admin-actions:reset_state", _reset_state),
     "os-getConsoleOutput": Action("os-console-output", _console_output),
@@ -266,6 +273,9 @@ ACTIONS: dict[str, Action] = {
         for name in ("addFixedIp", "removeFixedIp", "addFloatingIp", "removeFloatingIp")
     },
 }  # fmt: skip
-OWN_SCHEMAS = {live_sizes.ACTION: live_sizes.BODY}
+OWN_SCHEMAS = {
+    disk_snapshots.REVERT: disk_snapshots.REVERT_BODY,
+    live_sizes.ACTION: live_sizes.BODY,
+}
 # Upstream removed these for good.
 GONE = frozenset({"resetNetwork", "os-getRDPConsole", "injectNetworkInfo"})

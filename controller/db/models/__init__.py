@@ -28,6 +28,7 @@ from controller.db.models.quotas import QuotaLimit
 from controller.db.models.reconciling import PortDeparture, ReconcilerRound
 from controller.db.models.servers import Server, ServerAction, ServerEvent, ServerTag
 from controller.db.models.setting import CloudSetting
+from controller.db.models.snapshots import DiskSnapshot
 from controller.db.models.workers import Worker
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "AuthAttempt",
     "Base",
     "CloudSetting",
+    "DiskSnapshot",
     "Domain",
     "Flavor",
     "Host",

@@ -16,7 +16,7 @@ from controller.core import host_fences, migrations
 from controller.core.context import Context
 from controller.core.operations import begin_action
 from controller.db.base import utcnow
-from controller.db.models import Flavor, Host, Image, Operation, Server
+from controller.db.models import DiskSnapshot, Flavor, Host, Image, Operation, Server
 from controller.errors import InvalidState
 from controller.settings import Settings
 from controller.states import BUILDING, IGNORE_LOCK, LIVING, RESIZED, TABLE
@@ -26,6 +26,7 @@ Body = Callable[[str], dict[str, Any]]
 LATEST = {"OpenStack-API-Version": "compute latest"}
 # What lies under an action that null doesn't do for; IMAGE stands for an image's id.
 IMAGE = object()
+SNAPSHOT_ID = "22222222-2222-4333-8444-555555555555"
 BODIES: dict[str, Any] = {
     "rebuild": {"imageRef": IMAGE},
     "createImage": {"name": "snapshot"},
@@ -36,6 +37,7 @@ BODIES: dict[str, Any] = {
     "resize": {"flavorRef": "larger"},
     "evacuate": {},
     "novella:live_resize": {"memory_mb": 192},
+    "novella:revert_snapshot": {"snapshot": SNAPSHOT_ID},
 }
 # Actions whose row has another name than theirs in snake case.
 ROWS = {
@@ -80,6 +82,16 @@ def body(image: Image) -> Callable[[str], dict[str, Any]]:
         return {action: under}
 
     return made
+
+
+@pytest.fixture
+def server(server: str, request: pytest.FixtureRequest, services: Services) -> str:
+    """One that has a disk snapshot, if that is what the action is about."""
+    if "revert_snapshot" in request.node.name:
+        with services.db.write() as session:
+            row = DiskSnapshot(id=SNAPSHOT_ID, server_id=server, name="s", status="available")
+            session.add(row)
+    return server
 
 
 def row_of(action: str) -> str:

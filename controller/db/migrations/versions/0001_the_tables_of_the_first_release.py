@@ -566,6 +566,23 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_operations_server_id"), ["server_id"], unique=False)
 
     op.create_table(
+        "disk_snapshots",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("server_id", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("created_at", sa.DateTime(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["server_id"], ["servers.id"], name=op.f("fk_disk_snapshots_server_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_disk_snapshots")),
+    )
+    with op.batch_alter_table("disk_snapshots", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_disk_snapshots_server_id"), ["server_id"], unique=False
+        )
+
+    op.create_table(
         "server_tags",
         sa.Column("server_id", sa.String(length=36), nullable=False),
         sa.Column("tag", sa.String(length=60), nullable=False),
@@ -659,6 +676,7 @@ def downgrade() -> None:
     op.drop_table("reconciler_rounds")
     op.drop_table("migrations")
     op.drop_table("port_departures")
+    op.drop_table("disk_snapshots")
     op.drop_table("server_events")
     op.drop_table("server_tags")
     op.drop_table("operations")
