@@ -295,3 +295,30 @@ def processes_of(project: Project) -> list[str]:
             if mark in (entry / "environ").read_bytes():
                 found.append((entry / "cmdline").read_text())
     return found
+
+
+@pytest.mark.parametrize(
+    ("hosts", "task", "status"),
+    [
+        # Nothing of ours is asked whether the dead host answers.
+        ("localhost", {"ansible.builtin.command": "true"}, OK),
+        ("h1", {"ansible.builtin.command": "true", "delegate_to": "localhost"}, OK),
+        ("localhost", {"ansible.builtin.command": "false"}, FAILED),
+        # A play that found no host, or skipped all it has, proves nothing.
+        ("nobody", {"ansible.builtin.command": "true"}, FAILED),
+        ("localhost", {"ansible.builtin.command": "true", "when": "false"}, FAILED),
+        ("localhost", {"ansible.builtin.command": "true", "tags": "always"}, OK),
+    ],
+)
+def test_an_operators_own_playbook_is_done_when_a_task_of_it_was(
+    project: Project, tmp_path: Path, hosts: str, task: dict[str, Any], status: str
+) -> None:
+    play = {"hosts": hosts, "gather_facts": False, "tasks": [{"name": "Fence", **task}]}
+    own = tmp_path / "fence.yml"
+    own.write_text(yaml.safe_dump([play]))
+    dead = replace(HOST, variables={"bmc_address": "192.0.2.99"})
+    arguments = {"fenced_host": {"name": "h1", "address": "127.0.0.1"}}
+    run = Run(
+        id="run1", playbook="host_fence", hosts=(dead,), arguments=arguments, own_playbook=own
+    )
+    assert project.executor.run(run).of(dead.id).status == status
