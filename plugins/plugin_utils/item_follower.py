@@ -85,11 +85,17 @@ def _hand_out(
     stream = cast("IO[bytes]", reader.stdout)
     with contextlib.suppress(OSError), open(target, "ab", buffering=0) as out, stream:
         for item in _items(stream):
-            # A host speaks for what it was asked, and what it still lacks is not its last word, nor
-            # is what is yet to be fetched from it.
-            ended = not item.get("missing_base") and snapshot_stream.of_result(item) is None
-            if item.get("id") in ids and ended:
+            # A host speaks for what it was asked.
+            if item.get("id") in ids and _has_ended(item):
                 out.write(json.dumps({"host": host, "item": item}).encode() + b"\n")
+
+
+def _has_ended(item: dict[str, Any]) -> bool:
+    """Whether it is the host's last word: not where it lacks something that this side brings, and
+    takes the steps again then, nor where something is yet to be fetched from it.
+    """
+    lacks = item.get("missing_base") or item.get("missing_certificate")
+    return not lacks and snapshot_stream.of_result(item) is None
 
 
 def _items(stream: IO[bytes]) -> Iterator[dict[str, Any]]:

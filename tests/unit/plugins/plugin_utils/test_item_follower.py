@@ -1,5 +1,6 @@
 """The reader of a batch's results on the host: it ends with the module, and with who reads."""
 
+import json
 import os
 import shlex
 import subprocess
@@ -73,3 +74,22 @@ def test_the_reader_ends_with_the_module_while_its_input_stays_open(fifo: Path) 
         reader.wait(END_S)
         assert not fifo.exists()
         wait_until(lambda: not left_of(fifo), what="nothing is left", timeout_s=END_S)
+
+
+def test_what_a_host_still_lacks_is_not_its_last_word(tmp_path: Path) -> None:
+    """Of several servers that moved at once each was taken for failed when it asked to be signed
+    for: a drain moved none.
+    """
+    said = [
+        {"id": "a", "failed": True, "missing_base": {"image_id": "i"}},
+        {"id": "b", "failed": True, "missing_certificate": {"public_key": "k"}},
+        {"id": "b", "failed": False},
+        {"id": "c", "failed": True},
+        {"id": "not asked about", "failed": False},
+    ]
+    target = tmp_path / "items.jsonl"
+    text = "".join(f"{json.dumps(each)}\n" for each in said)
+    with subprocess.Popen(["printf", "%s", text], stdout=subprocess.PIPE) as reader:
+        item_follower._hand_out(reader, "h1", {"a", "b", "c"}, str(target))
+    handed = [json.loads(line)["item"] for line in target.read_text().splitlines()]
+    assert handed == [{"id": "b", "failed": False}, {"id": "c", "failed": True}]
