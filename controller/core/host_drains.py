@@ -5,7 +5,7 @@ What is to be done stands in one row, which a reconciler of the conductor goes b
 no new servers from the beginning on, until it is put back.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from controller.core import hosts, migrations
+from controller.core import hosts, migrations, server_moves
 from controller.core.context import Context
 from controller.core.operations import UNFINISHED
 from controller.core.server_needs import physical_networks, resources
@@ -52,6 +52,10 @@ _WAY_OUT = {
     ERROR: "hard reboot it, rebuild it, or delete it",
     SOFT_DELETED: "restore it, or delete it for good (forceDelete)",
 }
+# How the ways of moving that are built are begun; each returns its migration.
+MOVES: dict[str, Callable[[Session, Settings, Context, Server], Migration]] = {
+    COLD: server_moves.migrate,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +89,8 @@ def way_of(server: Server, *, live_failed: bool = False) -> tuple[str, str]:
         return WAIT, f"it is busy ({server.task_state})"
     if server.state == BUILDING:
         return WAIT, "it is being built"
-    live = TABLE.get("live_migrate")
-    if live is not None and server.state in live.allowed_in and not live_failed:
+    has_live = LIVE in MOVES and not live_failed
+    if has_live and server.state in TABLE["live_migrate"].allowed_in:
         return LIVE, ""
     if server.state in TABLE["migrate"].allowed_in:
         return COLD, ""

@@ -17,7 +17,6 @@ from controller.core.context import Context
 from controller.core.host_drains import (
     CANCELLED,
     CANNOT,
-    COLD,
     DONE,
     FAILED,
     GONE,
@@ -185,7 +184,7 @@ class _Round:
         if entry["how"] == OFFLOAD:
             server_shelve.offload(self._session, self._settings, server)
             return
-        move = MOVES[entry["how"]]
+        move = host_drains.MOVES[entry["how"]]
         migration = move(self._session, self._settings, self._context(server), server)
         entry["migration_id"] = migration.id
 
@@ -224,9 +223,3 @@ class _Round:
             entry |= {"status": FAILED, "how": CANNOT}
         else:
             entry |= {"status": GONE, "why": "it left by itself"}
-
-
-# How each way of moving is begun; all return the migration.
-MOVES: dict[str, Callable[[Session, Settings, Context, Server], Migration]] = {
-    COLD: server_moves.migrate,
-}

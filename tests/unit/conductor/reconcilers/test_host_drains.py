@@ -131,7 +131,7 @@ def test_each_state_has_its_way_or_its_reason(state: str) -> None:
     else:
         action = {drains.COLD: "migrate", drains.LIVE: "live_migrate"}.get(how, "shelve_offload")
         assert state in TABLE[action].allowed_in
-        assert how in {*host_drains.MOVES, drains.OFFLOAD}
+        assert how in {*drains.MOVES, drains.OFFLOAD}
     server.task_state = "rebooting"
     assert drains.way_of(server) == (drains.WAIT, "it is busy (rebooting)")
 
@@ -281,7 +281,7 @@ def test_an_old_side_of_a_resize_keeps_the_host_from_being_empty(cloud: Cloud, f
     first, *_ = servers_on(cloud, full)
     with cloud.db.write() as session:
         server = session.get_one(Server, first)
-        host_drains.MOVES[drains.COLD](session, cloud.settings, ADMIN, server)
+        drains.MOVES[drains.COLD](session, cloud.settings, ADMIN, server)
     cloud.work()
     drain(cloud, full)
     finish(cloud)
