@@ -99,7 +99,7 @@ class Settings:
     # How long the copy of a server's disks to another host may take.
     move_timeout_s: int = 14400
     # Whether all hosts keep servers' folders on one shared file system. A server of a dead host
-    # goes on with its own disk then; else with a new one of its image.
+    # goes on with its own disk then, else with a new one of its image. Live migrations copy none.
     shared_instances_path: bool = False
     # The operator's own playbook that switches a dead host off for certain (its name ends in .yml);
     # empty: an administrator says so. See docs/operators.md.

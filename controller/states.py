@@ -163,6 +163,10 @@ TABLE: dict[str, Transition] = dict(
              "server_revert_snapshot", (None, None), ("server_revert_snapshot",)),
         _row("delete_snapshot", frozenset({ACTIVE, STOPPED}), "snapshot_deleting",
              "server_delete_snapshot", (None, None), ("server_delete_snapshot",)),
+        # It runs on, or stays paused, whatever becomes of the move.
+        _row("live_migrate", frozenset({ACTIVE, PAUSED}), "migrating", "server_live_migrate",
+             (None, None),
+             ("server_live_migrate", "server_receive", "server_converge", "server_delete")),
         # Deleted for its owner, while a setting leaves time to restore it. States that need more
         # than a start to be as they were are deleted at once.
         _row("soft_delete", frozenset({ACTIVE, PAUSED, SUSPENDED, STOPPED, ERROR}),

@@ -23,7 +23,7 @@ from controller.conductor.lanes import Lanes
 from controller.conductor.moves import Ended, Mover
 from controller.conductor.runs import Prepared, Ticket
 from controller.conductor.steps import Outcome
-from controller.core import hosts, port_updates
+from controller.core import hosts, migrations, port_updates
 from controller.db import failures
 from controller.db.base import utcnow
 from controller.db.session import Database
@@ -250,13 +250,18 @@ class Engine:
     def _launch(self, prepared: Prepared, run: Run, moved: set[Held]) -> bool:
         """Run it; operations whose item ends before the others are moved on at once (`moved`)."""
 
+        forced = threading.Event()
+
         def on_item(host_id: str, item: dict[str, Any]) -> None:
+            if "progress" in item:
+                self._note_progress(prepared, item, forced)
+                return
             found = runs.early_outcome(prepared, host_id, item)
             if found is not None:
                 self._end_early(prepared, *found, moved)
 
         with logs.about(operation_id=",".join(run.keep_as), host=run.hosts[0].name):
-            result = self.executor.run(replace(run, on_item=on_item))
+            result = self.executor.run(replace(run, on_item=on_item, forced=forced.is_set))
         host_id = prepared.tickets[0].play.host_id
         answered = result.of(host_id).status != UNREACHABLE
         if not answered:
@@ -305,6 +310,23 @@ class Engine:
             return
         moved.add(ticket.held)
         self._advance(ticket.held, Ended(outcome, ticket.undo))
+
+    def _note_progress(
+        self, prepared: Prepared, item: dict[str, Any], forced: threading.Event
+    ) -> None:
+        """Keep how far a live migration is, and learn whether it is to be over with.
+
+        Raises nothing: whoever hands it on reads the run's output.
+        """
+        server_id = str(item.get("id"))
+        if server_id not in prepared.server_ids:
+            return
+        try:
+            with self.db.write() as session:
+                if migrations.note_progress(session, server_id, item["progress"]):
+                    forced.set()
+        except Exception as error:
+            self._note("noting how far a live migration is", error)
 
     def _mend_rules(self, prepared: Prepared, host_id: str, server_ids: frozenset[str]) -> None:
         """Have the host's rules set anew if they changed meanwhile; before the operations end."""

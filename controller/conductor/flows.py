@@ -11,6 +11,7 @@ from controller.conductor.server_delete import ServerDelete
 from controller.conductor.server_evacuate import ServerEvacuate
 from controller.conductor.server_images import FLOWS as IMAGES
 from controller.conductor.server_interfaces import FLOWS as INTERFACES
+from controller.conductor.server_live_migrate import ServerLiveMigrate
 from controller.conductor.server_live_resize import ServerLiveResize
 from controller.conductor.server_metadata import UpdateMetadata
 from controller.conductor.server_rebuild import ServerRebuild
@@ -39,6 +40,7 @@ FLOWS: dict[str, Flow] = {
         RevertResize(),
         ServerLiveResize(),
         *SNAPSHOTS,
+        ServerLiveMigrate(),
         ServerCleanup(),
         PortUpdate(),
         ImagePrefetch(),

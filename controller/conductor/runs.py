@@ -66,7 +66,7 @@ SET_RULES = frozenset(
 # Playbooks that bring an image's bytes here.
 FETCHING = frozenset({"server_create_image", "server_create_backup", "server_shelve"})
 # Playbooks that have hosts' certificates signed, by the authority that they are told of.
-MOVES = frozenset({"server_move_out", "server_resize"})
+MOVES = frozenset({"server_move_out", "server_resize", "server_receive", "server_live_migrate"})
 RULES = ("ports", "security_groups", "remote_group_members")
 # An outcome that this release can't read. During an upgrade an old worker may start a new release's
 # playbooks, which lie on disk already: a new worker does it again, and finds what is done.
@@ -151,10 +151,13 @@ def prepare(
         arguments["server_operation"] = operations[0].kind
     if play.playbook in MOVES:
         arguments["server_move_authority"] = str(settings.keys_dir / "moves")
+    named = [hosts.get(session, each) for each in (play.host_id, play.peer_host_id) if each]
+    # Of two hosts the play is the first one's.
+    arguments |= {"target": named[0].name} if len(named) > 1 else {}
     run = Run(
         id=new_id(),
         playbook=play.playbook,
-        hosts=(host_access.of_host(settings, hosts.get(session, play.host_id)),),
+        hosts=tuple(host_access.of_host(settings, host) for host in named),
         arguments={**arguments, "servers": entries},
         secrets=secrets,
         own_playbook=Path(settings.fence_playbook) if play.playbook == FENCE else None,
@@ -167,6 +170,7 @@ def prepare(
             for operation in operations
         },
         cancelled=cancelled,
+        reports_progress=play.peer_host_id is not None,
     )
     return Prepared(run, going, frozenset(entry["id"] for entry in entries), given_up)
 
@@ -198,6 +202,8 @@ def early_outcome(
 
     As in `outcomes`, a host speaks for its own: for servers that the run is about there.
     """
+    if "progress" in item:
+        return None
     for ticket in prepared.tickets:
         play = ticket.play
         mine = play.host_id == host_id and not (play.whole_host or play.hooks)

@@ -61,6 +61,8 @@ class Play:
     With `check` nothing is changed, and `entry` and `secrets` are all that it is told. `hooks` are
     operators' roles, run `hooks_at` a moment of the operation; see conductor.hooks.
     One with `image_id` is about that image on the host, and about no server.
+    `peer_host_id` is another host that it has to reach; such a play is its operation's alone, whose
+    id `alone_for` is, for it can be given up by itself.
     """
 
     playbook: str
@@ -73,6 +75,8 @@ class Play:
     hooks: tuple[str, ...] = ()
     hooks_at: str = ""
     image_id: str | None = None
+    peer_host_id: str | None = None
+    alone_for: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,17 @@ FINISHED, CONFIRMING, CONFIRMED = "finished", "confirming", "confirmed"
 REVERTING, REVERTED = "reverting", "reverted"
 COMPLETED, FAILED, CANCELLED = "completed", "error", "cancelled"
 ACCEPTED, DONE = "accepted", "done"
+# And those that it has for live ones alone.
+LIVE_PREPARING, LIVE_RUNNING, LIVE_FAILED = "preparing", "running", "failed"
 
-UNDER_WAY = (ACCEPTED, PREPARING, RUNNING, ARRIVING)
+UNDER_WAY = (ACCEPTED, PREPARING, RUNNING, ARRIVING, LIVE_PREPARING, LIVE_RUNNING)
+# What is known of how far a live migration is.
+PROGRESS = tuple(
+    f"{kind}_{part}_bytes"
+    for kind in ("memory", "disk")
+    for part in ("total", "processed", "remaining")
+)
+NUMBER_MAX = 1 << 62
 # While it is one of these the old host has, or may have, something of the server.
 UNSETTLED = (*UNDER_WAY, FINISHED, CONFIRMING, REVERTING)
 # Those that `servers/{id}/migrations` has: live ones that are under way.
@@ -55,7 +64,7 @@ def begin(
     migration = Migration(
         server_id=server.id,
         type=kind,
-        status=ACCEPTED if kind == EVACUATION else PREPARING,
+        status=ACCEPTED if kind in (EVACUATION, LIVE) else PREPARING,
         user_id=context.user_id,
         project_id=context.project_id or server.project_id,
         source_host_id=host.id,
@@ -81,6 +90,26 @@ def unsettled_of(session: Session, server_id: str) -> list[Migration]:
         Migration.server_id == server_id, Migration.status.in_(UNSETTLED)
     )
     return list(session.scalars(query.order_by(Migration.id)))
+
+
+def note_progress(session: Session, server_id: str, progress: object) -> bool:
+    """Keep how far the server's live migration is; return whether it is to be over with.
+
+    `progress` comes from hosts: numbers by the names of PROGRESS, all else is passed over.
+    """
+    query = select(Migration).where(
+        Migration.server_id == server_id,
+        Migration.type == LIVE,
+        Migration.status.in_((LIVE_PREPARING, LIVE_RUNNING)),
+    )
+    migration = session.scalar(query.order_by(Migration.id.desc()).limit(1))
+    if migration is None or not isinstance(progress, dict):
+        return False
+    said = {name: progress.get(name) for name in PROGRESS}
+    numbers = {name: min(each, NUMBER_MAX) for name, each in said.items() if isinstance(each, int)}
+    migration.status = LIVE_RUNNING
+    migration.progress = {**migration.progress, **numbers}
+    return migration.force_complete
 
 
 def list_migrations(

@@ -33,6 +33,9 @@ ARGUMENT_CHECK = "always"
 # But for this one: the step that takes it refuses what is no interface.
 UNCHECKED = frozenset({"compute_flat_interfaces"})
 
+# Read by plugins/action/live_migration.py.
+FORCE_VARIABLE = "NOVELLA_FORCE_COMPLETE"
+
 
 class AnsibleExecutor:
     """Runs playbooks of `settings.project_dir`. Threads may share it."""
@@ -157,7 +160,7 @@ class AnsibleExecutor:
         return bounds.small_events(runner.event_callback, artifact_dir, events.complain)
 
     def _following(self, run: Run, folder: RunFolder) -> AbstractContextManager[None]:
-        if not run.is_batch:
+        if not run.is_batch and not run.reports_progress:
             return nullcontext()
         ids = {host.name: host.id for host in run.hosts}
         return item_results.following(folder.item_results, ids, run.on_item)
@@ -195,6 +198,7 @@ class AnsibleExecutor:
             "MAX_EVENT_RES": str(bounds.FILE_MAX_BYTES),
             item_results.VARIABLE: str(folder.item_results),
             head_start.VARIABLE: str(folder.head_start),
+            FORCE_VARIABLE: str(folder.force_complete),
             leftovers.MARK: str(folder.path),
             **({bounds.FILE_VARIABLE: str(run.file_max_bytes)} if run.file_max_bytes else {}),
             **(self._launcher.variables(folder.launch_record) if self._launcher else {}),
@@ -224,6 +228,8 @@ class _Bounds:
         why = "timeout" if time.monotonic() > self._until else None
         if self._run.cancelled():
             why = "canceled"
+        elif self._run.forced():
+            self._folder.force_complete.touch()
         if self._output.taken_bytes > bounds.OUTPUT_MAX_BYTES:
             self._events.complain(f"{bounds.TOO_MUCH}: it was ended while it printed on.")
             why = "failed"

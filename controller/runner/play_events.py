@@ -17,6 +17,8 @@ MESSAGE_MAX = 4000
 # The modules that do nothing but say why not, in words that somebody wrote for it.
 REFUSING = frozenset({"fail", "assert"})
 REFUSAL_MAX = 255
+# The modules that have a result for each server.
+ITEM_MODULES = frozenset({"apply", "live_migration"})
 # The modules that say something of the host itself, and where in their results.
 FACTS = {"compute_host_info": "host", "host_audit_info": "audit", "base_image_check": "bases"}
 
@@ -84,7 +86,7 @@ class PlayEvents:
         result = result if isinstance(result, dict) else {}
         # Tasks go by their full name or a short one, as the play writes them.
         module = str(data.get("resolved_action") or data.get("task_action")).rpartition(".")[2]
-        if module == "apply" and isinstance(result.get("results"), list):
+        if module in ITEM_MODULES and isinstance(result.get("results"), list):
             items = [item for item in result["results"] if isinstance(item, dict)]
             self._items.setdefault(host_id, []).extend(items)
             for item in items:

@@ -23,7 +23,9 @@ class Run:
     the one no_log dictionary `server_secrets`. `cancelled` is asked while it runs. `about` has, for
     each of `keep_as`, what is to stand beside its results: request and server. `on_item` gets a
     host's id and an item's result as it ends; the run's own results have them all again. It raises
-    nothing. `file_max_bytes` is how large a file it may write, where that is more than others may.
+    nothing. With `reports_progress` items come as well that say how far they are, under `progress`.
+    `forced`, asked while it runs, has a migration be over with. `file_max_bytes` is how large a
+    file it may write, where that is more than others may.
     """
 
     id: str
@@ -41,6 +43,8 @@ class Run:
     about: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
     cancelled: Callable[[], bool] = lambda: False
     on_item: Callable[[str, dict[str, Any]], None] = lambda _host_id, _item: None
+    reports_progress: bool = False
+    forced: Callable[[], bool] = lambda: False
 
     @property
     def is_batch(self) -> bool:

@@ -57,6 +57,11 @@ class RunFolder:
         return _control_path(host, self.connections)
 
     @property
+    def force_complete(self) -> Path:
+        """What is there once a migration of the run is to be over with."""
+        return self.path / "force-complete"
+
+    @property
     def launch_record(self) -> Path:
         """Where is noted whether the run was warm (see warm/client.py)."""
         return self.path / "launch"

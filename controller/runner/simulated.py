@@ -34,6 +34,8 @@ FACTS: dict[str, Any] = {
     "architecture": "x86_64",
     "virt_type": "qemu",
 }
+# How far a simulated live migration is when somebody is told.
+PROGRESS = {"memory_total_bytes": 128 << 20, "memory_processed_bytes": 64 << 20}
 
 
 class SimulatedExecutor:
@@ -93,11 +95,16 @@ class SimulatedExecutor:
     def _host(self, run: Run, host: HostAccess) -> HostResult:
         if host.name in self.unreachable:
             return HostResult(UNREACHABLE, message="Simulated: no route to host")
+        if host.name in {each.name for each in run.hosts[1:]}:
+            # One that the first one is told of; it has no play of its own.
+            return HostResult(OK)
         items = []
         for server in run.arguments.get("servers", []):
             if self.drops and self.drops(run, server["id"]):
                 # What was not handed out by now is lost with the connection.
                 return HostResult(UNREACHABLE, message="Simulated: the connection is lost")
+            if run.reports_progress:
+                run.on_item(host.id, {"id": server["id"], "progress": PROGRESS})
             item = self._item(run, server["id"])
             if not item["failed"] and not run.check:
                 item |= _fetched(server.get("snapshot") or {})
@@ -121,6 +128,15 @@ class SimulatedExecutor:
         states = {"domain_states": self.hosts.domains(host), "boot_id": self.hosts.boot_id(host)}
         return said | states if run.playbook == "host_info" else said
 
+    def _moved(self, run: Run, server_id: str, failed: bool) -> dict[str, Any]:
+        """Return where a server is that was to be migrated, or was only asked for."""
+        (entry,) = [each for each in run.arguments["servers"] if each["id"] == server_id]
+        arrived = self.hosts.has(run.hosts[1], server_id)
+        if any(each.name in self.unreachable for each in run.hosts):
+            return {"where": None}
+        there = arrived or not (failed or entry["move"]["settle"])
+        return {"where": "destination" if there else "source", "downtime_ms": 100}
+
     def _item(self, run: Run, server_id: str) -> dict[str, Any]:
         message = self.fails(run, server_id) if self.fails else None
         if message is None and random.random() < self.failure_rate:  # noqa: S311 -- a test's dice
@@ -129,6 +145,8 @@ class SimulatedExecutor:
         if run.playbook == "server_move_out":
             files = [{"name": "disk", "size_bytes": 1}]
             step["result"] = {"export": {"port": 49216, "files": files}}
+        if run.playbook == "server_live_migrate":
+            step["result"] = self._moved(run, server_id, bool(message))
         return {
             "id": server_id,
             # A check finds what was pretended to be as it was told.

@@ -67,6 +67,10 @@ class SimulatedHost:
     quarantine: list[str] = field(default_factory=list)
     # Servers whose folder was set aside, with what was exported of it.
     aside: dict[str, bool] = field(default_factory=dict)
+    # Servers for which all is there but the domain, which is to come while it runs.
+    ready: set[str] = field(default_factory=set)
+    # Servers of which all is there but the domain, which has gone to another host.
+    left: set[str] = field(default_factory=set)
     boots: int = 1
 
     def boot(self) -> None:
@@ -93,8 +97,25 @@ class SimulatedHosts:
             there = self.hosts.setdefault(host.id, SimulatedHost())
             for entry in run.arguments.get("servers", []):
                 there.fences[entry["id"]] = (cloud_id, int(entry.get("generation") or 0))
-                if entry["id"] in done:
+                if entry["id"] in done and run.playbook == "server_live_migrate":
+                    self._move(run, entry, there)
+                elif entry["id"] in done:
                     _apply(there, run.playbook, cloud_id, entry)
+
+    def has(self, host: HostAccess, server_id: str) -> bool:
+        """Return whether the host has a domain of the server."""
+        with self._lock:
+            return server_id in self.hosts.setdefault(host.id, SimulatedHost()).servers
+
+    def _move(self, run: Run, entry: Mapping[str, Any], source: SimulatedHost) -> None:
+        """Bring the server to the run's second host, unless the run only asks where it is."""
+        server_id = entry["id"]
+        destination = self.hosts.setdefault(run.hosts[1].id, SimulatedHost())
+        destination.fences[server_id] = source.fences[server_id]
+        if not entry["move"]["settle"] and server_id in source.servers:
+            destination.servers[server_id] = source.servers.pop(server_id)
+            destination.ready.discard(server_id)
+            source.left.add(server_id)
 
     def audit(self, host: HostAccess) -> dict[str, Any]:
         """Return what host_audit_info would say."""
@@ -131,7 +152,11 @@ def _apply(there: SimulatedHost, playbook: str, cloud_id: str, entry: Mapping[st
     elif playbook == "server_evacuate":
         state = "running" if entry["evacuation"]["running"] else "stopped"
         there.servers[server_id] = SimulatedServer(cloud_id, entry, state)
+    elif playbook == "server_receive":
+        there.ready |= {server_id} - there.servers.keys()
     elif playbook in ("server_delete", "server_shelve_offload"):
+        there.ready.discard(server_id)
+        there.left.discard(server_id)
         if not move.get("keep_aside"):
             there.aside.pop(server_id, None)
         if there.servers.pop(server_id, None) and entry.get("quarantine"):
@@ -160,6 +185,7 @@ def _audit(there: SimulatedHost) -> dict[str, Any]:
         "domains": [_domain(server_id, server) for server_id, server in servers.items()],
         "folders": [
             *(_folder(server_id, server.entry) for server_id, server in servers.items()),
+            *({"name": each, "server_id": each, "files": []} for each in there.ready | there.left),
             *({"name": f"{each}_resize", "server_id": each, "files": []} for each in there.aside),
         ],
         "quarantine": [{"server_id": each, "since": 0} for each in there.quarantine],

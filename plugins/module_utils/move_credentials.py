@@ -7,8 +7,10 @@ again with it. See docs/adr/0011.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
+import pwd
 import re
 import shutil
 from typing import Any
@@ -38,6 +40,8 @@ GOOD_FOR_S = 300
 KEYS = ("server-key.pem", "client-key.pem")
 CERTIFICATES = ("server-cert.pem", "client-cert.pem")
 AUTHORITY = "ca-cert.pem"
+# Who QEMU is, as distributions have it; it reads the credentials of live migrations itself.
+QEMU_USERS = ("libvirt-qemu", "qemu")
 HOST_NAME_RE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
 
 
@@ -94,13 +98,24 @@ def _have_key(path: str) -> bool:
     key = os.path.join(path, KEYS[0])
     if os.path.exists(key) and os.path.exists(os.path.join(path, KEYS[1])):
         return False
-    os.makedirs(path, mode=0o700, exist_ok=True)
+    os.makedirs(path, mode=0o755 if path == LIVE_FOLDER else 0o700, exist_ok=True)
     text = work.run_command(
         ["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"]
     )
     for name in KEYS:
         work.write_file(os.path.join(path, name), text, 0o600)
+        if path == LIVE_FOLDER:
+            _give_to_qemu(os.path.join(path, name))
     return True
+
+
+def _give_to_qemu(path: str) -> None:
+    """Have QEMU read the file, where it does not run as root."""
+    for name in QEMU_USERS:
+        with contextlib.suppress(KeyError):
+            found = pwd.getpwnam(name)
+            os.chown(path, found.pw_uid, found.pw_gid)
+            return
 
 
 def _public_key(path: str) -> str:

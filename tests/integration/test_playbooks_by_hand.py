@@ -66,6 +66,9 @@ CHECKED = {
     "server_restore": "",
     "server_update_metadata": "",
     "server_trigger_crash_dump": "+interrupted",
+    "server_receive": "+/etc/pki/libvirt-migrate: CN=h1",
+    # With a destination: what was there is removed then.
+    "server_live_migrate": f"-{DIRECTORY}/disk",
     "server_move_out": f"+{DIRECTORY}_resize",
     "server_resize": "",
     "server_revert_resize": "",
@@ -395,7 +398,7 @@ def test_no_play_changes_anything_in_check_mode(
     file, empty = tmp_path / "servers.yml", tmp_path / "empty.raw"
     file.write_text(yaml.safe_dump(example))
     empty.write_bytes(bytes(1024**2))
-    given = ("-e", f"empty={empty}")
+    given = ("-e", f"empty={empty}", "-e", "server_destination=h2")
     try:
         assert by_hand.try_play("server_create", *given, file=file).returncode == 0
         before = by_hand.everything()

@@ -86,6 +86,11 @@ TABLE: dict[str, Span] = {
     "evacuate.on_shared_storage": Span(until=(2, 13)),  # and the password in the answer
     "evacuate.force": Span((2, 29), (2, 67)),
     "evacuate.stopped": Span((2, 95)),
+    # What os-migrateLive takes: `auto` and no disk_over_commit; a host that the scheduler checks;
+    # and, for a while, `force`, which passes it over
+    "action.live_migrate_auto": Span((2, 25)),
+    "action.live_migrate_checked": Span((2, 30)),
+    "action.live_migrate_force": Span((2, 30), (2, 67)),
     # Interfaces
     "interface.tag_in_request": Span((2, 49)),
     "interface.tag": Span((2, 70)),
@@ -122,6 +127,7 @@ TABLE: dict[str, Span] = {
     "route.server_migrations": Span((2, 22)),
     "route.server_migrations_read": Span((2, 23)),
     "route.server_migration_abort": Span((2, 24)),
+    "migration.abort_before_running": Span((2, 65)),
     "route.server_tags": Span((2, 26)),
     "route.proxies": Span(until=(2, 35)),
     "route.image_metadata": Span(until=(2, 38)),

@@ -13,8 +13,6 @@ NOT_BUILT: tuple[tuple[str, str, str | None], ...] = (
     ("GET POST", f"{_SERVER}/os-volume_attachments", None),
     ("GET PUT DELETE", f"{_SERVER}/os-volume_attachments/<volume_id>", None),
     ("POST", f"{_SERVER}/remote-consoles", "route.remote_consoles"),
-    ("DELETE", f"{_SERVER}/migrations/<migration_id>", "route.server_migration_abort"),
-    ("POST", f"{_SERVER}/migrations/<migration_id>/action", "route.server_migrations"),
     ("POST", "/v2.1/flavors/<flavor_id>/action", None),
     ("GET", "/v2.1/flavors/<flavor_id>/os-flavor-access", None),
     ("GET POST", "/v2.1/os-server-groups", None),

@@ -16,6 +16,7 @@ from controller.api.compute import (
     instance_actions,
     interfaces,
     keypairs,
+    live_migrations,
     migrations,
     not_built,
     quota_sets,
@@ -34,6 +35,7 @@ from controller.api.compute.policies import IMAGE_CACHE, SNAPSHOTS, TOPOLOGY
 from controller.api.compute.schemas import flavors as flavor_schemas
 from controller.api.compute.schemas import interfaces as interface_schemas
 from controller.api.compute.schemas import keypairs as keypair_schemas
+from controller.api.compute.schemas import live_migrations as live_migration_schemas
 from controller.api.compute.schemas import servers as server_schemas
 
 
@@ -120,6 +122,11 @@ ROUTES: list[Route] = [
     _row("GET", f"{_SERVER}/migrations", migrations.list_of_server, "servers:migrations:index"),
     _row("GET", f"{_SERVER}/migrations/<migration_id>", migrations.show_of_server,
          "servers:migrations:show"),
+    _row("DELETE", f"{_SERVER}/migrations/<migration_id>", live_migrations.abort,
+         "servers:migrations:delete", transaction="own"),
+    _row("POST", f"{_SERVER}/migrations/<migration_id>/action", live_migrations.force_complete,
+         "servers:migrations:force_complete", live_migration_schemas.FORCE_COMPLETE,
+         "own"),
     _row("GET", "/os-migrations", migrations.list_migrations, "os-migrations:index"),
 
     _row("GET", "/flavors", flavors.list_flavors, "flavors:index"),

@@ -11,6 +11,7 @@ from controller.api.common.calls import Call, Reply
 from controller.api.common.validation import check
 from controller.api.compute import (
     disk_snapshots,
+    live_migrations,
     live_sizes,
     server_evacuate,
     server_images,
@@ -248,16 +249,11 @@ ACTIONS: dict[str, Action] = {
     "evacuate": Action("os-evacuate", server_evacuate.evacuate),
     disk_snapshots.REVERT: Action(f"{SNAPSHOTS}:revert", disk_snapshots.revert),
     live_sizes.ACTION: Action(LIVE_RESIZE, live_sizes.live_resize),
+    "os-migrateLive": Action("os-migrate-server:migrate_live", live_migrations.live_migrate),
     "os-resetState": Action("os-admin-actions:reset_state", _reset_state),
     "os-getConsoleOutput": Action("os-console-output", _console_output),
     "addSecurityGroup": Action("os-security-groups:add", _add_security_group),
     "removeSecurityGroup": Action("os-security-groups:remove", _remove_security_group),
-    **{
-        name: Action()
-        for name in (
-            "os-migrateLive",
-        )
-    },
     "changePassword": Action("os-admin-password", _change_password),
     "trigger_crash_dump": Action(
         "servers:trigger_crash_dump",

@@ -34,5 +34,7 @@ class Migration(Base):
     old_state: Mapped[str] = mapped_column(String(20))
     # Of a live migration: memory_total_bytes, disk_remaining_bytes and their like, downtime_ms.
     progress: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    # Whether an administrator wants a live one over with, however long its guest stands still.
+    force_complete: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)

@@ -38,6 +38,7 @@ BODIES: dict[str, Any] = {
     "evacuate": {},
     "novella:live_resize": {"memory_mb": 192},
     "novella:revert_snapshot": {"snapshot": SNAPSHOT_ID},
+    "os-migrateLive": {"host": None, "block_migration": "auto"},
 }
 # Actions whose row has another name than theirs in snake case.
 ROWS = {
@@ -45,6 +46,7 @@ ROWS = {
     "os-start": "start",
     "os-stop": "stop",
     "os-resetState": "reset_state",
+    "os-migrateLive": "live_migrate",
 }
 
 

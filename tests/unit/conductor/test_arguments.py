@@ -1,5 +1,6 @@
 """The arguments that the conductor makes of rows are those that the roles' specs take."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,11 @@ import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from controller.conductor.reconcilers import host_leftovers
-from controller.core import port_updates
-from controller.db.models import IPAllocation, Network, Port, Subnet
+from controller.core import port_updates, server_live_migration
+from controller.db.models import IPAllocation, Network, Port, Server, Subnet
 from controller.runner.requests import Run
-from tests.unit.conductor.conftest import Cloud
+from controller.states import TABLE
+from tests.unit.conductor.conftest import CONTEXT, Cloud
 
 ROLES = Path(__file__).resolve().parents[3] / "roles"
 
@@ -39,6 +41,24 @@ def test_a_servers_arguments_are_what_its_playbooks_take(cloud: Cloud, action: s
     assert (created.playbook, acted.playbook) == ("server_create", f"server_{action}")
     assert refusals(created) == []
     assert refusals(acted) == []
+
+
+def test_what_is_told_of_a_live_migration_is_what_its_playbooks_take(cloud: Cloud) -> None:
+    for name in ("h1", "h2"):
+        cloud.add_host(name)
+    server_id = cloud.add_server(user_data="IyEvYmluL3No", config_drive=True)
+    _give_address(cloud, cloud.add_port(server_id))
+    cloud.work()
+    with cloud.db.write() as session:
+        server = session.get_one(Server, server_id)
+        server_live_migration.live_migrate(session, cloud.settings, CONTEXT, server)
+    cloud.work()
+    told = {run.playbook: run for run in cloud.executor.runs}
+    assert set(TABLE["live_migrate"].playbooks) <= told.keys()
+    for run in told.values():
+        # The pattern of the play's host, which is no argument of the role.
+        arguments = {name: run.arguments[name] for name in run.arguments if name != "target"}
+        assert refusals(replace(run, arguments=arguments)) == []
 
 
 def test_a_hosts_servers_are_what_port_update_takes(cloud: Cloud) -> None:

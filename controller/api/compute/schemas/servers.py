@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from controller.api.compute.microversions import Version, has
-from controller.api.compute.schemas import server_images
+from controller.api.compute.schemas import live_migrations, server_images
 from controller.api.compute.schemas.parameters import (
     ACCESS_V4,
     ACCESS_V6,
@@ -208,6 +208,7 @@ ACTIONS: dict[str, Schema | Callable[[Version], Schema]] = {
     # Without a host; see `migrate`.
     "migrate": {},
     "evacuate": _evacuate,
+    "os-migrateLive": live_migrations.live_migrate,
     "os-resetState": {
         "type": "object",
         "properties": {"state": {"enum": ["active", "error"]}},

@@ -626,6 +626,7 @@ def upgrade() -> None:
         sa.Column("new_flavor", sa.JSON(), nullable=False),
         sa.Column("old_state", sa.String(length=20), nullable=False),
         sa.Column("progress", sa.JSON(), nullable=False),
+        sa.Column("force_complete", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.DateTime(), nullable=False),
         sa.Column("updated_at", sa.DateTime(), nullable=False),
         sa.ForeignKeyConstraint(
