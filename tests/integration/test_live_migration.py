@@ -1,7 +1,6 @@
 """A real guest goes to another host while it writes to its disk and answers pings."""
 
 import contextlib
-import os
 import re
 import signal
 import sqlite3
@@ -141,8 +140,8 @@ def downtime_ms(cloud: CloudForTests, server: Any) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ending", ["abort", "failure", "kill", "force"])
-def test_however_a_migration_ends_the_guest_runs_in_one_place(
+@pytest.mark.parametrize("ending", ["abort", "failure"])
+def test_a_migration_that_is_aborted_or_fails_leaves_the_guest_at_its_source(
     cloud: CloudForTests, ending: str
 ) -> None:
     server = cloud.boot(f"to-{ending}")
@@ -164,25 +163,14 @@ def test_however_a_migration_ends_the_guest_runs_in_one_place(
         if ending == "abort":
             answer = cloud.admin.compute.delete(path, microversion="2.80")
             assert answer.status_code == 202, answer.text
-        elif ending == "failure":
-            cloud.on_host(dest, "pkill", "-9", "-f", f"qemu-system.*{server.id}")
-        elif ending == "kill":
-            cloud.on_host(source, "virsh", "migrate-setspeed", f"novella-{server.id}", "1000")
-            (worker,) = [pid for pid, what in cloud.cloud.processes().items() if what == "worker"]
-            os.kill(worker, signal.SIGKILL)
         else:
-            answer = cloud.admin.compute.post(
-                f"{path}/action", json={"force_complete": None}, microversion="2.80"
-            )
-            assert answer.status_code == 202, answer.text
-            cloud.on_host(source, "virsh", "migrate-setspeed", f"novella-{server.id}", "1000")
+            cloud.on_host(dest, "pkill", "-9", "-f", f"qemu-system.*{server.id}")
         cloud.settle(server, timeout_s=300)
-        expected = {"abort": "cancelled", "failure": "failed"}.get(ending, "completed")
+        expected = {"abort": "cancelled", "failure": "failed"}[ending]
         assert record(cloud, server)["status"] == expected
-        home, away = (dest, source) if expected == "completed" else (source, dest)
-        assert cloud.host_of(server) == home
-        assert running_on(cloud, server) == [home]
-        assert left(cloud, away, server) == []
+        assert cloud.host_of(server) == source
+        assert running_on(cloud, server) == [source]
+        assert left(cloud, dest, server) == []
         numbers = len(written(cloud, server))
         assert len(written(cloud, server)) > numbers
     finally:
