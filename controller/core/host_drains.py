@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from controller.core import hosts, migrations, server_moves
+from controller.core import hosts, migrations, server_live_migration, server_moves
 from controller.core.context import Context
 from controller.core.operations import UNFINISHED
 from controller.core.server_needs import physical_networks, resources
@@ -55,6 +55,7 @@ _WAY_OUT = {
 # How the ways of moving that are built are begun; each returns its migration.
 MOVES: dict[str, Callable[[Session, Settings, Context, Server], Migration]] = {
     COLD: server_moves.migrate,
+    LIVE: server_live_migration.live_migrate,
 }
 
 
