@@ -64,7 +64,6 @@ REFUSED: list[tuple[Any, int]] = [
     ({"os-getConsoleOutput": {"length": "; id"}}, 400),
     ({"os-getConsoleOutput": {"length": -2}}, 400),
     ({"os-getConsoleOutput": []}, 400),
-    ({"os-migrateLive": {}}, 501),
     ({"createImage": {"name": ""}}, 400),
     ({"os-getVNCConsole": {"type": "novnc"}}, 501),
     ({"addFixedIp": {}}, 501),

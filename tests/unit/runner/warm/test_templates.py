@@ -101,6 +101,7 @@ texts = {key[0] for key in templates._kept}
 print(Path("templates/libvirt_domain.xml.j2").read_text() in texts)
 print("{{ compute_state_path }}/instances/{{ server.id }}" in texts)
 conditions = {key[1] for key in templates._kept if key[0] == "expression"}
-print("server.config_drive | default(false) | bool" in conditions)
+own = "server.config_drive | default(false) | bool and __server_config_drive_is_ours"
+print(own in conditions)
 """)
     assert said == "True\nTrue\nTrue\n"
