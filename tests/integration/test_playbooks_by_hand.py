@@ -81,7 +81,13 @@ CHECKED_OFTEN = {
     "server_move_out",
 }  # fmt: skip
 EACH_WAY = pytest.mark.parametrize(
-    "way", [(), ("-e", "server_apply=false")], ids=["one execution", "a task for each step"]
+    "way",
+    [
+        pytest.param((), id="one execution"),
+        pytest.param(
+            ("-e", "server_apply=false"), id="a task for each step", marks=pytest.mark.slow
+        ),
+    ],
 )
 
 
@@ -286,6 +292,8 @@ def test_the_kept_definition_gives_the_same_domain(server: ByHand) -> None:
     server.wait_for_boots(2)
 
 
+# Each play twice is also what molecule's scenario of servers does, in every `make test`.
+@pytest.mark.slow
 def test_stop_start_reboot_pause_and_suspend(server: ByHand) -> None:
     server.play("server_stop")
     assert server.domain_state() == "shut off"
