@@ -77,7 +77,9 @@ def stages() -> list[Stage]:
 
 
 def _check(name: str, program: str, *arguments: str) -> Stage:
-    return Stage(name, "lint", [str(BIN / program), *arguments], beside_others=True)
+    # A home of its own: a copy of our collection in the user's would stand before the checkout's.
+    command = ["env", f"ANSIBLE_HOME={ROOT / '.ansible'}", str(BIN / program), *arguments]
+    return Stage(name, "lint", command, beside_others=True)
 
 
 def _on_lab_hosts(name: str, which: str) -> Stage:
