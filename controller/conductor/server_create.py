@@ -5,20 +5,13 @@ clean up. A host that fails is cleaned, its claim released, and the next candida
 """
 
 from controller.conductor import server_cleanup
+from controller.conductor.host_claim import claim_best
 from controller.conductor.steps import Again, Failure, Flow, Outcome, Play, Step, Work
-from controller.core import hosts, ports, transitions
-from controller.core.server_needs import physical_networks, resources
-from controller.errors import ConcurrentUpdate, NoValidHost
+from controller.core import ports, transitions
 from controller.placement import allocations
-from controller.scheduler.select import select as select_hosts
-from controller.scheduler.spec import RequestSpec
 from controller.states import TABLE
 
 ROW = TABLE["create"]
-# Claims that others win are tried on the next candidates, and these many times over.
-CLAIM_ROUNDS = 3
-
-NO_VALID_HOST = "No valid host was found. There are not enough hosts available."
 BUILD_FAILED = "The server could not be built: its host could not start it."
 
 
@@ -28,30 +21,15 @@ class ChooseHost(Step):
     def do(self, work: Work) -> Play | None:
         if work.operation.host_id is not None:
             return None
-        for _ in range(CLAIM_ROUNDS):
-            selection = select_hosts(work.session, work.settings, _spec(work))
-            work.note(selection=selection.record())
-            for candidate in selection.candidates:
-                if self._claim(work, candidate.host.id):
-                    return None
-            if not selection.candidates:
-                counts = ", ".join(f"{name} {count}" for name, count in selection.rejected.items())
-                raise NoValidHost(NO_VALID_HOST, rejected=selection.rejected, reason=counts)
-        raise NoValidHost(NO_VALID_HOST, reason="every candidate was taken by others first")
+        host = claim_best(work, work.server.flavor)
+        work.operation.host_id = work.server.host_id = host.id
+        return None
 
     def undo(self, work: Work) -> Play | None:
         if work.operation.host_id is not None:
             allocations.release(work.session, work.server.id, work.operation.host_id)
         work.operation.host_id = work.server.host_id = None
         return None
-
-    def _claim(self, work: Work, host_id: str) -> bool:
-        try:
-            allocations.claim(work.session, work.server.id, host_id, resources(work.server.flavor))
-        except ConcurrentUpdate:
-            return False
-        work.operation.host_id = work.server.host_id = host_id
-        return True
 
 
 class BindPorts(Step):
@@ -128,17 +106,3 @@ class ServerCreate(Flow):
         details = "; ".join([*tried, *([] if failure.host_failed else [failure.details])])
         transitions.fail(work.server, ROW, work.now, message, details)
         return None
-
-
-def _spec(work: Work) -> RequestSpec:
-    server = work.server
-    return RequestSpec(
-        resources=resources(server.flavor),
-        now=work.now,
-        availability_zone=server.availability_zone,
-        forced_host=work.operation.arguments.get("forced_host"),
-        image_properties=server.image.get("properties") or {},
-        physical_networks=physical_networks(work.session, server.id),
-        tried=frozenset(work.noted("tried", [])) | server_cleanup.hosts_of(work.session, server.id),
-        down_after_s=hosts.down_after_s(work.settings),
-    )

@@ -11,25 +11,13 @@ run ended without a word the hosts are asked, never the database (docs/adr/0011)
 from typing import Any
 
 from controller.conductor import server_cleanup
-from controller.conductor.server_create import (
-    CLAIM_ROUNDS,
-    NO_VALID_HOST,
-)
+from controller.conductor.host_claim import NO_VALID_HOST, claim, claim_best
 from controller.conductor.server_resize import migration_of, peer
 from controller.conductor.steps import Again, Failure, Flow, Outcome, Play, Step, Work
-from controller.core import (
-    hosts,
-    migrations,
-    port_updates,
-    ports,
-    transitions,
-)
-from controller.core.server_needs import physical_networks, resources
+from controller.core import migrations, port_updates, ports, transitions
 from controller.db.models import Host, Migration
-from controller.errors import ConcurrentUpdate, HostFailed, NoValidHost
+from controller.errors import HostFailed, NoValidHost
 from controller.placement import allocations
-from controller.scheduler.select import select as select_hosts
-from controller.scheduler.spec import Candidate, RequestSpec
 from controller.states import TABLE
 
 ROW = TABLE["live_migrate"]
@@ -58,20 +46,9 @@ class ChooseHost(Step):
         allocations.hand_over(
             work.session, work.server.id, migration.source_host_id, migration.uuid
         )
-        forced = work.operation.arguments.get("unchecked_host_id")
-        if forced is not None:
-            if self._claim(work, migration, work.session.get_one(Host, forced)):
-                return None
-            raise NoValidHost(NO_VALID_HOST, reason="the host that was asked for has no room")
-        for _ in range(CLAIM_ROUNDS):
-            candidates, rejected = _candidates(work, migration)
-            for candidate in candidates:
-                if self._claim(work, migration, candidate.host):
-                    return None
-            if not candidates:
-                counts = ", ".join(f"{name} {count}" for name, count in rejected.items())
-                raise NoValidHost(NO_VALID_HOST, rejected=rejected, reason=counts)
-        raise NoValidHost(NO_VALID_HOST, reason="every candidate was taken by others first")
+        host = self._claimed(work, migration)
+        migration.dest_host_id, migration.dest_host = host.id, host.name
+        return None
 
     def undo(self, work: Work) -> Play | None:
         migration = migration_of(work)
@@ -86,13 +63,14 @@ class ChooseHost(Step):
         migration.dest_host_id = migration.dest_host = None
         return None
 
-    def _claim(self, work: Work, migration: Migration, host: Host) -> bool:
-        try:
-            allocations.claim(work.session, work.server.id, host.id, resources(work.server.flavor))
-        except ConcurrentUpdate:
-            return False
-        migration.dest_host_id, migration.dest_host = host.id, host.name
-        return True
+    def _claimed(self, work: Work, migration: Migration) -> Host:
+        forced = work.operation.arguments.get("unchecked_host_id")
+        if forced is None:
+            return claim_best(work, work.server.flavor, barred={migration.source_host_id})
+        host = work.session.get_one(Host, forced)
+        if not claim(work, host, work.server.flavor):
+            raise NoValidHost(NO_VALID_HOST, reason="the host that was asked for has no room")
+        return host
 
 
 class MakeReady(Step):
@@ -305,22 +283,3 @@ def _found(outcome: Outcome) -> dict[str, Any]:
             if isinstance(result, dict) and "where" in result:
                 return result
     return {}
-
-
-def _candidates(work: Work, migration: Migration) -> tuple[list[Candidate], dict[str, int]]:
-    """Return the hosts that can take it, best first, and how many each filter rejected."""
-    server = work.server
-    spec = RequestSpec(
-        resources=resources(server.flavor),
-        now=work.now,
-        availability_zone=server.availability_zone,
-        forced_host=work.operation.arguments.get("forced_host"),
-        image_properties=server.image.get("properties") or {},
-        physical_networks=physical_networks(work.session, server.id),
-        tried=frozenset(work.noted("tried", []))
-        | server_cleanup.hosts_of(work.session, server.id)
-        | {migration.source_host_id},
-        down_after_s=hosts.down_after_s(work.settings),
-    )
-    selection = select_hosts(work.session, work.settings, spec)
-    return selection.candidates, selection.rejected

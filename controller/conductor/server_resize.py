@@ -10,15 +10,12 @@ takes at the source is held by the migration meanwhile, as in OpenStack Nova.
 from typing import Any
 
 from controller.conductor import server_cleanup
-from controller.conductor.server_create import CLAIM_ROUNDS, NO_VALID_HOST
+from controller.conductor.host_claim import claim_best
 from controller.conductor.steps import Again, Failure, Flow, Outcome, Play, Step, Work
 from controller.core import hosts, live_sizes, migrations, port_updates, ports, transitions
-from controller.core.server_needs import physical_networks, resources
 from controller.db.models import Migration
-from controller.errors import ConcurrentUpdate, HostFailed, NoValidHost
+from controller.errors import HostFailed
 from controller.placement import allocations
-from controller.scheduler.select import select as select_hosts
-from controller.scheduler.spec import RequestSpec
 from controller.settings import Settings
 from controller.states import ACTIVE, ERROR, TABLE
 
@@ -80,16 +77,13 @@ class ChooseHost(Step):
         allocations.hand_over(
             work.session, work.server.id, migration.source_host_id, migration.uuid
         )
-        for _ in range(CLAIM_ROUNDS):
-            selection = select_hosts(work.session, self.settings(work), _spec(work, migration))
-            work.note(selection=selection.record())
-            for candidate in selection.candidates:
-                if self._claim(work, migration, candidate.host.id, candidate.host.name):
-                    return None
-            if not selection.candidates:
-                counts = ", ".join(f"{name} {count}" for name, count in selection.rejected.items())
-                raise NoValidHost(NO_VALID_HOST, rejected=selection.rejected, reason=counts)
-        raise NoValidHost(NO_VALID_HOST, reason="every candidate was taken by others first")
+        stays = work.settings.allow_resize_to_same_host and migration.type == migrations.RESIZE
+        barred = set() if stays else {migration.source_host_id}
+        settings = self.settings(work)
+        host = claim_best(work, migration.new_flavor, barred=barred, settings=settings)
+        migration.dest_host_id, migration.dest_host = host.id, host.name
+        work.server.host_id, work.server.flavor = host.id, migration.new_flavor
+        return None
 
     def undo(self, work: Work) -> Play | None:
         migration = migration_of(work)
@@ -107,17 +101,6 @@ class ChooseHost(Step):
     def settings(self, work: Work) -> Settings:
         """Return what the scheduler goes by."""
         return work.settings
-
-    def _claim(self, work: Work, migration: Migration, host_id: str, name: str) -> bool:
-        try:
-            allocations.claim(
-                work.session, work.server.id, host_id, resources(migration.new_flavor)
-            )
-        except ConcurrentUpdate:
-            return False
-        migration.dest_host_id, migration.dest_host = host_id, name
-        work.server.host_id, work.server.flavor = host_id, migration.new_flavor
-        return True
 
 
 class BindPorts(Step):
@@ -255,24 +238,6 @@ class ServerResize(Flow):
         transitions.fail(work.server, ROW, work.now, failure.message, details, state)
         port_updates.submit_for_hosts(work.session, {migration.source_host_id})
         return None
-
-
-def _spec(work: Work, migration: Migration) -> RequestSpec:
-    server = work.server
-    stays = work.settings.allow_resize_to_same_host and migration.type == migrations.RESIZE
-    barred = set() if stays else {migration.source_host_id}
-    return RequestSpec(
-        resources=resources(migration.new_flavor),
-        now=work.now,
-        availability_zone=server.availability_zone,
-        forced_host=work.operation.arguments.get("forced_host"),
-        image_properties=server.image.get("properties") or {},
-        physical_networks=physical_networks(work.session, server.id),
-        tried=frozenset(work.noted("tried", []))
-        | server_cleanup.hosts_of(work.session, server.id)
-        | barred,
-        down_after_s=hosts.down_after_s(work.settings),
-    )
 
 
 def _export(outcome: Outcome, one_host: bool) -> dict[str, Any]:

@@ -16,13 +16,12 @@ from sqlalchemy.orm import Session
 from controller.core import hosts, migrations, server_live_migration, server_moves
 from controller.core.context import Context
 from controller.core.operations import UNFINISHED
-from controller.core.server_needs import physical_networks, resources
+from controller.core.server_needs import request_of, resources
 from controller.db.base import new_id
 from controller.db.models import Host, HostDrain, Migration, Operation, Server
 from controller.errors import ConcurrentUpdate, Conflict, NotFound
 from controller.placement import allocations
 from controller.scheduler.select import select as select_hosts
-from controller.scheduler.spec import RequestSpec
 from controller.settings import Settings
 from controller.states import (
     BUILDING,
@@ -122,15 +121,8 @@ def _planned(session: Session, settings: Settings, server: Server, now: datetime
     if how not in (LIVE, COLD):
         return Planned(server.id, server.name, how, why)
     wanted = resources(server.flavor)
-    spec = RequestSpec(
-        resources=wanted,
-        now=now,
-        availability_zone=server.availability_zone,
-        image_properties=server.image.get("properties") or {},
-        physical_networks=physical_networks(session, server.id),
-        tried=frozenset({str(server.host_id), *_being_cleaned(session, server.id)}),
-        down_after_s=hosts.down_after_s(settings),
-    )
+    tried = {str(server.host_id), *_being_cleaned(session, server.id)}
+    spec = request_of(session, settings, server, server.flavor, now, tried=tried)
     selection = select_hosts(session, settings, spec)
     for candidate in selection.candidates:
         try:
