@@ -4,8 +4,8 @@ The host is committed before its play starts, so that whatever happens then, som
 clean up. A host that fails is cleaned, its claim released, and the next candidate tried.
 """
 
-from controller.conductor import server_cleanup
 from controller.conductor.host_claim import claim_best
+from controller.conductor.made_on_host import MadeOnHost
 from controller.conductor.steps import Again, Failure, Flow, Outcome, Play, Step, Work
 from controller.core import ports, transitions
 from controller.placement import allocations
@@ -45,7 +45,7 @@ class BindPorts(Step):
         return None
 
 
-class Spawn(Step):
+class Spawn(MadeOnHost):
     name = "spawn"
 
     def do(self, work: Work) -> Play | None:
@@ -57,24 +57,6 @@ class Spawn(Step):
     def finished(self, work: Work, outcome: Outcome) -> None:
         outcome.check(BUILD_FAILED)
         ports.set_status(work.session, work.server.id, "ACTIVE")
-
-    def undo(self, work: Work) -> Play | None:
-        if not work.noted("spawned"):
-            return None
-        if Failure.of_json(work.operation.error).unreachable:
-            self._leave_to_cleanup(work)
-            return None
-        return Play("server_delete", work.host_id)
-
-    def undone(self, work: Work, outcome: Outcome) -> None:
-        if outcome.ok:
-            work.note(spawned=False)
-        else:
-            self._leave_to_cleanup(work)
-
-    def _leave_to_cleanup(self, work: Work) -> None:
-        server_cleanup.submit(work.session, work.settings, work.server, work.host_id)
-        work.note(spawned=False)
 
 
 class ServerCreate(Flow):

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from controller.conductor import server_cleanup, server_resize
+from controller.conductor.made_on_host import MadeOnHost
 from controller.conductor.server_resize import BindPorts, migration_of
 from controller.conductor.steps import Again, Failure, Flow, Outcome, Play, Step, Work
 from controller.core import disk_snapshots, host_fences, hosts, migrations, ports, transitions
@@ -74,7 +75,7 @@ class ChooseHost(server_resize.ChooseHost):
         return work.settings
 
 
-class Spawn(Step):
+class Spawn(MadeOnHost):
     name = "spawn"
 
     def do(self, work: Work) -> Play | None:
@@ -91,25 +92,11 @@ class Spawn(Step):
         work.server.launched_at = work.now
         ports.set_status(work.session, work.server.id, "ACTIVE" if running else "DOWN")
 
-    def undo(self, work: Work) -> Play | None:
-        if not work.noted("spawned"):
-            return None
-        if Failure.of_json(work.operation.error).unreachable:
-            self._leave_to_cleanup(work)
-            return None
-        work.operation.host_id = migration_of(work).dest_host_id
-        return Play("server_delete", work.host_id, entry=entry_of(work))
+    def host_of(self, work: Work) -> str:
+        return str(migration_of(work).dest_host_id)
 
-    def undone(self, work: Work, outcome: Outcome) -> None:
-        if outcome.ok:
-            work.note(spawned=False)
-        else:
-            self._leave_to_cleanup(work)
-
-    def _leave_to_cleanup(self, work: Work) -> None:
-        host_id = str(migration_of(work).dest_host_id)
-        server_cleanup.submit(work.session, work.settings, work.server, host_id, entry_of(work))
-        work.note(spawned=False)
+    def told(self, work: Work) -> dict[str, Any]:
+        return entry_of(work)
 
 
 class LeaveSource(Step):

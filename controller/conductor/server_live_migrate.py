@@ -12,6 +12,7 @@ from typing import Any
 
 from controller.conductor import server_cleanup
 from controller.conductor.host_claim import NO_VALID_HOST, claim, claim_best
+from controller.conductor.made_on_host import MadeOnHost
 from controller.conductor.server_resize import migration_of, peer
 from controller.conductor.steps import Again, Failure, Flow, Outcome, Play, Step, Work
 from controller.core import migrations, port_updates, ports, transitions
@@ -73,45 +74,30 @@ class ChooseHost(Step):
         return host
 
 
-class MakeReady(Step):
+class MakeReady(MadeOnHost):
     """Networks, rules, DHCP and metadata at the destination, and disks to be filled."""
 
     name = "make_ready"
+    noted_as = "made_ready"
 
     def do(self, work: Work) -> Play | None:
-        migration = migration_of(work)
-        work.operation.host_id = migration.dest_host_id
+        work.operation.host_id = self.host_of(work)
         work.note(made_ready=True, tried_to_move=False)
-        entry = {"move": {"shared": shared(work)}}
-        return Play("server_receive", str(migration.dest_host_id), entry=entry)
+        return Play("server_receive", self.host_of(work), entry=self.told(work))
 
     def finished(self, work: Work, outcome: Outcome) -> None:
         outcome.check(NOT_READY)
 
+    def host_of(self, work: Work) -> str:
+        return str(migration_of(work).dest_host_id)
+
+    def told(self, work: Work) -> dict[str, Any]:
+        return {"move": {"shared": shared(work)}}
+
     def undo(self, work: Work) -> Play | None:
-        migration = migration_of(work)
-        unclear = work.noted("where") == DESTINATION or work.noted("unsettled")
-        if not work.noted("made_ready") or unclear:
+        if work.noted("where") == DESTINATION or work.noted("unsettled"):
             return None
-        if Failure.of_json(work.operation.error).unreachable:
-            self._leave_to_cleanup(work, migration)
-            return None
-        work.operation.host_id = migration.dest_host_id
-        entry = {"move": {"shared": shared(work)}}
-        return Play("server_delete", str(migration.dest_host_id), entry=entry)
-
-    def undone(self, work: Work, outcome: Outcome) -> None:
-        if outcome.ok:
-            work.note(made_ready=False)
-        else:
-            self._leave_to_cleanup(work, migration_of(work))
-
-    def _leave_to_cleanup(self, work: Work, migration: Migration) -> None:
-        besides = {"move": {"shared": shared(work)}}
-        server_cleanup.submit(
-            work.session, work.settings, work.server, str(migration.dest_host_id), besides
-        )
-        work.note(made_ready=False)
+        return super().undo(work)
 
 
 class Migrate(Step):

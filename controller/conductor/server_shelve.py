@@ -8,8 +8,9 @@ create does, by the scheduler, with a disk made of that image, which then goes.
 
 import logging
 
-from controller.conductor import backoff, server_cleanup, server_images
+from controller.conductor import backoff, server_images
 from controller.conductor.arguments import image_entry
+from controller.conductor.made_on_host import MadeOnHost
 from controller.conductor.server_create import BindPorts, ChooseHost
 from controller.conductor.server_images import KeepImage, LeaveHost, TakeImage, tries_again
 from controller.conductor.steps import Again, Failure, Flow, Outcome, Play, Step, Work
@@ -116,8 +117,9 @@ class BindPortsAgain(BindPorts):
         return None if _is_on_host(work) else super().undo(work)
 
 
-class SpawnAgain(Step):
+class SpawnAgain(MadeOnHost):
     name = "spawn"
+    removal = "server_shelve_offload"
 
     def do(self, work: Work) -> Play | None:
         if _is_on_host(work):
@@ -132,24 +134,6 @@ class SpawnAgain(Step):
     def finished(self, work: Work, outcome: Outcome) -> None:
         outcome.check("The server could not be unshelved: its host could not start it.")
         ports.set_status(work.session, work.server.id, "ACTIVE")
-
-    def undo(self, work: Work) -> Play | None:
-        if not work.noted("spawned"):
-            return None
-        if Failure.of_json(work.operation.error).unreachable:
-            self._leave_to_cleanup(work)
-            return None
-        return Play("server_shelve_offload", work.host_id)
-
-    def undone(self, work: Work, outcome: Outcome) -> None:
-        if outcome.ok:
-            work.note(spawned=False)
-        else:
-            self._leave_to_cleanup(work)
-
-    def _leave_to_cleanup(self, work: Work) -> None:
-        server_cleanup.submit(work.session, work.settings, work.server, work.host_id)
-        work.note(spawned=False)
 
 
 class DropImage(Step):
