@@ -54,7 +54,8 @@ class Broker:
         return pika.BlockingConnection(pika.URLParameters(self.url))
 
     def _answers(self) -> bool:
-        with contextlib.suppress(pika.exceptions.AMQPError, OSError):
+        # Pika says with a ValueError that the other side went while it was connecting.
+        with contextlib.suppress(pika.exceptions.AMQPError, OSError, ValueError):
             self._connect().close()
             return True
         return False
