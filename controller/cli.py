@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from controller.adopt_commands import add_host_adopt
 from controller.drift_commands import add_commands as add_drift_commands
 from controller.drift_commands import add_host_check
 from controller.errors import NovellaError
@@ -292,6 +293,7 @@ def _add_host(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
     add_host_check(actions)
     add_host_commands(actions)
+    add_host_adopt(actions)
     remove = actions.add_parser(
         "remove",
         help="forget a host without servers",

@@ -196,7 +196,7 @@ def _look(
         if not same or after.quiet[server_id] != before.quiet[server_id]:
             skipped[server_id] = "it was being worked on"
             continue
-        drift = _compared(before.servers[server_id], items.get(server_id), result)
+        drift = compared(before.servers[server_id], items.get(server_id), result.message)
         if drift.differs:
             found.append(drift)
     return found, len(before.entries), skipped, ""
@@ -241,10 +241,10 @@ def _run(session: Session, settings: Settings, host: Host, look: _Look) -> Run:
     )
 
 
-def _compared(server: Server, item: dict[str, Any] | None, result: HostResult) -> ServerDrift:
-    """Return what an item says; all of it is as the host said it."""
+def compared(server: Server, item: dict[str, Any] | None, message: str = "") -> ServerDrift:
+    """Return what an item says; all of it is as the host said it. `message` is the run's."""
     if item is None:
-        why = result.message or "its host said nothing of it"
+        why = message or "its host said nothing of it"
         return ServerDrift(server.id, server.name, failed=why)
     domain = _domain(item)
     state = domain.get("state")

@@ -1,6 +1,7 @@
 """All flows by the kind of their operation."""
 
 from controller.conductor.dry_run import DryRun
+from controller.conductor.host_adopt import HostAdopt
 from controller.conductor.image_prefetch import ImagePrefetch
 from controller.conductor.port_update import PortUpdate
 from controller.conductor.power import FLOWS as POWER
@@ -42,6 +43,7 @@ FLOWS: dict[str, Flow] = {
         *SNAPSHOTS,
         ServerLiveMigrate(),
         ServerCleanup(),
+        HostAdopt(),
         PortUpdate(),
         ImagePrefetch(),
         UpdateMetadata(),

@@ -137,7 +137,8 @@ class Mover:
                 return _Onward() if self._starts_over(work, flow) else None
             if play is not None:
                 undo = operation.undoing is not None
-                server_id = play.entry["id"] if play.check else operation.server_id
+                named = play.check or play.told
+                server_id = play.entry["id"] if named else operation.server_id
                 return Ticket(held, play, server_id, undo, flow.cancellable)
 
     def _do_step(self, work: Work, flow: Flow) -> Play | None:

@@ -125,7 +125,7 @@ def prepare(
         return Prepared(None, [], frozenset(), given_up)
     play = going[0].play
     secrets: dict[str, dict[str, str]] = {}
-    arguments: dict[str, Any] = {"cloud_id": cloud_id(session)}
+    arguments: dict[str, Any] = {"cloud_id": play.as_cloud or cloud_id(session)}
     entries: list[dict[str, Any]] = []
     if play.playbook == FENCE:
         # Somebody else's playbook, which acts on another machine: it is told of the host alone.
@@ -134,8 +134,9 @@ def prepare(
     elif play.whole_host:
         entries = of_whole_host(session, settings, play.host_id)
         arguments["host_fence"] = next_host_fence(session, play.host_id)
-    elif play.check:
-        entries = [dict(ticket.play.entry) for ticket in going]
+    elif play.check or play.told:
+        pairs = zip(going, operations, strict=True)
+        entries = [_told(ticket.play, operation) for ticket, operation in pairs]
         secrets = _tried_out(settings, going, operations)
     elif play.image_id is not None:
         image = session.get_one(Image, play.image_id)
@@ -318,6 +319,18 @@ def _of_servers(
             own = server_secrets(settings, server, operation.sealed)
             secrets |= {server.id: own} if own else {}
     return entries, secrets
+
+
+def _told(play: Play, operation: Operation) -> dict[str, Any]:
+    """Return what a play is told of a server that may have no row.
+
+    One that changes something has a generation, which rises in the operation's row.
+    """
+    if play.check:
+        return dict(play.entry)
+    generation = int(operation.data.get("generation", 0)) + 1
+    operation.data = {**operation.data, "generation": generation}
+    return {**play.entry, "generation": generation}
 
 
 def _tried_out(

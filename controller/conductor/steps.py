@@ -63,6 +63,8 @@ class Play:
     One with `image_id` is about that image on the host, and about no server.
     `peer_host_id` is another host that it has to reach; such a play is its operation's alone, whose
     id `alone_for` is, for it can be given up by itself.
+    One with `told` is about a server that the database has not got yet: `entry` and `secrets` are
+    all that it is told, too. `as_cloud` is the cloud that a play is run for, if not for ours.
     """
 
     playbook: str
@@ -77,6 +79,8 @@ class Play:
     image_id: str | None = None
     peer_host_id: str | None = None
     alone_for: str | None = None
+    told: bool = False
+    as_cloud: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

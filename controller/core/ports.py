@@ -55,7 +55,7 @@ def prepare_for_servers(
     named = [item["port"] for item in items if item.get("port")]
     if len(set(named)) < len(named):
         raise BadRequest("The same port was asked for twice. Name each port once.")
-    group_ids = _resolve_groups(session, project_id, security_group_names)
+    group_ids = resolve_groups(session, project_id, security_group_names)
     columns = [
         _prepare(session, settings, context, servers, item, group_ids, position)
         for position, item in enumerate(items)
@@ -85,7 +85,7 @@ def prepare_for_attach(
         network = _only_network(session, server.project_id, demanded=True)
         assert network is not None  # noqa: S101 -- it was demanded
         item = {**item, "uuid": network.id}
-    group_ids = _resolve_groups(session, server.project_id, [])
+    group_ids = resolve_groups(session, server.project_id, [])
     (port,) = _prepare(session, settings, context, [server], item, group_ids, position)
     session.flush()
     return port
@@ -109,7 +109,7 @@ def _only_network(session: Session, project_id: str, *, demanded: bool) -> Netwo
     return found[0] if found else None
 
 
-def _resolve_groups(session: Session, project_id: str, names: Sequence[str]) -> list[str]:
+def resolve_groups(session: Session, project_id: str, names: Sequence[str]) -> list[str]:
     """Return the ids of the project's groups that go by these names or ids."""
     wanted = list(dict.fromkeys(names)) or [security_groups.DEFAULT]
     default = security_groups.ensure_default(session, project_id)

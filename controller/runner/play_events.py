@@ -20,7 +20,12 @@ REFUSAL_MAX = 255
 # The modules that have a result for each server.
 ITEM_MODULES = frozenset({"apply", "live_migration"})
 # The modules that say something of the host itself, and where in their results.
-FACTS = {"compute_host_info": "host", "host_audit_info": "audit", "base_image_check": "bases"}
+FACTS = {
+    "compute_host_info": "host",
+    "host_audit_info": "audit",
+    "host_domains_info": "found",
+    "base_image_check": "bases",
+}
 
 
 class PlayEvents:

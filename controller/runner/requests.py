@@ -56,8 +56,8 @@ class Run:
 class HostResult:
     """What one host did. `items` are the results of its `apply` tasks, one for each server:
     {"id", "format_version", "changed", "failed", "msg", "steps", ...}. `facts` is what
-    compute_host_info or host_audit_info said. `refusal` is the words of a task that did nothing but
-    refuse (fail, assert).
+    compute_host_info, host_audit_info or host_domains_info said. `refusal` is the words of a task
+    that did nothing but refuse (fail, assert).
 
     All of it comes from the host, so the reader checks it.
     """

@@ -124,6 +124,10 @@ class SimulatedExecutor:
     def _facts(self, run: Run, host: HostAccess) -> dict[str, Any]:
         if run.playbook == "host_audit":
             return self.hosts.audit(host)
+        if run.playbook == "host_domains":
+            # Simulated hosts have none that nobody knows, unless told so.
+            domains = host.variables.get("simulated_domains", [])
+            return {"state_path": "/var/lib/novella", "domains": domains}
         said = dict(host.variables.get("simulated_facts", FACTS))
         states = {"domain_states": self.hosts.domains(host), "boot_id": self.hosts.boot_id(host)}
         return said | states if run.playbook == "host_info" else said

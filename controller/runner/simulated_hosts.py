@@ -99,6 +99,8 @@ class SimulatedHosts:
                 there.fences[entry["id"]] = (cloud_id, int(entry.get("generation") or 0))
                 if entry["id"] in done and run.playbook == "server_live_migrate":
                     self._move(run, entry, there)
+                elif entry["id"] in done and run.playbook == "host_adopt":
+                    _give(there, cloud_id, entry)
                 elif entry["id"] in done:
                     _apply(there, run.playbook, cloud_id, entry)
 
@@ -133,6 +135,13 @@ class SimulatedHosts:
         with self._lock:
             there = self.hosts.setdefault(host.id, SimulatedHost())
             return {server_id: server.state for server_id, server in there.servers.items()}
+
+
+def _give(there: SimulatedHost, cloud_id: str, entry: Mapping[str, Any]) -> None:
+    """Have a server that ran already belong to the cloud, or to the one that it is given to."""
+    owner, server_id = str(entry.get("mark_cloud_id") or cloud_id), entry["id"]
+    there.servers[server_id] = SimulatedServer(owner, entry, "running")
+    there.fences[server_id] = (owner, there.fences[server_id][1])
 
 
 def _apply(there: SimulatedHost, playbook: str, cloud_id: str, entry: Mapping[str, Any]) -> None:

@@ -59,6 +59,13 @@ def marked_cloud(root: ET.Element) -> str | None:
     return None if mark is None else mark.get("cloud")
 
 
+def mark_texts(root: ET.Element) -> dict[str, str]:
+    """Return what the mark says of the server: its name, flavor and project; empty without one."""
+    element = root.find(f"metadata/{MARK}")
+    children = [] if element is None else list(element)
+    return {child.tag.rpartition("}")[2]: (child.text or "").strip() for child in children}
+
+
 def mark(root: ET.Element, cloud_id: str) -> None:
     """Have the mark that the definition bears name the cloud `cloud_id`."""
     element = root.find(f"metadata/{MARK}")

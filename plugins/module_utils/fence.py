@@ -122,6 +122,17 @@ def succeed(state_path: str, wish: Claim, check_mode: bool = False) -> tuple[Rec
     return present, wanted
 
 
+def hand_over(state_path: str, server_id: str, owner: str) -> None:
+    """Give the server to the cloud `owner`, as the last thing of a run that had it.
+
+    The generation stays: what is late of earlier runs is refused as before.
+    """
+    with work.locked(os.path.join(folder(state_path), "record.lock"), RECORD_LOCK_TIMEOUT_S):
+        present = read(state_path, server_id)
+        if present is not None and present.owner != owner:
+            _write(record_path(state_path, server_id), Record(owner, present.generation))
+
+
 def _merge(present: Record | None, wish: Claim) -> Record:
     """Return the record as it should be once `wish` is let in; FenceError when it is not."""
     if present is None:

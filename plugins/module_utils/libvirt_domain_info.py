@@ -42,6 +42,7 @@ def _described(domain: Any) -> dict[str, Any]:
         "id": domain.UUIDString(),
         "name": domain.name(),
         "cloud_id": domain_xml.marked_cloud(root),
+        "mark": domain_xml.mark_texts(root),
         "state": state,
         "persistent": bool(domain.isPersistent()),
         "virt_type": root.get("type"),

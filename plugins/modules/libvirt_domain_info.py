@@ -47,6 +47,7 @@ domains:
     - id: 5f2cbb63-4f7e-4d5e-9b5c-0f4d4b5d6a10
       name: novella-5f2cbb63-4f7e-4d5e-9b5c-0f4d4b5d6a10
       cloud_id: 00000000-0000-0000-0000-000000000000
+      mark: {name: web1, flavor: m1.tiny, project: by-hand}
       state: running
       persistent: true
       virt_type: qemu

@@ -41,6 +41,8 @@ CHECKED = {
     "server_detach_interface": "",
     "port_update": "",
     "host_enroll": "",
+    "host_adopt": "",
+    "host_domains": "",
     "host_info": "",
     "server_stop": "-state: running",
     "server_reboot": "+state: running, started again",

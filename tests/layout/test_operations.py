@@ -10,7 +10,9 @@ from controller.states import TABLE
 
 ROOT = Path(__file__).resolve().parents[2]
 # Operations of the conductor's own, beside those of the state table.
-OWN = {"port_update", "host_enroll", "host_tidy", "image_prefetch", "image_verify"}
+OWN = {
+    "port_update", "host_adopt", "host_enroll", "host_tidy", "image_prefetch", "image_verify",
+}  # fmt: skip
 ROLE_OF_NOUN = {"server": "server", "port": "port", "host": "compute_host", "image": "image"}
 PLAYBOOKS = sorted({name for row in TABLE.values() for name in row.playbooks} | OWN)
 
@@ -70,6 +72,6 @@ def test_an_operation_has_a_molecule_case(operation: str) -> None:
 
 
 def test_every_playbook_belongs_to_an_operation_or_is_composed_of_them() -> None:
-    composed = {"site", "host_info", "host_audit", "server_hooks"}
+    composed = {"site", "host_info", "host_audit", "host_domains", "server_hooks"}
     there = {path.stem for path in (ROOT / "playbooks").glob("*.yml")}
     assert there - composed == set(PLAYBOOKS)

@@ -15,6 +15,8 @@ from controller.conductor.audit.reports import Domain, Folder, HostReport
 from controller.core.port_updates import KIND as PORT_UPDATE
 from controller.states import ACTIVE, DOMAIN_STATES, OFF
 
+# The operation that takes over domains which were made by hand (conductor.host_adopt).
+ADOPT = "host_adopt"
 # Ends the name of a folder that waits for a move to be confirmed or reverted.
 ASIDE = "_resize"
 
@@ -55,6 +57,9 @@ class _Comparison:
                 continue
             server = self.books.servers.get(fence.server_id)
             known = server.generation if server else self.books.deleted.get(fence.server_id)
+            if known is None and self._is_adopting():
+                # It has our mark before it has its row.
+                continue
             if known is None:
                 what = f"{self.host.name} has had server {fence.server_id}, which is not known"
                 yield self._finding("database_is_older", fence.server_id, what)
@@ -64,6 +69,11 @@ class _Comparison:
                     f"{fence.server_id}, and the database is at {known}"
                 )
                 yield self._finding("database_is_older", fence.server_id, what, fence.server_id)
+
+    def _is_adopting(self) -> bool:
+        return any(
+            each.kind == ADOPT and each.host_id == self.host.id for each in self.books.operations
+        )
 
     def _domains(self, here: list[BookServer]) -> Iterator[Finding]:
         domains = {domain.id: domain for domain in self.report.domains}
