@@ -110,6 +110,9 @@ TABLE: dict[str, Transition] = dict(
              ("server_delete",), interrupts_all=True),
         _row("start", frozenset({STOPPED}), "powering-on", "server_start", (ACTIVE, None),
              ("server_start",)),
+        # After its host's boot, what ran and is not merely ACTIVE: it keeps its state.
+        _row("start_again", frozenset({RESCUED, RESIZED}), "powering-on", "server_start",
+             (None, None), ("server_start",)),
         _row("stop", frozenset({ACTIVE, ERROR}), "powering-off", "server_stop", (STOPPED, None),
              ("server_stop",)),
         _row("reboot", frozenset({ACTIVE}), "rebooting", "server_reboot", (ACTIVE, ERROR),

@@ -25,7 +25,16 @@ from controller.core.operations import UNFINISHED
 from controller.db.base import new_id
 from controller.db.models import Host, Operation, Server
 from controller.settings import Settings
-from controller.states import ACTIVE, DOMAIN_STATES, OFF, PAUSED, RUNS, STOPPED
+from controller.states import (
+    ACTIVE,
+    DOMAIN_STATES,
+    OFF,
+    PAUSED,
+    POWER_RUNNING,
+    RUNS,
+    STOPPED,
+    TABLE,
+)
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +89,8 @@ def take_in(
         said, should = states.get(server_id), still[server_id].state
         if not isinstance(said, str):
             continue
+        if should in TABLE["start_again"].allowed_in:
+            _note_power(session, server_id, runs=said == RUNS)
         if said in DOMAIN_STATES[should]:
             continue
         if should in (ACTIVE, PAUSED) and said in OFF:
@@ -102,8 +113,10 @@ def _after_boot(
 
     Nothing runs there before: libvirt starts no domain by itself. Where they are not to be started
     (`resume_guests_on_host_boot`) they are stopped, as in OpenStack Nova. The memory of a paused
-    one went with the boot: it is stopped too. That of a suspended one is in a file.
+    one went with the boot: it is stopped too. That of a suspended one is in a file. What ran and is
+    rescued or resized keeps its state either way, so that its owner can still end that.
     """
+    again = TABLE["start_again"].allowed_in
     port_updates.submit_for_hosts(session, {host.id})
     rounds.hasten(session, rounds.LEFTOVERS, now)
     started = 0
@@ -114,6 +127,12 @@ def _after_boot(
         elif server.state in (ACTIVE, PAUSED):
             transitions.seen_off(server, now)
             ports.set_status(session, server.id, "DOWN")
+        elif server.state in again and server.power_state == POWER_RUNNING:
+            transitions.seen_power(server, runs=False)
+            ports.set_status(session, server.id, "DOWN")
+            if settings.resume_guests_on_host_boot:
+                _begin(session, settings, server, "start_again")
+                started += 1
     log.warning("host %s has booted; %d servers are started again", host.name, started)
 
 
@@ -122,6 +141,11 @@ def _note_off(session: Session, host: Host, server_id: str, now: datetime) -> No
         log.warning("server %s is off on host %s; it is stopped now", server_id, host.name)
         transitions.seen_off(server, now)
         ports.set_status(session, server_id, "DOWN")
+
+
+def _note_power(session: Session, server_id: str, *, runs: bool) -> None:
+    for server in _locked(session, [server_id]):
+        transitions.seen_power(server, runs=runs)
 
 
 def _note_running(
@@ -138,7 +162,7 @@ def _note_running(
 
 def _begin(session: Session, settings: Settings, server: Server, action: str) -> None:
     context = Context(f"req-{new_id()}", project_id=server.project_id, is_admin=True)
-    record_as = "reboot" if action == "hard_reboot" else None
+    record_as = {"hard_reboot": "reboot", "start_again": "start"}.get(action)
     # After a power failure the starts may be more than the queue has room for; a heartbeat that
     # failed for it would make the host look down.
     operations.begin_action(

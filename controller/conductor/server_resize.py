@@ -220,6 +220,7 @@ class ServerResize(Flow):
     def succeeded(self, work: Work) -> None:
         migration_of(work).status = migrations.FINISHED
         transitions.succeed(work.server, ROW, work.now)
+        transitions.seen_power(work.server, runs=was_running(migration_of(work)))
 
     def failing(self, work: Work, failure: Failure) -> None:
         if failure.host_failed and work.operation.host_id == migration_of(work).dest_host_id:

@@ -15,7 +15,7 @@ from controller.conductor.steps import Again, Failure, Flow, Outcome, Play, Step
 from controller.core import migrations, ports, transitions
 from controller.db.models import Migration
 from controller.placement import allocations
-from controller.states import ACTIVE, RESIZED, STOPPED, TABLE
+from controller.states import ACTIVE, POWER_SHUT_DOWN, RESIZED, STOPPED, TABLE
 
 CONFIRM, REVERT = TABLE["confirm_resize"], TABLE["revert_resize"]
 ATTEMPTS = 3
@@ -57,7 +57,8 @@ class ConfirmResize(Flow):
         migration = migration_of(work)
         migration.status = migrations.CONFIRMED
         work.operation.host_id = work.server.host_id
-        state = ACTIVE if was_running(migration) else STOPPED
+        # Its guest may have ended meanwhile, or its host have booted.
+        state = STOPPED if work.server.power_state == POWER_SHUT_DOWN else ACTIVE
         transitions.succeed(work.server, CONFIRM, work.now, state)
 
     def failed(self, work: Work, failure: Failure) -> Again | None:

@@ -14,6 +14,8 @@ from controller.states import (
     DELETED,
     ERROR,
     POWER_AFTER,
+    POWER_RUNNING,
+    POWER_SHUT_DOWN,
     SOFT_DELETED,
     STOPPED,
     Transition,
@@ -112,6 +114,11 @@ def seen_off(server: Server, now: datetime) -> None:
 def seen_running(server: Server, now: datetime) -> None:
     """The server's guest was started behind our back."""
     _enter(server, ACTIVE, now)
+
+
+def seen_power(server: Server, *, runs: bool) -> None:
+    """The server's guest runs or is off, and its state may stand for either."""
+    server.power_state = POWER_RUNNING if runs else POWER_SHUT_DOWN
 
 
 def _is_shown(server: Server, row: Transition) -> bool:
