@@ -18,6 +18,7 @@ BASES = "/var/lib/novella/instances/_base"
 def test_an_image_is_brought_to_hosts_and_a_damaged_base_is_fetched_anew(
     cloud: CloudForTests, tiny_image: Path
 ) -> None:
+    cloud.await_hosts()
     image = contents.upload_image(cloud.admin, tiny_image, "tiny-ahead")
     base = f"{BASES}/{hashlib.sha1(image.id.encode(), usedforsecurity=False).hexdigest()}"
 
