@@ -84,10 +84,8 @@ options:
         as for guests to shut down; each item's own steps keep their order.
     type: int
     default: 1
-  state_path:
-    description: The folder of all that is kept on the host.
-    type: path
-    default: /var/lib/novella
+extends_documentation_fragment:
+  - novella.cloud.host
 attributes:
   check_mode:
     description: Changes nothing on the host, and reports what would change.

@@ -22,14 +22,10 @@ options:
     type: list
     elements: str
     default: []
-  state_path:
-    description: Where Novella keeps its files on the host.
-    type: path
-    default: /var/lib/novella
+extends_documentation_fragment:
+  - novella.cloud.host
+  - novella.cloud.attributes.removes
 attributes:
-  check_mode:
-    description: Says what would be removed and removes nothing.
-    support: full
   diff_mode:
     description: Lists the files.
     support: full

@@ -17,14 +17,10 @@ options:
     description: Whether damaged bases are removed, or all are only reported.
     type: bool
     default: true
-  state_path:
-    description: Where Novella keeps its files on the host.
-    type: path
-    default: /var/lib/novella
+extends_documentation_fragment:
+  - novella.cloud.host
+  - novella.cloud.attributes.removes
 attributes:
-  check_mode:
-    description: Says what would be removed and removes nothing.
-    support: full
   diff_mode:
     description: Lists the bases.
     support: full

@@ -18,17 +18,9 @@ options:
     type: str
     choices: [auto, kvm, qemu]
     default: auto
-  uri:
-    description: The libvirt to talk to.
-    type: str
-    default: qemu:///system
-attributes:
-  check_mode:
-    description: It never changes anything.
-    support: full
-  diff_mode:
-    description: There is nothing to show.
-    support: none
+extends_documentation_fragment:
+  - novella.cloud.libvirt
+  - novella.cloud.attributes.reads
 requirements: [python3-libvirt]
 author: [Novella (@novella)]
 """

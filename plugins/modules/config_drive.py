@@ -40,10 +40,8 @@ options:
     description: Whether a drive that is there is left alone, whatever is on it.
     type: bool
     default: false
-  state_path:
-    description: Where Novella keeps its files on the host.
-    type: path
-    default: /var/lib/novella
+extends_documentation_fragment:
+  - novella.cloud.host
 attributes:
   check_mode:
     description: Says whether the disk would be written and writes nothing.

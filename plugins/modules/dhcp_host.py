@@ -36,19 +36,15 @@ options:
   hostname:
     description: The name that DHCP gives, as RFC 1123 has it.
     type: str
-  state_path:
-    description: Where the host keeps its servers and networks.
-    type: path
-    default: /var/lib/novella
   service_backend:
     description: What supervises dnsmasq; see M(novella.cloud.service_unit).
     type: str
     choices: [auto, systemd, s6]
     default: auto
+extends_documentation_fragment:
+  - novella.cloud.host
+  - novella.cloud.attributes.changes
 attributes:
-  check_mode:
-    description: Says what would change and changes nothing.
-    support: full
   diff_mode:
     description: Shows the port's file.
     support: full

@@ -58,30 +58,16 @@ options:
     type: list
     elements: path
     default: []
-  cloud_id:
-    description: The cloud whose mark the domain must bear.
-    type: str
-    default: 00000000-0000-0000-0000-000000000000
-  override:
-    description: Whether to touch a domain without that mark.
-    type: bool
-    default: false
   disk_work_slots:
     description: How many images the host converts at once.
     type: int
     default: 2
-  state_path:
-    description: Where Novella keeps its files on the host.
-    type: path
-    default: /var/lib/novella
-  uri:
-    description: How to reach libvirt.
-    type: str
-    default: qemu:///system
+extends_documentation_fragment:
+  - novella.cloud.domain.owner
+  - novella.cloud.host
+  - novella.cloud.libvirt
+  - novella.cloud.attributes.changes
 attributes:
-  check_mode:
-    description: Says what would change and changes nothing.
-    support: full
   diff_mode:
     description: Shows the new disk, and what goes.
     support: full

@@ -46,26 +46,12 @@ options:
     description: How many disks the host copies or converts at once.
     type: int
     default: 2
-  cloud_id:
-    description: The cloud whose mark the domain must bear.
-    type: str
-    default: 00000000-0000-0000-0000-000000000000
-  override:
-    description: Whether to touch a domain without that mark.
-    type: bool
-    default: false
-  state_path:
-    description: Where Novella keeps its files on the host.
-    type: path
-    default: /var/lib/novella
-  uri:
-    description: How to reach libvirt.
-    type: str
-    default: qemu:///system
+extends_documentation_fragment:
+  - novella.cloud.domain.owner
+  - novella.cloud.host
+  - novella.cloud.libvirt
+  - novella.cloud.attributes.changes
 attributes:
-  check_mode:
-    description: Says what would change and changes nothing.
-    support: full
   diff_mode:
     description: Shows the copy's size.
     support: full

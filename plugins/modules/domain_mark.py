@@ -10,11 +10,6 @@ description:
   - Changes whose the domain is in its definition, in what runs, in the copy of the definition and
     in the fence's record. The guest notices nothing of it.
 options:
-  server_id:
-    description: UUID of the server.
-    type: str
-    required: true
-    aliases: [id]
   cloud_id:
     description: The cloud that the domain is to belong to; all zeros for none.
     type: str
@@ -36,14 +31,10 @@ options:
     description: Whose server it is.
     type: str
     default: ''
-  state_path:
-    description: Where Novella keeps its files on the host.
-    type: path
-    default: /var/lib/novella
-  uri:
-    description: The libvirt to talk to.
-    type: str
-    default: qemu:///system
+extends_documentation_fragment:
+  - novella.cloud.domain
+  - novella.cloud.host
+  - novella.cloud.libvirt
 attributes:
   check_mode:
     description: Changes nothing on the host, and reports what would change.

@@ -15,11 +15,6 @@ description:
     start.
   - A domain that is off is left alone.
 options:
-  server_id:
-    description: The server's UUID, which is the domain's too.
-    type: str
-    required: true
-    aliases: [id]
   vcpus:
     description: The number of virtual CPUs that it has at least.
     type: int
@@ -32,22 +27,12 @@ options:
     description: How long the guest is given to go along, in seconds.
     type: int
     default: 60
-  cloud_id:
-    description: The UUID of the cloud that the domain belongs to. All zeros by hand.
-    type: str
-    default: 00000000-0000-0000-0000-000000000000
-  override:
-    description: Whether to touch a domain that another cloud, or nobody, marked.
-    type: bool
-    default: false
-  uri:
-    description: The libvirt to talk to.
-    type: str
-    default: qemu:///system
+extends_documentation_fragment:
+  - novella.cloud.domain
+  - novella.cloud.domain.owner
+  - novella.cloud.libvirt
+  - novella.cloud.attributes.changes
 attributes:
-  check_mode:
-    description: Says what would change and changes nothing.
-    support: full
   diff_mode:
     description: Shows both sizes.
     support: full

@@ -10,24 +10,10 @@ description:
   - A guest that was set up for it dumps its kernel's memory, and starts again; others say so on
     their console or do nothing.
   - It always changes something.
-options:
-  server_id:
-    description: The server's UUID, which is the domain's too.
-    type: str
-    required: true
-    aliases: [id]
-  cloud_id:
-    description: The UUID of the cloud that the domain belongs to. All zeros by hand.
-    type: str
-    default: 00000000-0000-0000-0000-000000000000
-  override:
-    description: Whether to touch a domain that another cloud, or nobody, marked.
-    type: bool
-    default: false
-  uri:
-    description: The libvirt to talk to.
-    type: str
-    default: qemu:///system
+extends_documentation_fragment:
+  - novella.cloud.domain
+  - novella.cloud.domain.owner
+  - novella.cloud.libvirt
 attributes:
   check_mode:
     description: Looks for the running guest and sends nothing.

@@ -32,14 +32,10 @@ options:
   secrets:
     description: What goes into the documents and no log, C(user_data) in base64.
     type: dict
-  state_path:
-    description: Where the host keeps its servers and networks.
-    type: path
-    default: /var/lib/novella
+extends_documentation_fragment:
+  - novella.cloud.host
+  - novella.cloud.attributes.changes
 attributes:
-  check_mode:
-    description: Says what would change and changes nothing.
-    support: full
   diff_mode:
     description: Shows paths, sizes and digests.
     support: full

@@ -10,23 +10,6 @@ description:
   - The QEMU guest agent sets it. Without one that answers the module fails and nothing has changed.
   - It always changes something, as nobody can read whether the password was the same.
 options:
-  server_id:
-    description: The server's UUID, which is the domain's too.
-    type: str
-    required: true
-    aliases: [id]
-  cloud_id:
-    description: The UUID of the cloud that the domain belongs to. All zeros by hand.
-    type: str
-    default: 00000000-0000-0000-0000-000000000000
-  override:
-    description: Whether to touch a domain that another cloud, or nobody, marked.
-    type: bool
-    default: false
-  uri:
-    description: The libvirt to talk to.
-    type: str
-    default: qemu:///system
   user:
     description: Whose password; C(root) or what a Windows guest has.
     type: str
@@ -35,6 +18,10 @@ options:
     description: The password.
     type: str
     required: true
+extends_documentation_fragment:
+  - novella.cloud.domain
+  - novella.cloud.domain.owner
+  - novella.cloud.libvirt
 attributes:
   check_mode:
     description: Looks for the running guest and sets nothing.

@@ -11,26 +11,15 @@ description:
     Changes nothing, takes no lock, and is safe beside whatever else works on the host.
   - Secrets are not in it. Of metadata documents it says that they are there.
 options:
-  state_path:
-    description: Where Novella keeps its files on the host.
-    type: path
-    default: /var/lib/novella
   service_backend:
     description: What supervises our services.
     type: str
     choices: [auto, systemd, s6]
     default: auto
-  uri:
-    description: The libvirt to talk to.
-    type: str
-    default: qemu:///system
-attributes:
-  check_mode:
-    description: It never changes anything.
-    support: full
-  diff_mode:
-    description: There is nothing to show.
-    support: none
+extends_documentation_fragment:
+  - novella.cloud.host
+  - novella.cloud.libvirt
+  - novella.cloud.attributes.reads
 requirements: [python3-libvirt]
 author: [Novella (@novella)]
 """

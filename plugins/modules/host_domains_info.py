@@ -10,22 +10,10 @@ description:
   - Lists all domains, whoever made them, with their disks, cards, reserved addresses and what their
     guests are told. Changes nothing and takes no lock.
   - Secrets are not in it. Of user data it has a digest.
-options:
-  state_path:
-    description: Where Novella keeps its files on the host.
-    type: path
-    default: /var/lib/novella
-  uri:
-    description: The libvirt to talk to.
-    type: str
-    default: qemu:///system
-attributes:
-  check_mode:
-    description: It never changes anything.
-    support: full
-  diff_mode:
-    description: There is nothing to show.
-    support: none
+extends_documentation_fragment:
+  - novella.cloud.host
+  - novella.cloud.libvirt
+  - novella.cloud.attributes.reads
 requirements: [python3-libvirt]
 author: [Novella (@novella)]
 """

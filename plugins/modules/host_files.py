@@ -48,10 +48,9 @@ options:
     type: list
     elements: path
     default: []
+extends_documentation_fragment:
+  - novella.cloud.attributes.changes
 attributes:
-  check_mode:
-    description: Says what would change and changes nothing.
-    support: full
   diff_mode:
     description: Shows permissions and contents before and after.
     support: full

@@ -24,14 +24,10 @@ options:
     type: str
     choices: [present, quarantined, absent]
     default: present
-  state_path:
-    description: Where Novella keeps its files on the host.
-    type: path
-    default: /var/lib/novella
+extends_documentation_fragment:
+  - novella.cloud.host
+  - novella.cloud.attributes.changes
 attributes:
-  check_mode:
-    description: Says what would change and changes nothing.
-    support: full
   diff_mode:
     description: Lists the files that are removed.
     support: full

@@ -15,14 +15,10 @@ options:
     description: How long a folder has been there at least, in seconds by the host's clock.
     type: int
     default: 86400
-  state_path:
-    description: Where Novella keeps its files on the host.
-    type: path
-    default: /var/lib/novella
+extends_documentation_fragment:
+  - novella.cloud.host
+  - novella.cloud.attributes.removes
 attributes:
-  check_mode:
-    description: Says what would be removed and removes nothing.
-    support: full
   diff_mode:
     description: Lists the folders.
     support: full

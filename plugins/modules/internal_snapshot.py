@@ -12,11 +12,6 @@ description:
   - A guest that runs goes on; QEMU takes all of its disks at one point in time. To go back, the
     domain must be off.
 options:
-  server_id:
-    description: The server's UUID.
-    type: str
-    required: true
-    aliases: [id]
   snapshot_id:
     description: The snapshot's UUID.
     type: str
@@ -35,22 +30,11 @@ options:
     type: str
     choices: ['no', try, must]
     default: try
-  cloud_id:
-    description: The UUID of the cloud that the domain belongs to. All zeros by hand.
-    type: str
-    default: 00000000-0000-0000-0000-000000000000
-  override:
-    description: Whether to touch the disks of a domain that another cloud, or nobody, marked.
-    type: bool
-    default: false
-  state_path:
-    description: Where Novella keeps its files on the host.
-    type: path
-    default: /var/lib/novella
-  uri:
-    description: The libvirt to talk to.
-    type: str
-    default: qemu:///system
+extends_documentation_fragment:
+  - novella.cloud.domain
+  - novella.cloud.domain.owner
+  - novella.cloud.host
+  - novella.cloud.libvirt
 attributes:
   check_mode:
     description: Says what would be taken, removed or reverted and changes nothing.

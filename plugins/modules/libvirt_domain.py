@@ -19,15 +19,6 @@ description:
   - A domain without the mark of O(cloud_id) in its metadata is not touched.
   - libvirt is never told to start a domain when the host boots.
 options:
-  server_id:
-    description: The server's UUID, which is the domain's too.
-    type: str
-    required: true
-    aliases: [id]
-  cloud_id:
-    description: The UUID of the cloud that the domain belongs to. All zeros by hand.
-    type: str
-    default: 00000000-0000-0000-0000-000000000000
   state:
     description:
       - V(defined) leaves the domain running or not, as it is.
@@ -103,14 +94,11 @@ options:
         O(cloud_id) is.
     type: bool
     default: false
-  state_path:
-    description: Where Novella keeps its files on the host.
-    type: path
-    default: /var/lib/novella
-  uri:
-    description: The libvirt to talk to.
-    type: str
-    default: qemu:///system
+extends_documentation_fragment:
+  - novella.cloud.domain
+  - novella.cloud.domain.owner
+  - novella.cloud.host
+  - novella.cloud.libvirt
 attributes:
   check_mode:
     description: Says what would be defined, started or stopped and changes nothing.

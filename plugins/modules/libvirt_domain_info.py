@@ -16,17 +16,9 @@ options:
   cloud_id:
     description: Only domains with the mark of this cloud.
     type: str
-  uri:
-    description: The libvirt to talk to.
-    type: str
-    default: qemu:///system
-attributes:
-  check_mode:
-    description: It never changes anything.
-    support: full
-  diff_mode:
-    description: There is nothing to show.
-    support: none
+extends_documentation_fragment:
+  - novella.cloud.libvirt
+  - novella.cloud.attributes.reads
 requirements: [python3-libvirt]
 author: [Novella (@novella)]
 """

@@ -41,10 +41,9 @@ options:
       needs.
     type: bool
     default: false
+extends_documentation_fragment:
+  - novella.cloud.attributes.changes
 attributes:
-  check_mode:
-    description: Says what would change and changes nothing.
-    support: full
   diff_mode:
     description: Shows options and members, before and after.
     support: full

@@ -12,10 +12,6 @@ description:
     C(missing_certificate), the public key with the name to certify. The action plugin of the same
     name, and M(novella.cloud.apply), then sign it with O(sign_with) and run the module again.
 options:
-  server_id:
-    description: The server's UUID.
-    type: str
-    required: true
   state:
     description: Whether the credentials are there.
     type: str
@@ -43,17 +39,11 @@ options:
   sign_with:
     description: Folder on Ansible's side with the authority, made when it is missing.
     type: path
-  state_path:
-    description: Where Novella keeps its files on the host.
-    type: path
-    default: /var/lib/novella
-attributes:
-  check_mode:
-    description: Says what would change and changes nothing.
-    support: full
-  diff_mode:
-    description: Shows what is there before and after.
-    support: full
+extends_documentation_fragment:
+  - novella.cloud.server
+  - novella.cloud.host
+  - novella.cloud.attributes.changes
+  - novella.cloud.attributes.shows
 author: [Novella (@novella)]
 """
 

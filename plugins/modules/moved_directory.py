@@ -12,10 +12,6 @@ description:
     TLS, with the credentials of M(novella.cloud.move_credentials).
   - Renaming is refused while the server's QEMU runs.
 options:
-  server_id:
-    description: The server's UUID.
-    type: str
-    required: true
   state:
     description:
       - V(aside) and V(returned) say where the folder is; V(absent) removes the one set aside.
@@ -32,17 +28,11 @@ options:
     description: Ports to choose one of, first and last.
     type: str
     default: 49216-49279
-  state_path:
-    description: Where Novella keeps its files on the host.
-    type: path
-    default: /var/lib/novella
-attributes:
-  check_mode:
-    description: Says what would change and changes nothing.
-    support: full
-  diff_mode:
-    description: Shows what is there before and after.
-    support: full
+extends_documentation_fragment:
+  - novella.cloud.server
+  - novella.cloud.host
+  - novella.cloud.attributes.changes
+  - novella.cloud.attributes.shows
 author: [Novella (@novella)]
 """
 

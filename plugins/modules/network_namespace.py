@@ -46,10 +46,6 @@ options:
     type: list
     elements: str
     default: []
-  state_path:
-    description: Where the host keeps its servers and networks.
-    type: path
-    default: /var/lib/novella
   service_backend:
     description: What supervises the services; see M(novella.cloud.service_unit).
     type: str
@@ -68,10 +64,10 @@ options:
     description: With O(state=absent), keep a network that a port on this host uses.
     type: bool
     default: false
+extends_documentation_fragment:
+  - novella.cloud.host
+  - novella.cloud.attributes.changes
 attributes:
-  check_mode:
-    description: Says what would change and changes nothing.
-    support: full
   diff_mode:
     description: Shows addresses, rules, dnsmasq's configuration and the services, before and after.
     support: full

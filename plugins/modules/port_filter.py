@@ -42,10 +42,9 @@ options:
     description: Have the base chains even without a port, as at enrolment.
     type: bool
     default: false
+extends_documentation_fragment:
+  - novella.cloud.attributes.changes
 attributes:
-  check_mode:
-    description: Says what would change and changes nothing.
-    support: full
   diff_mode:
     description: Shows the chains and sets that change, and no others.
     support: full

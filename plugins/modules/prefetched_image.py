@@ -41,14 +41,12 @@ options:
       source:
         description: A file on the host to make the base of, instead of streamed bytes.
         type: path
-  state_path:
-    description: Where Novella keeps its files on the host.
-    type: path
-    default: /var/lib/novella
   disk_work_slots:
     description: How many bases are verified or converted at once on the host.
     type: int
     default: 2
+extends_documentation_fragment:
+  - novella.cloud.host
 attributes:
   check_mode:
     description: Says whether the base would be made and changes nothing.

@@ -12,10 +12,6 @@ description:
     was set aside.
   - A file that is there is left alone.
 options:
-  server_id:
-    description: The server's UUID.
-    type: str
-    required: true
   address:
     description: The other host's address. Without it the files are on this host.
     type: str
@@ -36,21 +32,15 @@ options:
         description: Its size.
         type: int
         required: true
-  state_path:
-    description: Where Novella keeps its files on the host.
-    type: path
-    default: /var/lib/novella
   timeout_s:
     description: Seconds that the copy of one file may take.
     type: int
     default: 14400
-attributes:
-  check_mode:
-    description: Says what would change and changes nothing.
-    support: full
-  diff_mode:
-    description: Shows what is there before and after.
-    support: full
+extends_documentation_fragment:
+  - novella.cloud.server
+  - novella.cloud.host
+  - novella.cloud.attributes.changes
+  - novella.cloud.attributes.shows
 author: [Novella (@novella)]
 """
 

@@ -79,14 +79,12 @@ options:
       - V(blank) stands on nothing, and is meant if there is no O(base).
     type: str
     choices: [overlay, standalone, ext4, vfat, swap, blank]
-  state_path:
-    description: Where Novella keeps its files on the host.
-    type: path
-    default: /var/lib/novella
   disk_work_slots:
     description: How many bases are verified, converted or formatted at once on the host.
     type: int
     default: 2
+extends_documentation_fragment:
+  - novella.cloud.host
 attributes:
   check_mode:
     description: Says what would be made, grown or removed and changes nothing, lock files included.

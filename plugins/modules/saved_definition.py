@@ -13,35 +13,18 @@ description:
   - Putting it back ends the domain's process, defines what was kept, and forgets it. The domain is
     not started.
 options:
-  server_id:
-    description: The server's UUID.
-    type: str
-    required: true
   state:
     description: Whether the definition is kept aside, or back in its place.
     type: str
     choices: [saved, restored]
     default: saved
-  cloud_id:
-    description: The cloud whose mark the domain must bear.
-    type: str
-    default: 00000000-0000-0000-0000-000000000000
-  override:
-    description: Whether to touch a domain without that mark.
-    type: bool
-    default: false
-  state_path:
-    description: Where Novella keeps its files on the host.
-    type: path
-    default: /var/lib/novella
-  uri:
-    description: How to reach libvirt.
-    type: str
-    default: qemu:///system
+extends_documentation_fragment:
+  - novella.cloud.server
+  - novella.cloud.domain.owner
+  - novella.cloud.host
+  - novella.cloud.libvirt
+  - novella.cloud.attributes.changes
 attributes:
-  check_mode:
-    description: Says what would change and changes nothing.
-    support: full
   diff_mode:
     description: Shows the definition.
     support: full

@@ -17,10 +17,6 @@ description:
   - M(novella.cloud.apply) does this by itself and holds the lock too. This module is for steps that
     run as tasks of their own.
 options:
-  server_id:
-    description: The server's UUID.
-    type: str
-    required: true
   owner:
     description: Id of the cloud that runs this; all zeros for a run by hand.
     type: str
@@ -36,10 +32,9 @@ options:
     description: How many seconds to wait for a run that is at work on the server.
     type: int
     default: 180
-  state_path:
-    description: The folder of all that is kept on the host.
-    type: path
-    default: /var/lib/novella
+extends_documentation_fragment:
+  - novella.cloud.server
+  - novella.cloud.host
 attributes:
   check_mode:
     description: Refuses what it would refuse, and records nothing.

@@ -55,10 +55,9 @@ options:
     type: str
     choices: [auto, systemd, s6]
     default: auto
+extends_documentation_fragment:
+  - novella.cloud.attributes.changes
 attributes:
-  check_mode:
-    description: Says what would change and changes nothing.
-    support: full
   diff_mode:
     description: Shows the unit or run file.
     support: full
