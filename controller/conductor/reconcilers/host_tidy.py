@@ -7,23 +7,21 @@ all that is left of a server that the database should have.
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 from sqlalchemy import select
 
-from controller.core import host_access, hosts, reaping
-from controller.db.base import new_id
+from controller.conductor.reconcilers import each_host
+from controller.core import reaping
 from controller.db.models import Host, Server
 from controller.db.session import Database
-from controller.runner.requests import OK, Executor, Run
+from controller.runner.requests import OK, Executor
 from controller.settings import Settings
 
 log = logging.getLogger(__name__)
 
 PLAYBOOK = "host_tidy"
 TIMEOUT_S = 300
-RUNS_AT_ONCE = 2
 
 
 def run(
@@ -36,18 +34,13 @@ def run(
     """Have the hosts tidied that are up, and return how many did it: none where reaping is off."""
 
     def tidy(host: Host) -> bool:
-        return not stopping() and _tidy(settings, db, executor, host, stopping)
+        return _tidy(settings, db, executor, host, stopping)
 
     with db.read() as session:
         if reaping.why_off(session) is not None:
             return 0
-        known = [
-            one
-            for one in hosts.list_hosts(session)
-            if hosts.is_up(one, settings, clock()) and one.reaping_off is None
-        ]
-    with ThreadPoolExecutor(RUNS_AT_ONCE, "tidy") as pool:
-        return sum(pool.map(tidy, known))
+        up = each_host.that_are_up(session, settings, clock())
+    return each_host.count([host for host in up if host.reaping_off is None], tidy, stopping)
 
 
 def _tidy(
@@ -62,20 +55,12 @@ def _tidy(
             Server.host_id == host.id, Server.deleted_at.is_(None), Server.image_id.is_not(None)
         )
         keep = sorted({image_id for image_id in session.scalars(query) if image_id})
-    result = executor.run(
-        Run(
-            id=new_id(),
-            playbook=PLAYBOOK,
-            hosts=(host_access.of_host(settings, host),),
-            arguments={
-                "compute_quarantine_s": settings.quarantine_s,
-                "compute_image_cache_age_s": settings.image_cache_age_s,
-                "compute_image_cache_keep": keep,
-            },
-            timeout_s=TIMEOUT_S,
-            cancelled=stopping,
-        )
-    ).of(host.id)
+    arguments = {
+        "compute_quarantine_s": settings.quarantine_s,
+        "compute_image_cache_age_s": settings.image_cache_age_s,
+        "compute_image_cache_keep": keep,
+    }
+    result = each_host.play(settings, executor, host, PLAYBOOK, arguments, TIMEOUT_S, stopping)
     if result.status != OK:
         log.warning("host %s could not be tidied: %s", host.name, result.message)
     return result.status == OK

@@ -7,18 +7,17 @@ only reported: its guest has read from it, and nothing here may take it away.
 import hashlib
 import logging
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
 
-from controller.core import host_access, hosts, image_prefetch
-from controller.db.base import new_id
+from controller.conductor.reconcilers import each_host
+from controller.core import image_prefetch
 from controller.db.models import Host, Image
 from controller.db.session import Database
-from controller.runner.requests import OK, Executor, HostResult, Run
+from controller.runner.requests import OK, Executor, HostResult
 from controller.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -26,7 +25,6 @@ log = logging.getLogger(__name__)
 PLAYBOOK = "image_verify"
 # Some hundred gigabytes are read in less.
 TIMEOUT_S = 3600
-RUNS_AT_ONCE = 2
 # After which another worker no longer waits for the end of a round.
 LONGEST_S = 6 * 3600.0
 
@@ -51,12 +49,11 @@ def run(
     """Have the hosts that are up look at their bases, and return how many did it."""
 
     def check(host: Host) -> bool:
-        return not stopping() and not check_host(settings, db, executor, host, stopping).problem
+        return not check_host(settings, db, executor, host, stopping).problem
 
     with db.read() as session:
-        known = [one for one in hosts.list_hosts(session) if hosts.is_up(one, settings, clock())]
-    with ThreadPoolExecutor(RUNS_AT_ONCE, "image-check") as pool:
-        return sum(pool.map(check, known))
+        known = each_host.that_are_up(session, settings, clock())
+    return each_host.count(known, check, stopping)
 
 
 def check_host(
@@ -70,16 +67,7 @@ def check_host(
 
     `problem` says why it could not look.
     """
-    result = executor.run(
-        Run(
-            id=new_id(),
-            playbook=PLAYBOOK,
-            hosts=(host_access.of_host(settings, host),),
-            arguments={},
-            timeout_s=TIMEOUT_S,
-            cancelled=stopping,
-        )
-    ).of(host.id)
+    result = each_host.play(settings, executor, host, PLAYBOOK, {}, TIMEOUT_S, stopping)
     if result.status != OK:
         log.warning("the base images of host %s are not checked: %s", host.name, result.message)
         return Found(0, {}, {}, result.message or result.status)
