@@ -4,36 +4,19 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from controller.api.compute.microversions import Version, has
+from controller.api.compute.schemas import server_properties
 from controller.api.compute.schemas.parameters import (
-    ACCESS_V4,
-    ACCESS_V6,
     ADMIN_PASS,
     BOOLEAN,
-    DESCRIPTION,
-    DISK_CONFIG,
-    FQDN,
-    HOSTNAME,
     IMAGE_REF,
     METADATA,
     NAME,
-    PERSONALITY,
-    TRUSTED_CERTIFICATES,
     USER_DATA,
     UUID,
     Schema,
     integer,
 )
 
-_REBUILD: Schema = {
-    "name": NAME,
-    "imageRef": IMAGE_REF,
-    "adminPass": ADMIN_PASS,
-    "metadata": METADATA,
-    "preserve_ephemeral": BOOLEAN,
-    "OS-DCF:diskConfig": DISK_CONFIG,
-    "accessIPv4": ACCESS_V4,
-    "accessIPv6": ACCESS_V6,
-}
 _REBUILD_ROWS = (
     "server.description",
     "server.personality",
@@ -52,18 +35,12 @@ def rebuild(version: Version) -> Schema:
 @lru_cache
 def _rebuild(rows: frozenset[str]) -> Schema:
     """Return the schema where `rows` of the table of microversions hold."""
-    hostname = FQDN if "server.hostname_is_fqdn" in rows else HOSTNAME
-    added: Schema = {
-        "server.description": {"description": DESCRIPTION},
-        "server.personality": {"personality": PERSONALITY},
-        "rebuild.key_name": {"key_name": {"anyOf": [NAME, {"type": "null"}]}},
-        "rebuild.user_data": {"user_data": {"anyOf": [USER_DATA, {"type": "null"}]}},
-        "server.trusted_image_certificates": {"trusted_image_certificates": TRUSTED_CERTIFICATES},
-        "server.hostname_in_request": {"hostname": hostname},
-    }
-    properties = dict(_REBUILD)
-    for row in rows:
-        properties |= added.get(row, {})
+    properties = server_properties.made(rows)
+    properties |= {"imageRef": IMAGE_REF, "preserve_ephemeral": BOOLEAN}
+    if "rebuild.key_name" in rows:
+        properties["key_name"] = {"anyOf": [NAME, {"type": "null"}]}
+    if "rebuild.user_data" in rows:
+        properties["user_data"] = {"anyOf": [USER_DATA, {"type": "null"}]}
     return _object(properties, ["imageRef"])
 
 

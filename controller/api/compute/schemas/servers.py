@@ -4,22 +4,16 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from controller.api.compute.microversions import Version, has
-from controller.api.compute.schemas import live_migrations, server_images
+from controller.api.compute.schemas import live_migrations, server_images, server_properties
 from controller.api.compute.schemas.parameters import (
-    ACCESS_V4,
-    ACCESS_V6,
     ADMIN_PASS,
     BOOLEAN,
-    DESCRIPTION,
     DISK_CONFIG,
     FQDN,
-    HOSTNAME,
     IMAGE_REF,
     METADATA,
     NAME,
-    PERSONALITY,
     TAG,
-    TRUSTED_CERTIFICATES,
     USER_DATA,
     UUID,
     Schema,
@@ -64,16 +58,10 @@ _BLOCK_DEVICE_V2: Schema = {
     "boot_index": {"type": ["integer", "string", "null"], "pattern": r"\A-?[0-9]{1,9}\Z"},
 }
 _CREATE: Schema = {
-    "name": NAME,
     "imageRef": {"anyOf": [{"const": ""}, IMAGE_REF]},
     "flavorRef": {
         "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "minLength": 1}],
     },
-    "adminPass": ADMIN_PASS,
-    "metadata": METADATA,
-    "OS-DCF:diskConfig": DISK_CONFIG,
-    "accessIPv4": ACCESS_V4,
-    "accessIPv6": ACCESS_V6,
     "availability_zone": NAME,
     "block_device_mapping": {
         "type": "array",
@@ -97,12 +85,6 @@ _CREATE: Schema = {
         },
     },
     "user_data": USER_DATA,
-}
-_UPDATE: Schema = {
-    "name": NAME,
-    "OS-DCF:diskConfig": DISK_CONFIG,
-    "accessIPv4": ACCESS_V4,
-    "accessIPv6": ACCESS_V6,
 }
 # Upstream takes any hint; those that a filter of ours will read have a form.
 _HINTS: Schema = {"type": "object"}
@@ -266,17 +248,13 @@ def update(version: Version) -> Schema:
 def _create(rows: frozenset[str]) -> Schema:
     """Return the schema where `rows` of the table of microversions hold."""
     server = {
+        **server_properties.made(rows),
         **_CREATE,
         "networks": _networks(rows),
         "block_device_mapping_v2": _block_devices(rows),
-        **_texts(rows),
     }
-    if "server.personality" in rows:
-        server["personality"] = PERSONALITY
     if "server.tags_in_create" in rows:
         server["tags"] = _TAGS
-    if "server.trusted_image_certificates" in rows:
-        server["trusted_image_certificates"] = TRUSTED_CERTIFICATES
     if "server.requested_host" in rows:
         server |= {"host": FQDN, "hypervisor_hostname": FQDN}
     required = ["name", "flavorRef"]
@@ -289,16 +267,7 @@ def _create(rows: frozenset[str]) -> Schema:
 
 @lru_cache
 def _update(rows: frozenset[str]) -> Schema:
-    return body("server", {**_UPDATE, **_texts(rows)}, [])
-
-
-def _texts(rows: frozenset[str]) -> Schema:
-    texts: Schema = {}
-    if "server.description" in rows:
-        texts["description"] = DESCRIPTION
-    if "server.hostname_in_request" in rows:
-        texts["hostname"] = FQDN if "server.hostname_is_fqdn" in rows else HOSTNAME
-    return texts
+    return body("server", server_properties.changed(rows), [])
 
 
 def _networks(rows: frozenset[str]) -> Schema:
