@@ -7,13 +7,13 @@ from sqlalchemy.orm import Session
 
 from controller.core import quotas, server_locks
 from controller.core.context import Context
-from controller.core.operations import QUEUED, begin_action, check_allowed
+from controller.core.operations import QUEUED, begin_action, check_allowed, submit
 from controller.db.models import Operation, Server
 from controller.errors import NotFound
 from controller.settings import Settings
-from controller.states import TABLE
 
 ACTION = "update_metadata"
+KIND = "server_update_metadata"
 
 
 def change(
@@ -72,10 +72,22 @@ def _set(
 
 def push(session: Session, settings: Settings, context: Context, server: Server) -> None:
     """Have the guest served what the database says, unless a push that hasn't begun will."""
-    waiting = select(Operation.id).where(
-        Operation.server_id == server.id,
-        Operation.kind == TABLE[ACTION].operation,
-        Operation.state == QUEUED,
-    )
-    if server.host_id is not None and session.scalar(waiting.limit(1)) is None:
+    if _needs_push(session, server):
         begin_action(session, settings, context, server, ACTION)
+
+
+def push_names(session: Session, context: Context, server: Server) -> None:
+    """Have the guest served its new names, whatever state it is in, and locked or not.
+
+    No action of its own: its owner asked for an update, which is none in OpenStack Nova either.
+    """
+    if _needs_push(session, server):
+        submit(session, KIND, context=context, server=server, host_id=server.host_id)
+
+
+def _needs_push(session: Session, server: Server) -> bool:
+    """Whether a host has the server, and no push waits that will tell it all the same."""
+    waiting = select(Operation.id).where(
+        Operation.server_id == server.id, Operation.kind == KIND, Operation.state == QUEUED
+    )
+    return server.host_id is not None and session.scalar(waiting.limit(1)) is None

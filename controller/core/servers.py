@@ -23,6 +23,7 @@ from controller.core import (
     sealing,
     server_actions,
     server_locks,
+    server_metadata,
     server_names,
     transitions,
 )
@@ -200,6 +201,20 @@ def _is_restorable(server: Server) -> bool:
         and server.host_id is not None
         and not (server.task_state or "").startswith(moving)
     )
+
+
+def update(
+    session: Session,
+    settings: Settings,
+    context: Context,
+    server: Server,
+    changes: Mapping[str, str | None],
+) -> None:
+    """Change the server, and have its guest served at once what it is told of that."""
+    served = server.name, server.hostname
+    change(session, settings, server, changes)
+    if (server.name, server.hostname) != served:
+        server_metadata.push_names(session, context, server)
 
 
 def change(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import domain_xml, fence, libvirt_connection, work
 from .instance_paths import STATE_PATH, InstancePaths
+from .saved_definition import FILE_NAME
 
 if TYPE_CHECKING:
     import xml.etree.ElementTree as ET
@@ -23,6 +24,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "name": {"type": "str", "default": ""},
     "flavor": {"type": "str", "default": ""},
     "project_id": {"type": "str", "default": ""},
+    "if_missing": {"type": "str", "choices": ["fail", "leave"], "default": "fail"},
     "state_path": {"type": "path", "default": STATE_PATH},
     "uri": {"type": "str", "default": libvirt_connection.URI},
 }
@@ -35,13 +37,15 @@ _UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Have the domain of `server_id` bear the mark of `cloud_id`; see the module domain_mark.
 
-    Raises WorkError when there is no such domain, or when it bears the mark of a cloud that is
-    neither `cloud_id` nor one of `from_clouds`.
+    Raises WorkError when there is no such domain, unless that is to be left; and when it bears the
+    mark of a cloud that is neither `cloud_id` nor one of `from_clouds`.
     """
     work.check_uuid(params["cloud_id"], "cloud id")
     changed, diffs = False, []
     with libvirt_connection.connected(params["uri"]) as connection:
         domain = libvirt_connection.lookup(connection, params["server_id"])
+        if domain is None and params["if_missing"] == "leave":
+            return {"changed": False, "diff": []}
         if domain is None:
             raise work.WorkError(
                 f"Cannot mark server {params['server_id']}: it has no domain on this host. Make "
@@ -55,12 +59,14 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
             diffs.append(work.text_diff(f"mark in {what}", before, after))
             if not check_mode:
                 _set(domain, params, live)
-    copy_changed, copy_diff = _mark_copy(params, check_mode)
-    owner_changed, owner_diff = _mark_fence(params, check_mode)
-    return {
-        "changed": changed or copy_changed or owner_changed,
-        "diff": [*diffs, *copy_diff, *owner_diff],
-    }
+    # The second one is what a rescued server's domain is going to be again.
+    for done, diff in (
+        *(_mark_copy(params, name, check_mode) for name in ("libvirt.xml", FILE_NAME)),
+        _mark_fence(params, check_mode),
+    ):
+        changed = changed or done
+        diffs += diff
+    return {"changed": changed, "diff": diffs}
 
 
 def _forms(domain: Any) -> list[tuple[bool, str]]:
@@ -120,15 +126,19 @@ def _set(domain: Any, params: dict[str, Any], live: bool) -> None:
         )  # fmt: skip
 
 
-def _mark_copy(params: dict[str, Any], check_mode: bool) -> tuple[bool, list[dict[str, str]]]:
-    """Change the copy of the definition, if there is one."""
+def _mark_copy(
+    params: dict[str, Any], name: str, check_mode: bool
+) -> tuple[bool, list[dict[str, str]]]:
+    """Change a definition that is kept beside the disks, if there is one by that name."""
     folder = InstancePaths(params["state_path"]).instance(params["server_id"])
-    path = os.path.join(folder, "libvirt.xml")
+    path = os.path.join(folder, name)
     text = work.read_file(path)
     if text is None:
         return False, []
     root = domain_xml.parse(text, path)
-    _marks(params, root, path)
+    was, is_now = _marks(params, root, path)
+    if was == is_now:
+        return False, []
     after = domain_xml.render(root)
     changed = work.write_file(path, after, XML_MODE, check_mode=check_mode)
     return changed, [work.text_diff(path, text, after)] if changed else []

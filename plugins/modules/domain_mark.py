@@ -7,7 +7,7 @@ DOCUMENTATION = r"""
 module: domain_mark
 short_description: Have a server's domain bear the mark of a cloud
 description:
-  - Changes whose the domain is in its definition, in what runs, in the copy of the definition and
+  - Changes whose the domain is in its definition, in what runs, in the copies of the definition and
     in the fence's record. The guest notices nothing of it.
 options:
   cloud_id:
@@ -31,6 +31,11 @@ options:
     description: Whose server it is.
     type: str
     default: ''
+  if_missing:
+    description: Whether it is a failure that the server has no domain, or left at that.
+    type: str
+    choices: [fail, leave]
+    default: fail
 extends_documentation_fragment:
   - novella.cloud.domain
   - novella.cloud.host

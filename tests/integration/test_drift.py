@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from lab.waiting import wait_until
 from tests.fixtures.cloud import CloudForTests
 
 pytestmark = pytest.mark.lab
@@ -54,6 +55,21 @@ def test_drift_is_shown_and_put_right_without_a_restart(cloud: CloudForTests) ->
     assert "its tap is gone" in found["diff"]
     assert _check(cloud, "server", server.id, "--fix") == (0, [])
     assert cloud.in_guest(server, "cat /proc/sys/kernel/random/boot_id") == boot_id
+    cloud.delete(server)
+
+
+@pytest.mark.slow
+def test_a_new_name_is_no_drift(cloud: CloudForTests) -> None:
+    """The guest's metadata had the old one, and the domain's mark until its next start."""
+    server = cloud.boot("named")
+    host = cloud.host_of(server)
+    cloud.tenant.compute.update_server(server.id, name="named otherwise")
+    named = "<novella:name>named otherwise<"
+    wait_until(
+        lambda: named in cloud.on_host(host, "virsh", "dumpxml", server.id).stdout,
+        what="the domain bears the new name", timeout_s=60, interval_s=0.5,
+    )  # fmt: skip
+    assert _check(cloud, "server", server.id) == (0, [])
     cloud.delete(server)
 
 

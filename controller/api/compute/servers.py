@@ -89,7 +89,7 @@ def show_server(call: Call, server_id: str) -> Reply:
 
 def update_server(call: Call, server_id: str) -> Reply:
     server = servers.get(call.session, call.context, server_id, lock=True)
-    servers.change(call.session, call.settings, server, columns(call.body["server"]))
+    servers.update(call.session, call.settings, call.context, server, columns(call.body["server"]))
     return Reply({"server": shown_after_change(call, server)})
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from controller.api.common.calls import Services
+from controller.db.models import Server
 from controller.runner.simulated import SimulatedExecutor
 from tests.api.compute.conftest import SERVERS
 from tests.api.compute.test_action_states import operations, put
@@ -88,3 +89,27 @@ def test_a_push_that_fails_leaves_the_server_as_it_was(
     work()
     shown = alice.get(f"{SERVERS}/{server}").json["server"]
     assert (shown["status"], shown["metadata"]) == ("ACTIVE", {"a": "1"})
+
+
+@pytest.mark.parametrize("state", ["active", "rescued", "resized", "error"])
+def test_a_new_name_reaches_the_guest_at_once(
+    state: str, alice: Any, server: str, services: Services, work: Any, executor: SimulatedExecutor
+) -> None:
+    """It was served the old one until something else had its metadata made anew."""
+    alice.post(f"{SERVERS}/{server}/action", json={"lock": None})
+    put(services, server, state)
+    actions = f"{SERVERS}/{server}/os-instance-actions"
+    before = alice.get(actions).json
+    for body in ({"name": "other"}, {"name": "other"}, {"accessIPv4": "192.0.2.1"}):
+        assert alice.put(f"{SERVERS}/{server}", json={"server": body}).status_code == 200
+        work()
+    names = [
+        entry["name"]
+        for run in executor.runs
+        if run.playbook == "server_update_metadata"
+        for entry in run.arguments["servers"]
+    ]
+    assert names == ["other"]
+    assert alice.get(actions).json == before
+    with services.db.read() as session:
+        assert session.get_one(Server, server).state == state

@@ -16,6 +16,7 @@ from ansible_collections.novella.cloud.plugins.module_utils import (
     libvirt_connection,
     libvirt_domain,
     names,
+    saved_definition,
     work,
 )
 from tests.unit.plugins.module_utils.disk_files import SERVER_ID
@@ -62,7 +63,7 @@ def mark(state_path: Path, *, check_mode: bool = False, **params: Any) -> dict[s
     known = {
         "server_id": SERVER_ID, "cloud_id": CLOUD, "from_clouds": [fence.NO_CLOUD],
         "name": "web <1>", "flavor": "m1.tiny", "project_id": "p1", "state_path": str(state_path),
-        "uri": URI,
+        "uri": URI, "if_missing": "fail",
     }  # fmt: skip
     return domain_mark.run(known | params, check_mode)
 
@@ -89,6 +90,19 @@ def test_a_domain_has_the_mark_in_all_its_forms_and_runs_on(domain: Any, state_p
     assert fence.read(str(state_path), SERVER_ID) == fence.Record(CLOUD, None)
     assert domain.ID() == was
     assert not mark(state_path)["changed"]
+
+
+def test_a_rescued_server_keeps_its_new_name_when_its_definition_is_put_back(
+    domain: Any, state_path: Path
+) -> None:
+    saved = _copy(state_path).with_name(saved_definition.FILE_NAME)
+    saved.write_text(_copy(state_path).read_text())
+    assert mark(state_path, name="web2")["changed"]
+    assert domain_xml.mark_texts(domain_xml.parse(saved.read_text(), ""))["name"] == "web2"
+
+
+def test_a_server_without_a_domain_may_be_left_at_that(connection: Any, state_path: Path) -> None:
+    assert mark(state_path, if_missing="leave") == {"changed": False, "diff": []}
 
 
 def test_what_is_given_back_is_as_it_was(domain: Any, state_path: Path) -> None:
