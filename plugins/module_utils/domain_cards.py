@@ -111,18 +111,21 @@ def carry_out(domain: Any, todo: Plan, timeout_s: float, interval_s: float) -> N
                 domain.attachDeviceFlags(_text(card), libvirt.VIR_DOMAIN_AFFECT_LIVE)
             done.append(card)
         for tap in todo.unwanted:
-            unplug(domain, tap, timeout_s, interval_s)
+            unplug(domain, tap, timeout_s, interval_s, while_paused=True)
     except BaseException:
         for card in done:
             _request_unplug(domain, card)
         raise
 
 
-def unplug(domain: Any, tap: str, timeout_s: float, interval_s: float) -> None:
+def unplug(
+    domain: Any, tap: str, timeout_s: float, interval_s: float, *, while_paused: bool = False
+) -> None:
     """Take the card with `tap` out, asking the guest again every `interval_s`.
 
-    A guest that is just booting hears nothing; one that has crashed never will. Raises WorkError
-    when it still has the card after `timeout_s`.
+    A guest that is just booting hears nothing; one that has crashed never will. One that is paused
+    finds the request when it goes on, and the card passes nothing until then: with `while_paused`
+    that is enough. Raises WorkError when the guest still has the card after `timeout_s`.
     """
     deadline = time.monotonic() + timeout_s
     while (card := _live_card(domain, tap)) is not None:
@@ -133,6 +136,8 @@ def unplug(domain: Any, tap: str, timeout_s: float, interval_s: float) -> None:
                 "the server first."
             )
         _request_unplug(domain, card)
+        if while_paused and libvirt_connection.state_name(domain) == "paused":
+            return
         again = min(time.monotonic() + interval_s, deadline)
         while _live_card(domain, tap) is not None and time.monotonic() < again:
             time.sleep(POLL_S)

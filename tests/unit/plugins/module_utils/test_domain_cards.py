@@ -80,12 +80,13 @@ class Domain:
     def __init__(self, *taps: str) -> None:
         self.taps = list(taps)
         self.asked: list[str] = []
+        self.paused = False
 
     def name(self) -> str:
         return "novella-test"
 
     def state(self) -> tuple[int, int]:
-        return 1, 0
+        return (3 if self.paused else 1), 0
 
     def XMLDesc(self, _flags: int) -> str:  # noqa: N802 -- libvirt's name
         return ET.tostring(definition(*self.taps), encoding="unicode")
@@ -119,3 +120,15 @@ def test_a_card_that_the_guest_keeps_is_a_failure_that_names_the_way_out() -> No
     with pytest.raises(work.WorkError, match="stop the server first"):
         domain_cards.carry_out(domain, todo, 0.2, 0.1)
     assert set(domain.asked) == {TAPS[1]}
+
+
+def test_a_paused_guest_is_asked_for_a_card_that_it_lets_go_when_it_goes_on() -> None:
+    """It was waited for until the time was up, and lost the card afterwards all the same."""
+    domain: Any = Domain(*TAPS)
+    domain.paused = True
+    domain_cards.carry_out(domain, planned(definition(TAPS[0]), definition(*TAPS)), 60, 5)
+    assert domain.asked == [TAPS[1]]
+    # One that is to be put in again must be gone before.
+    gone = planned(definition(*TAPS), definition(*TAPS), {TAPS[1]: None})
+    with pytest.raises(work.WorkError, match="stop the server first"):
+        domain_cards.carry_out(domain, gone, 0.2, 0.1)
