@@ -4,7 +4,7 @@ from sqlalchemy.orm import Session
 
 from controller.core import boot_images, images
 from controller.core.context import Context
-from controller.core.operations import begin_action
+from controller.core.operations import begin_action, check_allowed
 from controller.db.models import Server
 from controller.errors import BadRequest, InvalidState, NotFound
 from controller.settings import Settings
@@ -24,6 +24,7 @@ def rescue(
 
     Raises InvalidState, BadRequest for an image that isn't there or has no bytes.
     """
+    check_allowed(server, ACTION)
     if server.launched_at is None:
         raise InvalidState(
             f"Cannot rescue server {server.id}: it was never built. Delete it and create it again."

@@ -62,3 +62,11 @@ def test_other_projects_and_readers(alice: Any, bob: Any, rita: Any, server: str
     assert act(bob, server, {"rescue": None}).status_code == 404
     assert act(rita, server, {"rescue": None}).status_code == 403
     assert status(alice, server) == "ACTIVE"
+
+
+def test_a_server_that_is_built_is_told_so(alice: Any, a_server: Any, host: Any) -> None:
+    """It was told that it was never built, and to be deleted."""
+    server = alice.post(SERVERS, json=a_server()).json["server"]["id"]
+    refused = act(alice, server, {"rescue": None})
+    assert refused.status_code == 409
+    assert "it is building, and" in refused.json["conflictingRequest"]["message"]
