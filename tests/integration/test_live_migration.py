@@ -13,6 +13,7 @@ import pytest
 
 from lab.waiting import wait_until
 from tests.fixtures.cloud import HOSTS, CloudForTests
+from tests.fixtures.comparison import leave_mark, look
 
 pytestmark = pytest.mark.lab
 
@@ -173,5 +174,27 @@ def test_a_migration_that_is_aborted_or_fails_leaves_the_guest_at_its_source(
         assert left(cloud, dest, server) == []
         numbers = len(written(cloud, server))
         assert len(written(cloud, server)) > numbers
+    finally:
+        cloud.delete(server)
+
+
+@pytest.mark.slow
+def test_a_paused_guest_moves_and_goes_on_where_it_is_then(cloud: CloudForTests) -> None:
+    server = cloud.boot("to-move-paused")
+    try:
+        before, source = leave_mark(cloud, server), cloud.host_of(server)
+        (dest,) = set(HOSTS) - {source}
+        cloud.tenant.compute.pause_server(server)
+        cloud.settle(server, "PAUSED")
+        migrate(cloud, server)
+        cloud.settle(server, "PAUSED")
+        assert record(cloud, server)["status"] == "completed"
+        assert (cloud.host_of(server), running_on(cloud, server)) == (dest, [dest])
+        assert cloud.on_host(dest, "virsh", "domstate", server.id).stdout.strip() == "paused"
+        assert left(cloud, source, server) == []
+        cloud.tenant.compute.unpause_server(server)
+        cloud.settle(server)
+        # The same boot: it went on from where it stood.
+        assert look(cloud, server) == before
     finally:
         cloud.delete(server)

@@ -2,16 +2,15 @@
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
-from contextlib import closing
 from typing import Any
 
 import pytest
 
 from lab.waiting import wait_until
 from tests.fixtures.cloud import ROOT, CloudForTests
+from tests.fixtures.workers import stop_between_writes
 from tests.integration.test_batches import drop_connections
 
 pytestmark = pytest.mark.lab
@@ -24,7 +23,7 @@ def test_a_worker_back_from_a_pause_changes_nothing_more(cloud: CloudForTests) -
         lambda: _is_at_work(cloud, server), what="the create's play is on the host", timeout_s=60,
         interval_s=0.02,
     )  # fmt: skip
-    _stop_between_writes(cloud, first)
+    stop_between_writes(cloud, first)
     command = [sys.executable, "-m", "controller.cli", "--config", str(cloud.cloud.config)]
     second = None
     try:
@@ -49,20 +48,6 @@ def _is_at_work(cloud: CloudForTests, server: Any) -> bool:
     host = cloud.admin.compute.get_server(server.id).hypervisor_hostname
     record = f"/var/lib/novella/fence/{server.id}.json"
     return bool(host) and cloud.on_host(host, "test", "-e", record, check=False).returncode == 0
-
-
-def _stop_between_writes(cloud: CloudForTests, pid: int) -> None:
-    """Stop the process while it doesn't hold SQLite's one lock, which would stop its successor."""
-    path = cloud.cloud.config.parent / "controller" / "novella.db"
-    while True:
-        os.kill(pid, signal.SIGSTOP)
-        with closing(sqlite3.connect(path, timeout=1, isolation_level=None)) as database:
-            try:
-                database.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError:
-                os.kill(pid, signal.SIGCONT)
-            else:
-                return
 
 
 def _all_of(cloud: CloudForTests, server: Any) -> list[Any]:

@@ -1,5 +1,7 @@
 """What is done with a server's disk and images, with real guests: content, MAC and addresses."""
 
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
@@ -8,12 +10,14 @@ import pytest
 
 from lab import contents
 from lab.waiting import wait_until
-from tests.fixtures.cloud import CloudForTests
+from tests.fixtures.cloud import ROOT, CloudForTests
 from tests.fixtures.comparison import MARK, leave_mark, look
 
 pytestmark = pytest.mark.lab
 
 GONE = ""
+# A word of the kernel's command line on the disk of `stable_rescue_image`.
+RESCUING = "novella.rescuing"
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +151,77 @@ def test_a_shelved_server_leaves_its_host_and_comes_back_as_it_was(cloud: CloudF
     cloud.settle(server)
     assert look(cloud, server) == before.but(boot_id=ANY)
     cloud.delete(server)
+
+
+@pytest.fixture
+def stable_rescue_image(cloud: CloudForTests, tiny_image: Path, tmp_path: Path) -> Iterator[Any]:
+    """The tiny guest as an image that is added behind a server's disks, and says so once booted."""
+    raw, config, changed = (tmp_path / name for name in ("raw", "syslinux.cfg", "qcow2"))
+    said = (ROOT / "lab/guest/syslinux.cfg").read_text()
+    config.write_text(said.replace("quiet", f"quiet {RESCUING}"))
+    for command in (
+        ["qemu-img", "convert", "-O", "raw", tiny_image, raw],
+        # Its first partition.
+        ["mcopy", "-o", "-i", f"{raw}@@1M", config, "::/syslinux.cfg"],
+        ["qemu-img", "convert", "-c", "-O", "qcow2", raw, changed],
+    ):
+        subprocess.run(command, check=True)
+    image = contents.upload_image(cloud.admin, changed, "tiny-rescue")
+    yield cloud.admin.image.update_image(image, hw_rescue_device="disk", hw_rescue_bus="virtio")
+    cloud.admin.image.delete_image(image)
+
+
+@pytest.mark.slow
+def test_a_stable_rescue_leaves_the_servers_disk_in_its_place_and_boots_the_one_behind(
+    cloud: CloudForTests, stable_rescue_image: Any
+) -> None:
+    server = cloud.boot("stable")
+    before, host = leave_mark(cloud, server), cloud.host_of(server)
+    dump = ("virsh", "dumpxml", "--inactive", server.id)
+    defined = cloud.on_host(host, *dump).stdout
+
+    cloud.tenant.compute.rescue_server(server, image=stable_rescue_image.id)
+    cloud.settle(server, "RESCUE")
+    # Its boot loader is the rescue disk's. The tiny guest's root is the first disk's always: here
+    # that is the server's own, with what is on it.
+    assert RESCUING in cloud.in_guest(server, "cat /proc/cmdline")
+    assert look(cloud, server) == before.but(boot_id=ANY)
+    booted = "mkdir -p /mnt; mount -t vfat /dev/vdb1 /mnt; cat /mnt/syslinux.cfg; umount /mnt"
+    assert RESCUING in cloud.in_guest(server, f"modprobe vfat; {booted}")
+    assert RESCUING not in cloud.in_guest(server, booted.replace("vdb1", "vda1"))
+
+    cloud.tenant.compute.unrescue_server(server)
+    cloud.settle(server)
+    assert RESCUING not in cloud.in_guest(server, "cat /proc/cmdline")
+    assert look(cloud, server) == before.but(boot_id=ANY)
+    assert cloud.on_host(host, *dump).stdout == defined
+    assert not {"disk.rescue", "unrescue.xml"} & files_of(cloud, server)
+    cloud.delete(server)
+
+
+@pytest.mark.slow
+def test_a_rebuild_keeps_the_ephemeral_disk_if_it_is_asked_to(
+    cloud: CloudForTests, other_image: Any
+) -> None:
+    flavor = cloud.admin.compute.create_flavor(
+        name="m1.ephemeral", vcpus=1, ram=128, disk=1, ephemeral=1
+    )
+    server = cloud.boot("ephemeral", flavor_id=flavor.id)
+    before = leave_mark(cloud, server)
+    # At its end, where no file system of a new one has anything.
+    place = "bs=1024 count=64 skip=1048000"
+    content = f"dd if=/dev/vdb {place} 2>/dev/null | sha256sum | cut -d' ' -f1"
+    write = f"dd if=/dev/urandom of=/dev/vdb {place.replace('skip', 'seek')} conv=notrunc"
+    empty = cloud.in_guest(server, content)
+    written = cloud.in_guest(server, f"{write} 2>/dev/null; sync; {content}")
+    assert written != empty
+
+    for preserve, expected in ((True, written), (False, empty)):
+        cloud.tenant.compute.rebuild_server(
+            server, image=other_image.id, name="ephemeral", preserve_ephemeral=preserve
+        )
+        cloud.settle(server)
+        assert look(cloud, server) == before.but(disk=GONE, boot_id=ANY)
+        assert cloud.in_guest(server, content) == expected
+    cloud.delete(server)
+    cloud.admin.compute.delete_flavor(flavor)

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from controller.states import TABLE
+from controller.states import BUILDING, LIVING, TABLE
+from tests.fixtures import state_actions
 
 ROOT = Path(__file__).resolve().parents[2]
 # Operations of the conductor's own, beside those of the state table.
@@ -75,3 +76,9 @@ def test_every_playbook_belongs_to_an_operation_or_is_composed_of_them() -> None
     composed = {"site", "host_info", "host_audit", "host_domains", "server_hooks"}
     there = {path.stem for path in (ROOT / "playbooks").glob("*.yml")}
     assert there - composed == set(PLAYBOOKS)
+
+
+def test_every_row_is_tried_on_a_real_guest_in_every_state() -> None:
+    """Which takes long, and is done by `make test-full`: tests/integration/test_every_action.py."""
+    assert state_actions.NOT_ASKED | set(state_actions.ASK) == set(TABLE)
+    assert set(state_actions.WAYS) == LIVING - {BUILDING}
