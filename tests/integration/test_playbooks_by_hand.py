@@ -114,8 +114,8 @@ class ByHand:
             *more,
         )
 
-    def on_host(self, *argv: str) -> str:
-        return self.lab.output(HOST, *argv)
+    def on_host(self, *argv: str, host: str = HOST) -> str:
+        return self.lab.output(host, *argv)
 
     def console(self) -> str:
         return self.lab.ssh(HOST, ["cat", f"{DIRECTORY}/console.log"]).stdout
@@ -146,14 +146,15 @@ class ByHand:
             "frames": self.on_host("sh", "-c", "ebtables-nft-save | grep -v '^[#:]'; :"),
         }
 
-    def everything(self) -> str:
+    def everything(self, host: str = HOST) -> str:
         """Each file that is ours with its age, all that the kernel keeps, and the domain."""
         folders = f"{STATE_PATH} /run/novella /usr/local/lib/novella /etc/libvirt /root/.ssh"
         script = f"""
             find {folders} -name console.log -o -name leases -o -printf '%p %s %m %T@\\n' | sort
-            virsh dumpxml {SERVER}; ls /sys/class/net; ip netns; ipset list -name
+            virsh dumpxml {SERVER} 2>&1; virsh domstate {SERVER} 2>&1
+            ls /sys/class/net; ip netns; ipset list -name
             iptables-save; ip6tables-save; ebtables-nft-save"""
-        lines = self.on_host("sh", "-c", script).splitlines()
+        lines = self.on_host("sh", "-c", script, host=host).splitlines()
         # Counters and the time of day are nobody's doing.
         return "\n".join(line for line in lines if not line.startswith(("#", ":")))
 

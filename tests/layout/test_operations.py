@@ -8,6 +8,7 @@ import yaml
 
 from controller.states import BUILDING, LIVING, TABLE
 from tests.fixtures import state_actions
+from tests.integration.test_playbooks_twice import TURNS
 
 ROOT = Path(__file__).resolve().parents[2]
 # Operations of the conductor's own, beside those of the state table.
@@ -15,6 +16,7 @@ OWN = {
     "port_update", "host_adopt", "host_enroll", "host_tidy", "image_prefetch", "image_verify",
 }  # fmt: skip
 ROLE_OF_NOUN = {"server": "server", "port": "port", "host": "compute_host", "image": "image"}
+THERE = {path.stem for path in (ROOT / "playbooks").glob("*.yml")}
 PLAYBOOKS = sorted({name for row in TABLE.values() for name in row.playbooks} | OWN)
 
 
@@ -61,21 +63,26 @@ def test_every_entry_point_of_the_server_role_belongs_to_a_row() -> None:
     }
 
 
-@pytest.mark.parametrize("operation", PLAYBOOKS)
-def test_an_operation_has_a_molecule_case(operation: str) -> None:
+# The controller and its hosts from nothing: tests/integration/test_site.py alone.
+@pytest.mark.parametrize("playbook", sorted(THERE - {"site"}))
+def test_a_playbook_has_a_molecule_case(playbook: str) -> None:
     cases = {
         path
         for path in (ROOT / "molecule").glob("*/*.yml")
-        if f"playbooks/{operation}.yml" in path.read_text()
-        or f"novella.cloud.{operation}" in path.read_text()
+        if f"playbooks/{playbook}.yml" in path.read_text()
+        or f"novella.cloud.{playbook}" in path.read_text()
     }
-    assert cases, f"no molecule scenario runs {operation}"
+    assert cases, f"no molecule scenario runs {playbook}"
+
+
+def test_each_playbook_is_run_by_hand_twice_and_in_check_mode_before() -> None:
+    """But for a whole site, of which tests/integration/test_site.py does the same."""
+    assert {turn.playbook for turns in TURNS.values() for turn in turns} == THERE - {"site"}
 
 
 def test_every_playbook_belongs_to_an_operation_or_is_composed_of_them() -> None:
     composed = {"site", "host_info", "host_audit", "host_domains", "server_hooks"}
-    there = {path.stem for path in (ROOT / "playbooks").glob("*.yml")}
-    assert there - composed == set(PLAYBOOKS)
+    assert THERE - composed == set(PLAYBOOKS)
 
 
 def test_every_row_is_tried_on_a_real_guest_in_every_state() -> None:
