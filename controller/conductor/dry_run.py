@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 
 from controller.conductor.arguments import server_arguments, server_secrets
+from controller.conductor.server_resize import migration_of
 from controller.conductor.steps import (
     Again,
     Failure,
@@ -28,7 +29,7 @@ from controller.core.operations import DRY_RUN
 from controller.db.models import Operation, Server
 from controller.errors import Conflict, InvalidState, NovellaError
 from controller.runner.artifacts import diff_text
-from controller.runner.requests import HostResult
+from controller.runner.requests import OK, HostResult
 
 # Of a play's diff, in characters: all of it is in the operation's artifacts.
 DIFF_MAX = 1 << 16
@@ -104,7 +105,7 @@ def _first_new_play(work: Work, found: list[dict[str, Any]]) -> Play | None:
         known = before.get(planned["server_id"], {})
         inner = _inner(work, planned, known.get("host"))
         entry: dict[str, Any] = {"kind": planned["kind"], "server_id": planned["server_id"]}
-        found.append(entry | {"plays": []})
+        found.append(entry | {"plays": [], "left_out": []})
         play = _through(inner, found[-1], said)
         found[-1]["host"] = _host_name(inner)
         found[-1]["selection"] = known.get("selection") or inner.noted("selection")
@@ -123,10 +124,17 @@ def _through(inner: Work, entry: dict[str, Any], said: Iterator[dict[str, Any]])
         inner.session.flush()
         if play is None:
             continue
+        host = hosts.get(inner.session, play.host_id).name
+        if step.not_tried:
+            entry["left_out"].append(
+                {"playbook": play.playbook, "host": host, "why": step.not_tried}
+            )
+            step.finished(inner, Outcome(OK))
+            inner.session.flush()
+            continue
         known = next(said, None)
         if known is None:
             return _in_check_mode(inner, play)
-        host = hosts.get(inner.session, play.host_id).name
         entry["plays"].append(
             {"playbook": play.playbook, "host": host, "status": known["status"],
              "message": known["message"], "diff": known["diff"]}
@@ -169,10 +177,15 @@ def _in_check_mode(inner: Work, play: Play) -> Play:
         timeout_s=play.timeout_s,
         check=True,
         secrets=server_secrets(inner.settings, inner.server, None),
+        peer_host_id=play.peer_host_id,
+        alone_for=play.alone_for,
     )
 
 
 def _host_name(inner: Work) -> str | None:
+    """Return the host that was chosen: of a move the new one, where the server may not be yet."""
+    if "migration_id" in inner.operation.arguments:
+        return migration_of(inner).dest_host
     host_id = inner.server.host_id
     return hosts.get(inner.session, host_id).name if host_id else None
 

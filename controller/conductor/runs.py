@@ -171,7 +171,7 @@ def prepare(
             for operation in operations
         },
         cancelled=cancelled,
-        reports_progress=play.peer_host_id is not None,
+        reports_progress=play.peer_host_id is not None and not play.check,
     )
     return Prepared(run, going, frozenset(entry["id"] for entry in entries), given_up)
 

@@ -40,6 +40,7 @@ class FenceHost(Step):
 
     name = "fence_host"
     no_undo = "a host that is off stays off until somebody starts it"
+    not_tried = "no host is fenced to try something out; whether it can be is not known"
 
     def do(self, work: Work) -> Play | None:
         host = hosts.get(work.session, migration_of(work).source_host_id)

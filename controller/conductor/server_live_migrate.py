@@ -137,6 +137,7 @@ class SettleIn(Step):
     no_undo = (
         "the server has moved; a host that does not keep its definition is no reason to go back"
     )
+    not_tried = "it compares with what has come to the new host, and nothing has"
 
     def do(self, work: Work) -> Play | None:
         work.operation.host_id = work.server.host_id

@@ -128,6 +128,8 @@ class Step:
     # As it is shown in os-instance-actions.
     name = ""
     no_undo = ""
+    # Why its play is left out of a dry run, where it is; see conductor.dry_run.
+    not_tried = ""
     # Whether `do` is asked again behind its play, until it has none.
     repeats = False
 

@@ -47,14 +47,15 @@ class ActionModule(ActionBase):
         answer: Result = super().run(tmp, task_vars)
         _, asked = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
         task_vars = task_vars or {}
-        if not self._task.check_mode:
-            _check_python()
+        _check_python()
         known = task_vars.get("hostvars") or {}
         source = str(task_vars.get("inventory_hostname"))
         results = [self._one(server, source, known, asked) for server in asked["servers"]]
         said = "; ".join(each["msg"] for each in results if each["msg"])
+        diffs = [diff for each in results for step in each["steps"] for diff in step["diff"]]
         return {
             **answer,
+            "diff": diffs,
             "changed": any(each["changed"] for each in results),
             "failed": any(each["failed"] for each in results),
             "results": results,
@@ -70,16 +71,13 @@ class ActionModule(ActionBase):
                 f"Cannot migrate server {server_id} from {source} to {destination or 'no host'}: "
                 "name another host of this run's inventory."
             )
-        if self._task.check_mode:
-            return _result(server_id, {"where": "destination", "moved": True})
         move = _Move(
             server_id, server.get("generation"), asked,
             shared=bool(move.get("shared")), settle=bool(move.get("settle")),
-            config_drive=bool(server.get("config_drive")),
+            config_drive=bool(server.get("config_drive")), look=bool(self._task.check_mode),
         )  # fmt: skip
-        return _result(
-            server_id, move.made(Host(source, known[source]), Host(destination, known[destination]))
-        )
+        said = move.made(Host(source, known[source]), Host(destination, known[destination]))
+        return _result(server_id, said, (source, destination))
 
 
 @dataclass(frozen=True)
@@ -92,11 +90,13 @@ class _Move:
     shared: bool
     settle: bool
     config_drive: bool
+    # Whether it is only looked at what would come of it.
+    look: bool
 
     def made(self, source: Host, destination: Host) -> Result:
         """Have it done, and return the last word of who drives it."""
         brings = not self.shared and not self.settle
-        if brings and self.config_drive:
+        if brings and self.config_drive and not self.look:
             why = _config_drive_brought(source, destination, self._folder)
             if why:
                 return {"where": None, "error": why}
@@ -108,8 +108,9 @@ class _Move:
                 "address": destination.address,
                 "listen": str(destination.get("compute_vnc_listen", "127.0.0.1")),
                 "block": not self.shared,
-                "free_bytes": destination.free_bytes(self._folder) if brings else None,
+                "free_bytes": destination.free_bytes(self._disk) if brings else None,
                 "settle": self.settle,
+                "look": self.look,
                 "force_file": os.environ.get(FORCE),
             }
             return _drive(driving, source.name)
@@ -117,6 +118,11 @@ class _Move:
     @property
     def _folder(self) -> str:
         return f"{self.asked['state_path']}/instances/{self.server_id}"
+
+    @property
+    def _disk(self) -> str:
+        """Return a folder of the disk that the server will be on, which is there in either case."""
+        return os.path.dirname(self._folder) if self.look else self._folder
 
     def _connector(self, folder: str, host: Host) -> str:
         """Return a program whose ends are those of libvirt there, past the server's lock."""
@@ -126,6 +132,7 @@ class _Move:
             PYTHON, "-c", gate, f"{self.asked['state_path']}/fence", self.server_id,
             self.asked["owner"], "" if self.generation is None else str(self.generation),
             "override" if self.asked["override"] else "", str(self.asked["lock_timeout_s"]),
+            "look" if self.look else "",
         )  # fmt: skip
         path = os.path.join(folder, host.name)
         with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o700), "w") as program:
@@ -233,8 +240,8 @@ def _drive(asked: Result, host: str) -> Result:
     return last or {"where": None, "error": f"what drives the migration has ended: {why}"}
 
 
-def _result(server_id: str, said: Result) -> Result:
-    """Return the server's result, in the form that `apply` has."""
+def _result(server_id: str, said: Result, hosts: tuple[str, str]) -> Result:
+    """Return the server's result, in the form that `apply` has; `hosts` are source, destination."""
     found = {
         "changed": bool(said.get("moved")),
         "failed": said.get("where") is None or bool(said.get("error")),
@@ -244,6 +251,13 @@ def _result(server_id: str, said: Result) -> Result:
         "name": "Migrate the domain",
         "module": "novella.cloud.live_migration",
         **found,
+        "diff": _diff(said, *hosts) if said.get("moved") else [],
         "result": {"where": said.get("where"), "downtime_ms": said.get("downtime_ms")},
     }
     return {"id": server_id, **found, "steps": [step]}
+
+
+def _diff(said: Result, source: str, destination: str) -> list[Result]:
+    """Return a diff of what the server's host is, with what was compared of the two."""
+    after = [f"host: {destination}", *said.get("checks", [])]
+    return [{"before": f"host: {source}\n", "after": "".join(f"{line}\n" for line in after)}]

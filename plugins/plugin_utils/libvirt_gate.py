@@ -6,7 +6,8 @@ machine that dies without a word says nothing of that: so the fence is looked at
 successor's generation in it ends this as well.
 
 Arguments: fence folder, server id, owner, generation ("" by hand), "override" or "", seconds to
-wait for the lock. The rules are those of module_utils/fence.py.
+wait for the lock, "look" or "". The rules are those of module_utils/fence.py; who only looks holds
+nothing, and writes nothing.
 """
 
 import fcntl
@@ -25,8 +26,12 @@ NO_CLOUD = "00000000-0000-0000-0000-000000000000"
 
 
 def main(
-    folder: str, server_id: str, owner: str, generation: str, override: str, timeout_s: str
-) -> None:
+    folder: str, server_id: str, owner: str, generation: str, override: str, timeout_s: str,
+    look: str,
+) -> None:  # fmt: skip
+    if look:
+        relay(connected(), lambda: None)
+        return
     os.makedirs(folder, mode=0o700, exist_ok=True)
     record = f"{folder}/{server_id}.json"
     mine = claimed(folder, record, owner, int(generation) if generation else None, bool(override))

@@ -3,9 +3,10 @@
 Reads one line of JSON: server_id; source and destination, each the path of a program whose ends are
 libvirt's; address (of the destination) and listen (of its consoles); block, whether disks are
 copied; free_bytes of the destination's disk, null where that is not known; force_file, whose being
-there asks to have it over with; settle, to find out where the server is, and no more. Prints lines
-of JSON: {"progress": {...}} while it goes on, at the end {"where": "source"|"destination"|null,
-"moved": whether it was us, "downtime_ms": ..., "error": ...}. See docs/adr/0011.
+there asks to have it over with; settle, to find out where the server is, and no more; look, to say
+what would come of it from reads alone. Prints lines of JSON: {"progress": {...}} while it goes on,
+at the end {"where": "source"|"destination"|null, "moved": whether it was us, "downtime_ms": ...,
+"checks": what was compared, "error": ...}. See docs/adr/0011.
 
 The order of calls follows `virDomainMigrateVersion3Full` of libvirt, which OpenStack Nova leaves to
 the hosts themselves (peer to peer).
@@ -54,7 +55,8 @@ def main() -> None:
     libvirt.virEventRegisterDefaultImpl()
     threading.Thread(target=_events, daemon=True).start()
     try:
-        say(Move(asked).run())
+        move = Move(asked)
+        say(move.look() if asked["look"] else move.run())
     except (libvirt.libvirtError, Unsettled) as error:
         say({"where": None, "moved": False, "error": str(error)})
 
@@ -86,6 +88,23 @@ class Move:
             "where": where, "moved": moved, "error": self.error if where == "source" else "",
             **downtime,
         }  # fmt: skip
+
+    def look(self) -> dict[str, Any]:
+        """Say where the server would be in the end, and what of the hosts was compared."""
+        error = self.source_error or self.destination_error
+        if error:
+            return {"where": None, "moved": False, "error": error}
+        here, there = self.domain(self.source), self.domain(self.destination)
+        if here is None:
+            if there is None or not _has_won(there):
+                raise Unsettled("the source has no such server, nor does it run at the destination")
+            return {"where": "destination", "moved": False, "error": ""}
+        try:
+            return {
+                "where": "destination", "moved": True, "error": "", "checks": self.check(here),
+            }  # fmt: skip
+        except (Refused, libvirt.libvirtError) as refused:
+            return {"where": "source", "moved": False, "error": str(refused)}
 
     def settle(self) -> str:
         """Wait until no job is left, then finish what a client that is gone has left half done.
@@ -144,12 +163,13 @@ class Move:
                 return None
             raise
 
-    def check(self, domain: Any) -> None:
-        """Refuse what would fail, before anything is begun. Raises Refused."""
+    def check(self, domain: Any) -> list[str]:
+        """Refuse what would fail, before anything is begun; return what fits. Raises Refused."""
         state, _ = domain.state()
         if state not in (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_PAUSED):
             raise Refused("the server does not run at the source: start it, or migrate it cold")
-        self.check_cpu(ET.fromstring(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_MIGRATABLE)))  # noqa: S314 -- libvirt's own
+        root = ET.fromstring(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_MIGRATABLE))  # noqa: S314 -- libvirt's own
+        checks = [f"CPU: {self.check_cpu(root)}"]
         free = self.asked["free_bytes"]
         if self.asked["block"] and free is not None:
             wanted = sum(domain.blockInfo(each)[1] for each in _copied_disks(domain)) + SPARE_BYTES
@@ -158,12 +178,15 @@ class Move:
                     f"the destination's disk has {free >> 20} MiB left, and the server's disks "
                     f"take {wanted >> 20}: free some there, or choose another host"
                 )
+            checks.append(f"disks: {wanted >> 20} MiB of {free >> 20} that are left")
+        return checks
 
-    def check_cpu(self, root: ET.Element) -> None:
-        """Refuse a destination whose CPU lacks what the guest sees."""
+    def check_cpu(self, root: ET.Element) -> str:
+        """Refuse a destination whose CPU lacks what the guest sees; return what is known of it."""
+        unknown = "compared by the destination itself, when the guest comes"
         cpu, kind = root.find("cpu"), root.find("os/type")
         if cpu is None or kind is None or cpu.find("model") is None:
-            return
+            return unknown
         try:
             fits = self.destination.compareHypervisorCPU(
                 None, kind.get("arch"), kind.get("machine"), root.get("type"),
@@ -171,12 +194,13 @@ class Move:
             )  # fmt: skip
         except libvirt.libvirtError:
             # An emulator that can't answer: the destination itself refuses what it can't do.
-            return
+            return unknown
         if fits == libvirt.VIR_CPU_COMPARE_INCOMPATIBLE:
             raise Refused(
                 "the destination's CPU lacks features that the guest was started with; choose a "
                 "host with a CPU like the source's, or set compute_cpu_mode to a model of both"
             )
+        return "the destination has all that the guest sees"
 
     def migrate(self) -> dict[str, Any]:
         """Migrate it; what libvirt refuses is in `error`. Raises Refused, libvirtError."""

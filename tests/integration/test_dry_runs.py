@@ -45,10 +45,16 @@ def of_database(cloud: CloudForTests) -> dict[str, list[Any]]:
         engine.dispose()
 
 
-def tried(cloud: CloudForTests, method: str, path: str, body: Any) -> dict[str, Any]:
-    """Return the ended operation of a request that is tried out, as an administrator sees it."""
-    answer = cloud.tenant.compute.request(
-        path, method, json=body, headers={"X-Novella-Dry-Run": "true"}
+def tried(
+    cloud: CloudForTests, method: str, path: str, body: Any, version: str | None = None
+) -> dict[str, Any]:
+    """Return the ended operation of a request that is tried out, as an administrator sees it.
+
+    One of a microversion is an administrator's.
+    """
+    caller = cloud.admin if version else cloud.tenant
+    answer = caller.compute.request(
+        path, method, json=body, headers={"X-Novella-Dry-Run": "true"}, microversion=version
     )
     assert answer.status_code == 202, answer.text
     seen: dict[str, Any] = {}
@@ -93,6 +99,16 @@ def test_dry_runs_say_what_they_would_do_and_change_nothing(cloud: CloudForTests
     assert (
         f"folder /var/lib/novella/instances/{server.id}" in into["diff"] or "disk" in into["diff"]
     )
+
+    body = {"os-migrateLive": {"host": None, "block_migration": "auto"}}
+    (moved,) = tried(cloud, "POST", f"{path}/action", body, "2.90")["dry_run"]["would"]
+    ready, move, left = moved["plays"]
+    assert [each["host"] for each in (ready, move, left)] == [moved["host"], source, source]
+    assert moved["host"] != source
+    # Disk and CPU of the two hosts are compared, by reads of theirs alone.
+    assert f"-host: {source}\n+host: {moved['host']}\n+CPU: " in move["diff"], move["diff"]
+    assert re.search(r"^\+disks: \d+ MiB of \d+ MiB that are left$", move["diff"], re.M)
+    assert [each["playbook"] for each in moved["left_out"]] == ["server_converge"]
 
     (deleted,) = tried(cloud, "DELETE", path, None)["dry_run"]["would"]
     assert f"-/var/lib/novella/instances/{server.id}" in deleted["plays"][0]["diff"]

@@ -5,6 +5,7 @@ import pytest
 from lab import hosts
 from lab.waiting import wait_until
 from tests.fixtures.cloud import CloudForTests
+from tests.integration.test_dry_runs import tried
 from tests.integration.test_resize import of_server
 
 # Two boots of a guest, and one of a host that has to be noticed.
@@ -27,6 +28,13 @@ def test_a_server_of_a_dead_host_comes_back_elsewhere_and_the_host_is_cleaned(
         assert refused.returncode != 0
         assert f"novella host fenced {source}" in refused.stderr
         cloud.cloud.novella("host", "fenced", source, "--by", "the tests", "--reason", "killed")
+        (would,) = tried(cloud, "POST", f"/servers/{server.id}/action", {"evacuate": {}}, "2.94")[
+            "dry_run"
+        ]["would"]
+        (play,) = would["plays"]
+        assert play["host"] == would["host"] != source
+        assert f"disk /var/lib/novella/instances/{server.id}/disk" in play["diff"]
+        assert of_server(cloud, would["host"], server.id) == []
         # From 2.95 on it would be off afterwards.
         old = ("--os-compute-api-version", "2.94")
         done = cloud.openstack_raw(*old, "server", "evacuate", server.id, login="admin")

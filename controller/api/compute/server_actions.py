@@ -246,10 +246,12 @@ ACTIONS: dict[str, Action] = {
     "confirmResize": Action("servers:confirm_resize", _confirm_resize),
     "revertResize": Action("servers:revert_resize", _revert_resize),
     "migrate": Action("os-migrate-server:migrate", _migrate, dry_run=True),
-    "evacuate": Action("os-evacuate", server_evacuate.evacuate),
+    "evacuate": Action("os-evacuate", server_evacuate.evacuate, dry_run=True),
     disk_snapshots.REVERT: Action(f"{SNAPSHOTS}:revert", disk_snapshots.revert),
     live_sizes.ACTION: Action(LIVE_RESIZE, live_sizes.live_resize),
-    "os-migrateLive": Action("os-migrate-server:migrate_live", live_migrations.live_migrate),
+    "os-migrateLive": Action(
+        "os-migrate-server:migrate_live", live_migrations.live_migrate, dry_run=True
+    ),
     "os-resetState": Action("os-admin-actions:reset_state", _reset_state),
     "os-getConsoleOutput": Action("os-console-output", _console_output),
     "addSecurityGroup": Action("os-security-groups:add", _add_security_group),

@@ -52,6 +52,7 @@ def _dry_run(operation: Operation, *, details: bool) -> dict[str, Any]:
             entry["host"] = known.get("host")
             entry["selection"] = known.get("selection")
             entry["plays"] = known.get("plays", [])
+            entry["left_out"] = known.get("left_out", [])
         would.append(entry)
     return {"would": would}
 

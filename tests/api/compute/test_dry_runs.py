@@ -64,7 +64,14 @@ CASES = {
     "migrate": ["server_move_out", "server_resize", "server_confirm_resize"],
     "delete": ["server_delete"],
     "forceDelete": ["server_delete"],
+    # What keeps the definition at the new host would compare with what has come there.
+    "os-migrateLive": ["server_receive", "server_live_migrate", "server_delete"],
+    "evacuate": ["server_evacuate"],
 }
+BY_ADMIN = {"migrate", "os-migrateLive", "evacuate"}
+# Their bodies are later microversions'.
+LATE = {"os-migrateLive", "evacuate"}
+LEFT_OUT = {"os-migrateLive": ["server_converge"]}
 
 
 @pytest.fixture
@@ -75,7 +82,31 @@ def bodies(a_server: Callable[..., dict[str, Any]]) -> dict[str, dict[str, Any]]
         "create": {**wanted, "metadata": {"k": "v"}},
         "create of two": {**wanted, **more},
         "resize": {"flavorRef": "2"},
+        "os-migrateLive": {"host": None, "block_migration": "auto"},
+        "evacuate": {"adminPass": "s3cret-word"},
     }
+
+
+@pytest.fixture
+def source(services: Services, server: str) -> Host:
+    """The host that the server is on."""
+    with services.db.read() as session:
+        return session.get_one(Host, session.get_one(Server, server).host_id)
+
+
+def bring_down(services: Services, host: Host) -> None:
+    with services.db.write() as session:
+        session.get_one(Host, host.id).forced_down = True
+
+
+@pytest.fixture
+def headers(case: str, admin: Any, source: Host, services: Services) -> dict[str, str]:
+    """Return those of the case, whose server may be asked for it."""
+    if case == "evacuate":
+        bring_down(services, source)
+        word = {"by": "Ada of operations", "reason": "unplugged at the rack"}
+        assert admin.put(f"/novella/v1/hosts/{source.name}/fence", json=word).status_code == 200
+    return DRY | ({"OpenStack-API-Version": "compute 2.90"} if case in LATE else {})
 
 
 @pytest.mark.usefixtures("two_hosts")
@@ -83,12 +114,13 @@ def bodies(a_server: Callable[..., dict[str, Any]]) -> dict[str, dict[str, Any]]
 def test_a_dry_run_is_one_operation_that_says_what_would_be_done(
     case: str, alice: Any, admin: Any, rita: Any, bob: Any, server: str, bodies: Any,
     services: Services, executor: SimulatedExecutor, work: Callable[[], None],
+    headers: dict[str, str], source: Host,
 ) -> None:  # fmt: skip
     method, path, body = asked(case.partition(" ")[0], bodies.get(case, {}), server)
     executor.runs.clear()
     before = everything(services)
-    caller = admin if case == "migrate" else alice
-    answer = caller.call(method, path, json=body, headers=DRY)
+    caller = admin if case in BY_ADMIN else alice
+    answer = caller.call(method, path, json=body, headers=headers)
     assert answer.status_code == 202
     operation_id = answer.json["operation"]["id"]
     href = f"/novella/v1/operations/{operation_id}"
@@ -111,6 +143,9 @@ def test_a_dry_run_is_one_operation_that_says_what_would_be_done(
         for run in runs
     ]  # fmt: skip
     for each in shown["dry_run"]["would"]:
+        assert [play["playbook"] for play in each["left_out"]] == LEFT_OUT.get(case, [])
+        if case in LATE:
+            assert each["host"] != source.name
         assert each["host"] in ("host-a.example", "host-b.example")
         if case not in ("delete", "forceDelete"):
             assert each["host"] in each["selection"]["best"]
@@ -156,6 +191,8 @@ REFUSED = [
     ("resize", {"flavorRef": "1"}, 400),
     ("resize", {}, 400),
     ("migrate", {}, 403),
+    ("os-migrateLive", {"host": None, "block_migration": False, "disk_over_commit": False}, 403),
+    ("evacuate", {"onSharedStorage": False}, 403),
     ("restore", {}, 409),
 ]
 
@@ -175,6 +212,49 @@ def test_a_dry_run_is_refused_as_the_request_is(
     if name != "restore":
         assert (dry.status_code, dry.json) == (status, real.json)
     assert everything(services) == before
+
+
+@pytest.mark.usefixtures("two_hosts")
+def test_no_host_is_fenced_for_a_dry_run(
+    admin: Any, source: Host, server: str, services: Services, settings: Settings,
+    work: Callable[[], None], executor: SimulatedExecutor,
+) -> None:  # fmt: skip
+    object.__setattr__(settings, "fence_playbook", "/etc/novella/fence.yml")
+    bring_down(services, source)
+    executor.runs.clear()
+    before = everything(services)
+    headers = DRY | {"OpenStack-API-Version": "compute 2.90"}
+    path = f"{SERVERS}/{server}/action"
+    answer = admin.post(path, json={"evacuate": {}}, headers=headers)
+    assert answer.status_code == 202, answer.json
+    work()
+    assert only_one_more(before, everything(services), answer.json["operation"]["id"])
+    (would,) = admin.get(answer.headers["Location"]).json["operation"]["dry_run"]["would"]
+    assert [(each["playbook"], each["host"]) for each in would["left_out"]] == [
+        ("host_fence", source.name)
+    ]
+    assert [run.playbook for run in executor.runs] == ["server_evacuate"]
+    assert [each["host"] for each in would["plays"]] == [would["host"]] != [source.name]
+
+
+@pytest.mark.usefixtures("two_hosts")
+def test_a_live_migration_that_would_be_refused_fails_its_dry_run_and_says_why(
+    admin: Any, server: str, services: Services, executor: SimulatedExecutor,
+    work: Callable[[], None],
+) -> None:  # fmt: skip
+    executor.fails = lambda run, _id: "no CPU like it" if len(run.hosts) > 1 else None
+    before = everything(services)
+    headers = DRY | {"OpenStack-API-Version": "compute 2.90"}
+    body = {"os-migrateLive": {"host": None, "block_migration": "auto"}}
+    answer = admin.post(f"{SERVERS}/{server}/action", json=body, headers=headers)
+    work()
+    assert only_one_more(before, everything(services), answer.json["operation"]["id"])
+    shown = admin.get(answer.headers["Location"]).json["operation"]
+    assert (shown["state"], shown["fault_details"]) == ("failed", "no CPU like it")
+    (would,) = shown["dry_run"]["would"]
+    assert [(each["playbook"], each["message"]) for each in would["plays"]] == [
+        ("server_receive", ""), ("server_live_migrate", "no CPU like it"),
+    ]  # fmt: skip
 
 
 @pytest.mark.usefixtures("two_hosts")
