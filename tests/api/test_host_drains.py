@@ -16,10 +16,10 @@ from tests.api.compute.conftest import (
     host,
     image,
     network,
+    other_host,
     server,
     work,
 )
-from tests.api.compute.test_server_evacuate import other_host
 
 __all__ = [
     "a_server", "executor", "flavor", "host", "image", "network", "other_host", "server", "work",

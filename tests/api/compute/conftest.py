@@ -14,6 +14,12 @@ from controller.runner.simulated import FACTS, SimulatedExecutor
 from controller.settings import Settings
 
 SERVERS = "/compute/v2.1/servers"
+MIGRATIONS = "/compute/v2.1/os-migrations"
+
+
+def at(version: str) -> dict[str, str]:
+    """Return the headers of a request of this microversion."""
+    return {"OpenStack-API-Version": f"compute {version}"}
 
 
 @pytest.fixture
@@ -76,6 +82,18 @@ def host(services: Services, settings: Settings) -> Host:
         )
         hosts.record_facts(session, settings, row, FACTS, utcnow())
     return row
+
+
+@pytest.fixture
+def other_host(services: Services, settings: Settings) -> str:
+    """The name of a second host."""
+    with services.db.write() as session:
+        row = hosts.enroll_record(
+            session, "host-b.example", "192.0.2.11", host_keys=["ssh-ed25519 AAAA"],
+            variables={"compute_flat_interfaces": {"physnet1": "eth1"}},
+        )  # fmt: skip
+        hosts.record_facts(session, settings, row, FACTS, utcnow())
+    return "host-b.example"
 
 
 @pytest.fixture

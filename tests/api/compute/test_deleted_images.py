@@ -11,9 +11,9 @@ from controller.conductor.reconcilers import unneeded_images
 from controller.core import image_store
 from controller.db.models import Image, Server
 from controller.settings import Settings
+from tests.api.compute.conftest import SERVERS
 from tests.api.conftest import Caller
 
-SERVERS = "/compute/v2.1/servers"
 IMAGES = "/image/v2/images"
 
 

@@ -9,12 +9,11 @@ from sqlalchemy import select
 
 from controller.api.common.calls import Services
 from controller.core import hosts
-from controller.db.base import utcnow
 from controller.db.models import Base, Flavor, Host, Server
-from controller.runner.simulated import FACTS, SimulatedExecutor
+from controller.runner.simulated import SimulatedExecutor
 from controller.settings import Settings
+from tests.api.compute.conftest import SERVERS, at
 
-SERVERS = "/compute/v2.1/servers"
 DRY = {"X-Novella-Dry-Run": "true"}
 Rows = dict[str, list[dict[str, Any]]]
 
@@ -37,15 +36,10 @@ def only_one_more(before: Rows, after: Rows, operation_id: str) -> bool:
 
 
 @pytest.fixture
-def two_hosts(services: Services, settings: Settings, host: Host) -> list[str]:
+def two_hosts(services: Services, host: Host, other_host: str) -> list[str]:
     with services.db.write() as session:
-        row = hosts.enroll_record(
-            session, "host-b.example", "192.0.2.11", host_keys=["ssh-ed25519 AAAA"],
-            variables={"compute_flat_interfaces": {"physnet1": "eth1"}},
-        )  # fmt: skip
-        hosts.record_facts(session, settings, row, FACTS, utcnow())
         session.add(Flavor(flavor_id="2", name="m1.big", vcpus=2, memory_mb=256, disk_gb=2))
-    return [host.name, row.name]
+    return [host.name, other_host]
 
 
 def asked(name: str, body: dict[str, Any], server: str) -> tuple[str, str, dict[str, Any] | None]:
@@ -106,7 +100,7 @@ def headers(case: str, admin: Any, source: Host, services: Services) -> dict[str
         bring_down(services, source)
         word = {"by": "Ada of operations", "reason": "unplugged at the rack"}
         assert admin.put(f"/novella/v1/hosts/{source.name}/fence", json=word).status_code == 200
-    return DRY | ({"OpenStack-API-Version": "compute 2.90"} if case in LATE else {})
+    return DRY | (at("2.90") if case in LATE else {})
 
 
 @pytest.mark.usefixtures("two_hosts")
@@ -223,7 +217,7 @@ def test_no_host_is_fenced_for_a_dry_run(
     bring_down(services, source)
     executor.runs.clear()
     before = everything(services)
-    headers = DRY | {"OpenStack-API-Version": "compute 2.90"}
+    headers = DRY | at("2.90")
     path = f"{SERVERS}/{server}/action"
     answer = admin.post(path, json={"evacuate": {}}, headers=headers)
     assert answer.status_code == 202, answer.json
@@ -244,7 +238,7 @@ def test_a_live_migration_that_would_be_refused_fails_its_dry_run_and_says_why(
 ) -> None:  # fmt: skip
     executor.fails = lambda run, _id: "no CPU like it" if len(run.hosts) > 1 else None
     before = everything(services)
-    headers = DRY | {"OpenStack-API-Version": "compute 2.90"}
+    headers = DRY | at("2.90")
     body = {"os-migrateLive": {"host": None, "block_migration": "auto"}}
     answer = admin.post(f"{SERVERS}/{server}/action", json=body, headers=headers)
     work()
@@ -283,7 +277,7 @@ def test_what_can_not_be_tried_out_is_not_done_in_earnest(
     method: str, path: str, body: Any, alice: Any, server: str, services: Services
 ) -> None:
     before = everything(services)
-    headers = {**DRY, "OpenStack-API-Version": "compute 2.26"}
+    headers = DRY | at("2.26")
     answer = alice.call(method, f"{SERVERS}/{server}{path}", json=body, headers=headers)
     assert answer.status_code == 400
     assert "can't be tried out" in answer.json["badRequest"]["message"]

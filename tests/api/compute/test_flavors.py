@@ -4,12 +4,10 @@ from typing import Any
 
 import pytest
 
+from tests.api.compute.conftest import at
+
 FLAVORS = "/compute/v2.1/flavors"
 TINY = {"name": "m1.tiny", "ram": 128, "vcpus": 1, "disk": 1, "id": "1"}
-
-
-def at(version: str) -> dict[str, str]:
-    return {"OpenStack-API-Version": f"compute {version}"}
 
 
 def test_an_admin_makes_flavors_and_others_do_not(admin: Any, alice: Any) -> None:

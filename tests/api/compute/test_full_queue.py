@@ -8,8 +8,8 @@ import pytest
 from flask import Flask
 
 from controller.settings import Settings
+from tests.api.compute.conftest import SERVERS
 
-SERVERS = "/compute/v2.1/servers"
 Body = Callable[..., dict[str, Any]]
 
 

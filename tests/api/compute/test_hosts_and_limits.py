@@ -6,12 +6,9 @@ import pytest
 
 from controller.api.common.calls import Services
 from controller.db.models import Host
+from tests.api.compute.conftest import at
 
 ROOT = "/compute/v2.1"
-
-
-def at(version: str) -> dict[str, str]:
-    return {"OpenStack-API-Version": f"compute {version}"}
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,10 @@ from controller.api.common.calls import Services
 from controller.db.models import Network, Port
 from controller.runner.requests import Run
 from controller.runner.simulated import SimulatedExecutor
+from tests.api.compute.conftest import SERVERS, at
 
-SERVERS = "/compute/v2.1/servers"
 PORTS = "/network/v2.0/ports"
 ABSENT = "5f2c4c9e-1111-4222-8333-444455556666"
-
-
-def at(version: str) -> dict[str, str]:
-    return {"OpenStack-API-Version": f"compute {version}"}
 
 
 @pytest.fixture

@@ -5,12 +5,10 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
+from tests.api.compute.conftest import at
+
 KEYS = "/compute/v2.1/os-keypairs"
 PUBLIC = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKtaZkIktTSDyT+sNsKXcZVsCYQzUPHGMmoX4vVRfZGk me"
-
-
-def at(version: str) -> dict[str, str]:
-    return {"OpenStack-API-Version": f"compute {version}"}
 
 
 def test_a_key_is_generated_before_2_92_only(alice: Any) -> None:

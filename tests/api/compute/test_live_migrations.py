@@ -7,30 +7,12 @@ from typing import Any
 import pytest
 
 from controller.api.common.calls import Services
-from controller.core import hosts, migrations
+from controller.core import migrations
 from controller.db.base import utcnow
 from controller.db.models import Host, Migration, Operation
-from controller.runner.simulated import FACTS
-from controller.settings import Settings
+from tests.api.compute.conftest import MIGRATIONS, SERVERS, at
 
-SERVERS = "/compute/v2.1/servers"
-MIGRATIONS = "/compute/v2.1/os-migrations"
 ANYWHERE = {"host": None, "block_migration": "auto"}
-
-
-def at(version: str) -> dict[str, str]:
-    return {"OpenStack-API-Version": f"compute {version}"}
-
-
-@pytest.fixture
-def other_host(services: Services, settings: Settings) -> str:
-    with services.db.write() as session:
-        row = hosts.enroll_record(
-            session, "host-b.example", "192.0.2.11", host_keys=["ssh-ed25519 AAAA"],
-            variables={"compute_flat_interfaces": {"physnet1": "eth1"}},
-        )  # fmt: skip
-        hosts.record_facts(session, settings, row, FACTS, utcnow())
-    return "host-b.example"
 
 
 def ask(caller: Any, server: str, asked: dict[str, Any], version: str = "2.90") -> Any:

@@ -12,8 +12,8 @@ from controller.api.common.calls import Services
 from controller.core import addresses, macs
 from controller.db.models import IPAllocation, Network, Operation, Port, Server, Subnet
 from controller.settings import Settings
+from tests.api.compute.conftest import SERVERS
 
-SERVERS = "/compute/v2.1/servers"
 Body = Callable[..., dict[str, Any]]
 
 

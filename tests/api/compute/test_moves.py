@@ -6,29 +6,8 @@ from typing import Any
 import pytest
 
 from controller.api.common.calls import Services
-from controller.core import hosts
-from controller.db.base import utcnow
 from controller.db.models import Flavor
-from controller.runner.simulated import FACTS
-from controller.settings import Settings
-
-SERVERS = "/compute/v2.1/servers"
-MIGRATIONS = "/compute/v2.1/os-migrations"
-
-
-def at(version: str) -> dict[str, str]:
-    return {"OpenStack-API-Version": f"compute {version}"}
-
-
-@pytest.fixture
-def other_host(services: Services, settings: Settings) -> str:
-    with services.db.write() as session:
-        row = hosts.enroll_record(
-            session, "host-b.example", "192.0.2.11", host_keys=["ssh-ed25519 AAAA"],
-            variables={"compute_flat_interfaces": {"physnet1": "eth1"}},
-        )  # fmt: skip
-        hosts.record_facts(session, settings, row, FACTS, utcnow())
-    return "host-b.example"
+from tests.api.compute.conftest import MIGRATIONS, SERVERS, at
 
 
 @pytest.fixture

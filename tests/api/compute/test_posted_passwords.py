@@ -12,8 +12,8 @@ from controller.db.base import utcnow
 from controller.db.models import Host, Server
 from controller.runner.simulated import FACTS, SimulatedExecutor
 from controller.settings import Settings
+from tests.api.compute.conftest import SERVERS
 
-SERVERS = "/compute/v2.1/servers"
 Say = Callable[[dict[str, Any]], None]
 
 

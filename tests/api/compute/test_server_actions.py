@@ -9,12 +9,7 @@ from controller.core.hosts import get_by_name
 from controller.db.models import Host
 from controller.errors import Unavailable
 from controller.runner.simulated import SimulatedExecutor
-
-SERVERS = "/compute/v2.1/servers"
-
-
-def at(version: str) -> dict[str, str]:
-    return {"OpenStack-API-Version": f"compute {version}"}
+from tests.api.compute.conftest import SERVERS, at
 
 
 def test_a_server_is_stopped_started_and_rebooted(alice: Any, server: str, work: Any) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from controller.api.common.calls import Services
 from controller.db.models import Flavor, Image, Operation, Port, Server, ServerAction
+from tests.api.compute.conftest import SERVERS
 
-SERVERS = "/compute/v2.1/servers"
 LATEST = {"OpenStack-API-Version": "compute latest"}
 NOWHERE = "11111111-2222-3333-4444-555555555555"
 Body = Callable[..., dict[str, Any]]

@@ -10,8 +10,7 @@ from controller.api.common.calls import Services
 from controller.console import host_reads
 from controller.db.models import Host, Port
 from controller.errors import Unavailable
-from tests.api.compute.conftest import SERVERS
-from tests.api.compute.test_server_actions import at
+from tests.api.compute.conftest import SERVERS, at
 
 # As libvirt 9 says it, but for the tap's name.
 SAID = """Domain: 'novella'

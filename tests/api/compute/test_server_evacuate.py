@@ -6,27 +6,12 @@ from typing import Any
 import pytest
 
 from controller.api.common.calls import Services
-from controller.core import hosts
-from controller.db.base import utcnow
 from controller.db.models import Host
-from controller.runner.simulated import FACTS, SimulatedExecutor
-from controller.settings import Settings
-from tests.api.compute.conftest import SERVERS
-from tests.api.compute.test_moves import at
+from controller.runner.simulated import SimulatedExecutor
+from tests.api.compute.conftest import SERVERS, at
 
 FENCE = "/novella/v1/hosts/host-a.example/fence"
 WORD = {"by": "Ada of operations", "reason": "unplugged at the rack"}
-
-
-@pytest.fixture
-def other_host(services: Services, settings: Settings) -> str:
-    with services.db.write() as session:
-        row = hosts.enroll_record(
-            session, "host-b.example", "192.0.2.11", host_keys=["ssh-ed25519 AAAA"],
-            variables={"compute_flat_interfaces": {"physnet1": "eth1"}},
-        )  # fmt: skip
-        hosts.record_facts(session, settings, row, FACTS, utcnow())
-    return "host-b.example"
 
 
 @pytest.fixture

@@ -6,13 +6,9 @@ import pytest
 
 from controller.api.common.calls import Services
 from controller.db.models import Server
+from tests.api.compute.conftest import SERVERS, at
 
-SERVERS = "/compute/v2.1/servers"
 IMAGES = "/image/v2/images"
-
-
-def at(version: str) -> dict[str, str]:
-    return {"OpenStack-API-Version": f"compute {version}"}
 
 
 def act(caller: Any, server: str, body: dict[str, Any], version: str = "2.96") -> Any:

@@ -9,8 +9,8 @@ import pytest
 
 from controller.api.common.calls import Services
 from controller.db.models import Host, Server
+from tests.api.compute.conftest import SERVERS
 
-SERVERS = "/compute/v2.1/servers"
 LATEST = {"OpenStack-API-Version": "compute latest"}
 Body = Callable[..., dict[str, Any]]
 

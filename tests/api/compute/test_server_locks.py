@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.compute.conftest import SERVERS
-from tests.api.compute.test_server_actions import at
+from tests.api.compute.conftest import SERVERS, at
 
 LOCK, UNLOCK = {"lock": None}, {"unlock": None}
 

@@ -7,8 +7,7 @@ import pytest
 from controller.api.common.calls import Services
 from controller.db.models import Image, Operation
 from controller.runner.simulated import SimulatedExecutor
-from tests.api.compute.conftest import SERVERS
-from tests.api.compute.test_server_actions import at
+from tests.api.compute.conftest import SERVERS, at
 
 BODY = {"changePassword": {"adminPass": "n3w-s3cret"}}
 

@@ -9,13 +9,9 @@ from controller.api.common.calls import Services
 from controller.core.sealing import unseal
 from controller.db.models import Image, Keypair, Server
 from controller.runner.simulated import SimulatedExecutor
+from tests.api.compute.conftest import SERVERS, at
 
-SERVERS = "/compute/v2.1/servers"
 USER_DATA = base64.b64encode(b"#!/bin/sh\n").decode()
-
-
-def at(version: str) -> dict[str, str]:
-    return {"OpenStack-API-Version": f"compute {version}"}
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ import pytest
 
 from controller.api.common.calls import Services
 from controller.db.models import Image
-
-SERVERS = "/compute/v2.1/servers"
+from tests.api.compute.conftest import SERVERS
 
 
 def act(caller: Any, server: str, body: dict[str, Any]) -> Any:

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from controller.runner.simulated import SimulatedExecutor
+from tests.api.compute.conftest import SERVERS
 
-SERVERS = "/compute/v2.1/servers"
 V2 = "/network/v2.0"
 
 

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from controller.api.common.calls import Services
-
-SERVERS = "/compute/v2.1/servers"
+from tests.api.compute.conftest import SERVERS
 
 
 def act(caller: Any, server: str, body: dict[str, Any], version: str = "2.96") -> Any:

@@ -5,9 +5,8 @@ from typing import Any
 import pytest
 
 from controller.api.common.calls import Services
-from tests.api.compute.conftest import SERVERS
+from tests.api.compute.conftest import SERVERS, at
 from tests.api.compute.test_action_states import put
-from tests.api.compute.test_server_actions import at
 
 TAGS = at("2.26")
 

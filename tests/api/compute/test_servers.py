@@ -23,8 +23,8 @@ from controller.db.models import (
 )
 from controller.runner.simulated import SimulatedExecutor
 from controller.settings import Settings
+from tests.api.compute.conftest import SERVERS
 
-SERVERS = "/compute/v2.1/servers"
 AT_2_37 = {"OpenStack-API-Version": "compute 2.37"}
 LATEST = {"OpenStack-API-Version": "compute latest"}
 Body = Callable[..., dict[str, Any]]

@@ -150,6 +150,13 @@ def cloud(state_dir: Path, database_url: str) -> Iterator[Cloud]:
         yield made
 
 
+@pytest.fixture
+def two_hosts(cloud: Cloud) -> Cloud:
+    cloud.add_host("h1")
+    cloud.add_host("h2")
+    return cloud
+
+
 @contextmanager
 def open_cloud(state_dir: Path, database_url: str = "") -> Iterator[Cloud]:
     """Yield a cloud without hosts that keeps all but its database in `state_dir`."""

@@ -6,25 +6,22 @@ import pytest
 
 from controller.conductor.reconcilers import host_heartbeat
 from controller.core import server_moves, server_rescue
-from controller.core.context import Context
 from controller.db.models import Flavor, Server
 from controller.runner.simulated_hosts import SimulatedHost
 from tests.unit.conductor import killing
-from tests.unit.conductor.conftest import CONTEXT, Cloud
+from tests.unit.conductor.conftest import Cloud
+from tests.unit.conductor.moving import ADMIN
 
-ADMIN = Context(CONTEXT.request_id, CONTEXT.user_id, CONTEXT.project_id, is_admin=True)
 RUNNING, SHUT_DOWN = 1, 4
 
 
 @pytest.fixture
-def booting(cloud: Cloud) -> Cloud:
+def booting(two_hosts: Cloud) -> Cloud:
     """A cloud of two hosts that have been asked once, with a larger flavor."""
-    for name in ("a", "b"):
-        cloud.add_host(name)
-    with cloud.db.write() as session:
+    with two_hosts.db.write() as session:
         session.add(Flavor(flavor_id="2", name="m1.big", vcpus=2, memory_mb=256, disk_gb=2))
-    beat(cloud)
-    return cloud
+    beat(two_hosts)
+    return two_hosts
 
 
 def beat(cloud: Cloud) -> None:

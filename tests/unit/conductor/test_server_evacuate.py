@@ -7,17 +7,15 @@ import pytest
 
 from controller.conductor.reconcilers import fenced_hosts
 from controller.core import host_fences, hosts, migrations, server_evacuate
-from controller.core.context import Context
 from controller.core.server_evacuate import Evacuate
 from controller.db.models import Migration, Operation, Port, Server
 from controller.errors import BadRequest, Conflict
 from controller.runner.requests import Run
-from tests.unit.conductor.conftest import CONTEXT, Cloud
+from tests.unit.conductor.conftest import Cloud
 from tests.unit.conductor.killing import kill_at, moments_of, name_of
+from tests.unit.conductor.moving import ADMIN, held, other, there
 from tests.unit.conductor.test_arguments import refusals
-from tests.unit.conductor.test_server_resize import held, other, there
 
-ADMIN = Context(CONTEXT.request_id, CONTEXT.user_id, CONTEXT.project_id, is_admin=True)
 FACTS = {"cpus": 8, "memory_mb": 8704, "disk_gb": 100}
 
 

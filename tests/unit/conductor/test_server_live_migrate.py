@@ -6,54 +6,21 @@ from typing import Any
 import pytest
 
 from controller.core import migrations, server_live_migration
-from controller.core.context import Context
-from controller.db.models import Allocation, Host, Migration, Operation, Server
+from controller.db.models import Migration, Operation, Server
 from controller.runner.requests import Run
-from controller.runner.simulated_hosts import SimulatedHost
 from controller.states import RUNS, STANDS_STILL, TABLE
-from tests.unit.conductor.conftest import CONTEXT, Cloud
+from tests.unit.conductor.conftest import Cloud
 from tests.unit.conductor.killing import kill_at, moments_of, name_of
+from tests.unit.conductor.moving import ADMIN, held, host_ids, migration_of, there
 
 KIND = "server_live_migrate"
 
 
-@pytest.fixture
-def two_hosts(cloud: Cloud) -> Cloud:
-    cloud.add_host("h1")
-    cloud.add_host("h2")
-    return cloud
-
-
 def begin(cloud: Cloud, server_id: str, **asked: Any) -> None:
     """Accept the migration, as the API does."""
-    context = Context(CONTEXT.request_id, CONTEXT.user_id, CONTEXT.project_id, is_admin=True)
     with cloud.db.write() as session:
         server = session.get_one(Server, server_id)
-        server_live_migration.live_migrate(session, cloud.settings, context, server, **asked)
-
-
-def migration_of(cloud: Cloud, server_id: str) -> Migration:
-    with cloud.db.read() as session:
-        query = session.query(Migration).filter_by(server_id=server_id)
-        return query.order_by(Migration.id.desc()).first()  # type: ignore[return-value]
-
-
-def held(cloud: Cloud) -> dict[str, dict[str, int]]:
-    """Return what is held: consumer -> provider -> memory."""
-    found: dict[str, dict[str, int]] = {}
-    with cloud.db.read() as session:
-        for row in session.query(Allocation).filter_by(resource_class="MEMORY_MB"):
-            found.setdefault(row.consumer_id, {})[row.provider_id] = row.used
-    return found
-
-
-def there(cloud: Cloud, host_id: str) -> SimulatedHost:
-    return cloud.executor.hosts.hosts.setdefault(host_id, SimulatedHost())
-
-
-def host_ids(cloud: Cloud) -> dict[str, str]:
-    with cloud.db.read() as session:
-        return {row.name: row.id for row in session.query(Host)}
+        server_live_migration.live_migrate(session, cloud.settings, ADMIN, server, **asked)
 
 
 def check_whole(cloud: Cloud, server_id: str) -> None:

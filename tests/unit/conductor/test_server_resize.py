@@ -11,66 +11,34 @@ from controller.conductor.incarnation import Incarnation
 from controller.conductor.moves import Ended
 from controller.conductor.reconcilers import expired_leases, resize_confirms
 from controller.core import migrations, server_moves
-from controller.core.context import Context
-from controller.db.models import Allocation, Flavor, Host, Migration, Operation, Server
+from controller.db.models import Flavor, Operation, Server
 from controller.runner.requests import Run
-from controller.runner.simulated_hosts import SimulatedHost
-from tests.unit.conductor.conftest import CONTEXT, Cloud
+from tests.unit.conductor.conftest import Cloud
+from tests.unit.conductor.moving import ADMIN, held, host_ids, migration_of, other, there
 
 BIG = {"vcpus": 2, "memory_mb": 256, "disk_gb": 2}
 
 
 @pytest.fixture
-def two_hosts(cloud: Cloud) -> Cloud:
-    cloud.add_host("h1")
-    cloud.add_host("h2")
-    with cloud.db.write() as session:
+def two_hosts(two_hosts: Cloud) -> Cloud:
+    """Two hosts, and a larger flavor."""
+    with two_hosts.db.write() as session:
         session.add(Flavor(flavor_id="2", name="m1.big", **BIG))
-    return cloud
+    return two_hosts
 
 
 def begin(cloud: Cloud, server_id: str, action: str) -> None:
     """Accept the action, as the API does."""
-    context = Context(CONTEXT.request_id, CONTEXT.user_id, CONTEXT.project_id, is_admin=True)
     with cloud.db.write() as session:
         server = session.get_one(Server, server_id)
         if action == "resize":
-            server_moves.resize(session, cloud.settings, context, server, "2")
+            server_moves.resize(session, cloud.settings, ADMIN, server, "2")
         else:
             {
                 "migrate": server_moves.migrate,
                 "confirm": server_moves.confirm,
                 "revert": server_moves.revert,
-            }[action](session, cloud.settings, context, server)
-
-
-def migration_of(cloud: Cloud, server_id: str) -> Migration:
-    with cloud.db.read() as session:
-        query = session.query(Migration).filter_by(server_id=server_id)
-        return query.order_by(Migration.id.desc()).first()  # type: ignore[return-value]
-
-
-def held(cloud: Cloud) -> dict[str, dict[str, int]]:
-    """Return what is held: consumer -> provider -> memory."""
-    found: dict[str, dict[str, int]] = {}
-    with cloud.db.read() as session:
-        for row in session.query(Allocation).filter_by(resource_class="MEMORY_MB"):
-            found.setdefault(row.consumer_id, {})[row.provider_id] = row.used
-    return found
-
-
-def there(cloud: Cloud, host_id: str) -> SimulatedHost:
-    return cloud.executor.hosts.hosts.setdefault(host_id, SimulatedHost())
-
-
-def other(cloud: Cloud, host_id: str | None) -> str:
-    (found,) = {each for each in cloud_hosts(cloud) if each != host_id}
-    return found
-
-
-def cloud_hosts(cloud: Cloud) -> list[str]:
-    with cloud.db.read() as session:
-        return [row.id for row in session.query(Host)]
+            }[action](session, cloud.settings, ADMIN, server)
 
 
 def check_whole(cloud: Cloud, server_id: str) -> None:
@@ -201,7 +169,7 @@ def test_a_delete_of_a_resized_server_leaves_nothing_at_either_host(two_hosts: C
     two_hosts.act(server_id, "delete")
     two_hosts.work()
     assert two_hosts.server(server_id).state == "deleted"
-    for host_id in cloud_hosts(two_hosts):
+    for host_id in host_ids(two_hosts).values():
         assert (there(two_hosts, host_id).servers, there(two_hosts, host_id).aside) == ({}, {})
     assert held(two_hosts) == {}
 
