@@ -1,4 +1,4 @@
-"""Each playbook by hand: in check mode, for real, and once more, which changes nothing.
+"""Playbooks by hand: in check mode, for real, and once more, which changes nothing.
 
 A table of what a server, its host and its moves go through, each playbook from the state that the
 one before left. The guest has nothing to boot, so that a turn takes seconds; what guests make of
@@ -15,6 +15,7 @@ import yaml
 
 from tests.fixtures.hand_lab import HOSTS, ROOT, Lab
 from tests.integration.test_playbooks_by_hand import (
+    CHECKED,
     OTHER_SERVER,
     ByHand,
     changed,
@@ -46,31 +47,13 @@ THERE_AND_BACK = [
     for source, destination in (("h1", "h2"), ("h2", "h1"))
 ]
 TURNS = {
-    "power": (
-        Turn("server_start", quiet=True),
-        Turn("server_pause"),
-        Turn("server_unpause"),
-        Turn("server_suspend"),
-        Turn("server_resume"),
-        Turn("server_stop"),
-        Turn("server_start"),
-        Turn("server_reboot", again=ANEW),
-        Turn("server_hard_reboot", again=ANEW),
-        Turn("server_trigger_crash_dump", again=ANEW),
-        Turn("server_update_metadata", quiet=True),
-        Turn("server_change_password", quiet=True),
-        Turn("server_soft_delete"),
-        Turn("server_restore"),
-        Turn("server_delete"),
-        Turn("server_create"),
-    ),
     "disks": (
         Turn("server_create_snapshot"),
-        Turn("server_live_resize", quiet=True),
         Turn("server_stop"),
         Turn("server_revert_snapshot", again=ANEW),
         Turn("server_delete_snapshot"),
         Turn("server_start"),
+        Turn("server_live_resize", quiet=True),
         Turn("server_create_image"),
         Turn("server_create_backup", quiet=True),
         Turn("server_rescue"),
@@ -82,31 +65,37 @@ TURNS = {
         Turn("server_evacuate", quiet=True),
     ),
     "moves": (
-        Turn("server_move_out"),
-        Turn("server_revert_resize"),
-        Turn("server_move_out"),
-        Turn("server_resize"),
-        Turn("server_confirm_resize"),
         Turn("server_receive"),
         Turn("server_live_migrate", given=THERE_AND_BACK[0]),
         Turn("server_live_migrate", given=THERE_AND_BACK[1]),
         Turn("server_converge", quiet=True),
     ),
     "host": (
-        Turn("host_enroll", quiet=True),
-        Turn("host_info", quiet=True),
-        Turn("host_audit", quiet=True),
-        Turn("host_domains", quiet=True),
-        Turn("host_adopt", quiet=True),
-        Turn("port_update", quiet=True),
-        Turn("server_attach_interface", quiet=True),
-        Turn("server_detach_interface", quiet=True),
         Turn("server_hooks", given=("-e", json.dumps(HOOKS))),
         Turn("image_prefetch", given=("-e", json.dumps({"images": [OTHER_IMAGE]}))),
         Turn("image_verify", quiet=True),
         Turn("host_tidy", given=("-e", "compute_image_cache_age_s=0")),
+        Turn("host_info", quiet=True),
+        Turn("host_audit", quiet=True),
+        Turn("host_domains", quiet=True),
+        Turn("host_adopt", quiet=True),
+        Turn("server_attach_interface", quiet=True),
+        Turn("server_detach_interface", quiet=True),
+        Turn("server_update_metadata", quiet=True),
+        Turn("server_change_password", quiet=True),
     ),
 }
+# Those whose second run test_playbooks_by_hand.py has, with a guest that boots.
+WITH_A_GUEST = {
+    "host_enroll", "port_update", "server_create", "server_delete", "server_start", "server_stop",
+    "server_pause", "server_unpause", "server_suspend", "server_resume", "server_soft_delete",
+    "server_restore", "server_move_out", "server_revert_resize", "server_resize",
+    "server_confirm_resize",
+}  # fmt: skip
+# What is asked for is done each time: there is no second run that changes nothing.
+ALWAYS_ANEW = {"server_reboot", "server_hard_reboot", "server_trigger_crash_dump"}
+# What check mode says of the others stands in CHECKED, of a server that runs.
+CHECKED_HERE = {"server_revert_snapshot", "server_live_migrate"}
 
 
 @pytest.fixture
@@ -147,10 +136,11 @@ def test_a_second_run_changes_nothing_and_check_mode_tells_the_first(
 
     for number, turn in enumerate(turns):
         named = f"{number}: {turn.playbook}"
-        before = [by_hand.everything(host) for host in HOSTS]
-        would = run(turn, "--check", "--diff")
-        assert [by_hand.everything(host) for host in HOSTS] == before, named
-        assert (changed(would) > 0) is not turn.quiet, f"{named}: {would}"
+        if turn.playbook in CHECKED_HERE or turn.playbook not in CHECKED:
+            before = [by_hand.everything(host) for host in HOSTS]
+            would = run(turn, "--check", "--diff")
+            assert [by_hand.everything(host) for host in HOSTS] == before, named
+            assert (changed(would) > 0) is not turn.quiet, f"{named}: {would}"
         did = run(turn)
         assert (changed(did) > 0) is not turn.quiet, f"{named}: {did}"
         again = run(turn)

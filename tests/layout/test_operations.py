@@ -8,7 +8,8 @@ import yaml
 
 from controller.states import BUILDING, LIVING, TABLE
 from tests.fixtures import state_actions
-from tests.integration.test_playbooks_twice import TURNS
+from tests.integration import test_playbooks_by_hand as by_hand
+from tests.integration import test_playbooks_twice as twice_by_hand
 
 ROOT = Path(__file__).resolve().parents[2]
 # Operations of the conductor's own, beside those of the state table.
@@ -77,7 +78,9 @@ def test_a_playbook_has_a_molecule_case(playbook: str) -> None:
 
 def test_each_playbook_is_run_by_hand_twice_and_in_check_mode_before() -> None:
     """But for a whole site, of which tests/integration/test_site.py does the same."""
-    assert {turn.playbook for turns in TURNS.values() for turn in turns} == THERE - {"site"}
+    twice = {turn.playbook for turns in twice_by_hand.TURNS.values() for turn in turns}
+    assert twice | twice_by_hand.WITH_A_GUEST | twice_by_hand.ALWAYS_ANEW == THERE - {"site"}
+    assert twice | by_hand.CHECKED.keys() == THERE - {"site"}
 
 
 def test_every_playbook_belongs_to_an_operation_or_is_composed_of_them() -> None:
