@@ -16,6 +16,8 @@ import yaml
 from tests.fixtures.hand_lab import HOSTS, ROOT, Lab
 from tests.integration.test_playbooks_by_hand import (
     CHECKED,
+    DIRECTORY,
+    IMAGE_BASE,
     OTHER_SERVER,
     ByHand,
     changed,
@@ -28,13 +30,15 @@ pytestmark = [pytest.mark.lab, pytest.mark.slow]
 @dataclass(frozen=True)
 class Turn:
     """A playbook's turn. `again` says why a second run changes something all the same; `given` are
-    more arguments of it alone; `quiet` says that the first one has nothing to do either.
+    more arguments of it alone; `quiet` says that the first one has nothing to do either; `says`
+    must stand in what check mode shows.
     """
 
     playbook: str
     again: str = ""
     given: tuple[str, ...] = ()
     quiet: bool = False
+    says: str = ""
 
 
 ANEW = "what it does is done anew each time it is asked for"
@@ -50,7 +54,7 @@ TURNS = {
     "disks": (
         Turn("server_create_snapshot"),
         Turn("server_stop"),
-        Turn("server_revert_snapshot", again=ANEW),
+        Turn("server_revert_snapshot", again=ANEW, says=f"snapshots of {DIRECTORY}/disk"),
         Turn("server_delete_snapshot"),
         Turn("server_start"),
         Turn("server_live_resize", quiet=True),
@@ -66,13 +70,17 @@ TURNS = {
     ),
     "moves": (
         Turn("server_receive"),
-        Turn("server_live_migrate", given=THERE_AND_BACK[0]),
-        Turn("server_live_migrate", given=THERE_AND_BACK[1]),
+        Turn("server_live_migrate", given=THERE_AND_BACK[0], says="+host: h2"),
+        Turn("server_live_migrate", given=THERE_AND_BACK[1], says="+host: h1"),
         Turn("server_converge", quiet=True),
     ),
     "host": (
         Turn("server_hooks", given=("-e", json.dumps(HOOKS))),
-        Turn("image_prefetch", given=("-e", json.dumps({"images": [OTHER_IMAGE]}))),
+        Turn(
+            "image_prefetch",
+            given=("-e", json.dumps({"images": [OTHER_IMAGE]})),
+            says=f"base {IMAGE_BASE}/",
+        ),
         Turn("image_verify", quiet=True),
         Turn("host_tidy", given=("-e", "compute_image_cache_age_s=0")),
         Turn("host_info", quiet=True),
@@ -141,6 +149,7 @@ def test_a_second_run_changes_nothing_and_check_mode_tells_the_first(
             would = run(turn, "--check", "--diff")
             assert [by_hand.everything(host) for host in HOSTS] == before, named
             assert (changed(would) > 0) is not turn.quiet, f"{named}: {would}"
+            assert turn.says in would, would
         did = run(turn)
         assert (changed(did) > 0) is not turn.quiet, f"{named}: {did}"
         again = run(turn)
