@@ -43,11 +43,11 @@ extends_documentation_fragment:
   - novella.cloud.host
 attributes:
   check_mode:
-    description: Says that it would be migrated, and asks neither host.
+    description: Says what would come of it, from reads of both hosts alone, past the fence.
     support: full
   diff_mode:
-    description: There is none.
-    support: none
+    description: Shows the host before and after, and in check mode what fits of the two.
+    support: full
 author: [Novella (@novella)]
 """
 
