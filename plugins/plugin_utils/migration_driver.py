@@ -178,7 +178,7 @@ class Move:
                     f"the destination's disk has {free >> 20} MiB left, and the server's disks "
                     f"take {wanted >> 20}: free some there, or choose another host"
                 )
-            checks.append(f"disks: {wanted >> 20} MiB of {free >> 20} that are left")
+            checks.append(f"disks: {wanted >> 20} MiB of {free >> 20} MiB that are left")
         return checks
 
     def check_cpu(self, root: ET.Element) -> str:

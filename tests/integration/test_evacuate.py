@@ -33,7 +33,7 @@ def test_a_server_of_a_dead_host_comes_back_elsewhere_and_the_host_is_cleaned(
         ]["would"]
         (play,) = would["plays"]
         assert play["host"] == would["host"] != source
-        assert f"disk /var/lib/novella/instances/{server.id}/disk" in play["diff"]
+        assert f"{server.id}: Make the root disk on the image's base ==\n+" in play["diff"]
         assert of_server(cloud, would["host"], server.id) == []
         # From 2.95 on it would be off afterwards.
         old = ("--os-compute-api-version", "2.94")
