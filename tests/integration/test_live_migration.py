@@ -14,6 +14,7 @@ import pytest
 from lab.waiting import wait_until
 from tests.fixtures.cloud import HOSTS, CloudForTests
 from tests.fixtures.comparison import leave_mark, look
+from tests.fixtures.killing_workers import kill_workers, workers_of
 
 pytestmark = pytest.mark.lab
 
@@ -151,7 +152,7 @@ def test_a_migration_that_is_aborted_or_fails_leaves_the_guest_at_its_source(
         source = cloud.host_of(server)
         (dest,) = set(HOSTS) - {source}
         # So slow that there is a middle.
-        cloud.on_host(source, "virsh", "migrate-setspeed", f"novella-{server.id}", "1")
+        set_speed(cloud, source, server, mib_per_s=1)
         migrate(cloud, server, dest)
         wait_until(
             lambda: (under_way(cloud, server) or {}).get("disk_processed_bytes", 0) > 0,
@@ -198,3 +199,83 @@ def test_a_paused_guest_moves_and_goes_on_where_it_is_then(cloud: CloudForTests)
         assert look(cloud, server) == before
     finally:
         cloud.delete(server)
+
+
+# More than all the memory that the guest has.
+ROUND_BYTES = 128 << 20
+# Memory changes faster than it is brought over: zeroes would cost nothing to bring.
+DIRTIER = (
+    "mkdir -p /ram; mount -t tmpfs none /ram; while :; do "
+    "tr '\\0' x </dev/zero | dd of=/ram/x bs=64k count=480 conv=notrunc 2>/dev/null; "
+    "tr '\\0' y </dev/zero | dd of=/ram/x bs=64k count=480 conv=notrunc 2>/dev/null; done"
+)
+
+
+@pytest.mark.slow
+def test_a_migration_that_does_not_end_by_itself_is_forced_to(
+    cloud: CloudForTests, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = cloud.boot("to-force")
+    try:
+        start_writing(cloud, server)
+        cloud.in_guest(server, f"trap '' HUP; ({DIRTIER}) </dev/null >/dev/null 2>&1 & exit 0")
+        source = cloud.host_of(server)
+        (dest,) = set(HOSTS) - {source}
+        set_speed(cloud, source, server, mib_per_s=4)
+        migrate(cloud, server, dest)
+
+        wait_until(
+            lambda: (under_way(cloud, server) or {}).get("memory_processed_bytes", 0) > ROUND_BYTES,
+            what="its memory goes round", timeout_s=240, interval_s=0.5,
+        )  # fmt: skip
+        shown = under_way(cloud, server)
+        assert shown is not None
+        assert shown["status"] == "running"
+        path = f"/servers/{server.id}/migrations/{shown['id']}/action"
+        answer = cloud.admin.compute.post(path, json={"force_complete": None}, microversion="2.22")
+        assert answer.status_code == 202, answer.text
+        cloud.settle(server, timeout_s=300)
+        assert record(cloud, server)["status"] == "completed"
+        assert running_on(cloud, server) == [cloud.host_of(server)] == [dest]
+        assert left(cloud, source, server) == []
+        numbers = len(written(cloud, server))
+        assert len(written(cloud, server)) > numbers
+        with capsys.disabled():
+            sys.stdout.write(f"\nforced to complete: {downtime_ms(cloud, server)} ms down\n")
+    finally:
+        cloud.delete(server)
+
+
+@pytest.mark.slow
+def test_a_migration_whose_worker_is_killed_ends_on_one_host(cloud: CloudForTests) -> None:
+    server = cloud.boot("to-orphan")
+    try:
+        start_writing(cloud, server)
+        source = cloud.host_of(server)
+        (dest,) = set(HOSTS) - {source}
+        set_speed(cloud, source, server, mib_per_s=1)
+        migrate(cloud, server, dest)
+        wait_until(
+            lambda: (under_way(cloud, server) or {}).get("disk_processed_bytes", 0) > 0,
+            what="its disk is on its way", timeout_s=120, interval_s=0.5,
+        )  # fmt: skip
+        kill_workers(cloud, workers_of(cloud))
+        # What is under way on the hosts may end, or be called off; it need not take minutes.
+        set_speed(cloud, source, server, mib_per_s=1024)
+        cloud.settle(server, timeout_s=300)
+        status, now = record(cloud, server)["status"], cloud.host_of(server)
+        assert (status, now) in {("completed", dest), ("failed", source), ("cancelled", source)}
+        assert running_on(cloud, server) == [now]
+        (other,) = set(HOSTS) - {now}
+        assert left(cloud, other, server) == []
+        numbers = len(written(cloud, server))
+        assert len(written(cloud, server)) > numbers
+    finally:
+        cloud.delete(server)
+    assert [each for host in HOSTS for each in left_of(cloud, host, server)] == []
+
+
+def set_speed(cloud: CloudForTests, host: str, server: Any, mib_per_s: int) -> None:
+    """Bound how fast it is migrated; a server that is there no more is past it."""
+    domain, speed = f"novella-{server.id}", str(mib_per_s)
+    cloud.on_host(host, "virsh", "migrate-setspeed", domain, speed, check=False)
