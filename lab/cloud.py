@@ -25,7 +25,7 @@ from lab.record import load_existing
 from lab.waiting import wait_until
 
 FIRST_PORT = 8774
-FIRST_METRICS_PORT = 9774
+METRICS_ABOVE = 1000
 # Bounds what hangs; a machine that much else loads takes a minute.
 START_TIMEOUT_S = 180
 
@@ -64,18 +64,21 @@ class Cloud:
                 return str(json.loads(line.partition("=")[2]))
         raise LabError(f"{self.config} has no public_url. Remove the file and run this again.")
 
-    def configure(self, **settings: str | int | float) -> None:
-        """Write the settings on the first call: a free port, everything inside the folder."""
+    def configure(self, first_port: int = FIRST_PORT, /, **settings: str | int | float) -> None:
+        """Write the settings on the first call: a free port, everything inside the folder.
+
+        Clouds that are set up at the same time look from different ports on.
+        """
         if self.config.exists():
             return
         self.directory.mkdir(parents=True, exist_ok=True)
-        port = free_port()
+        port = free_port(first_port)
         values: dict[str, str | int | float] = {
             "state_dir": str(self.directory.absolute() / "controller"),
             "listen_host": "127.0.0.1",
             "listen_port": port,
             "public_url": f"http://127.0.0.1:{port}",
-            "metrics_listen": f"127.0.0.1:{free_port(FIRST_METRICS_PORT)}",
+            "metrics_listen": f"127.0.0.1:{free_port(first_port + METRICS_ABOVE)}",
             **settings,
         }
         # JSON's strings and numbers are TOML's too.
