@@ -63,12 +63,24 @@ def test_a_new_name_is_no_drift(cloud: CloudForTests) -> None:
     """The guest's metadata had the old one, and the domain's mark until its next start."""
     server = cloud.boot("named")
     host = cloud.host_of(server)
+
+    def bears(name: str) -> bool:
+        dumped = cloud.on_host(host, "virsh", "dumpxml", server.id).stdout
+        return f"<novella:name>{name}<" in dumped
+
     cloud.tenant.compute.update_server(server.id, name="named otherwise")
-    named = "<novella:name>named otherwise<"
     wait_until(
-        lambda: named in cloud.on_host(host, "virsh", "dumpxml", server.id).stdout,
+        lambda: bears("named otherwise"),
         what="the domain bears the new name", timeout_s=60, interval_s=0.5,
     )  # fmt: skip
+    assert _check(cloud, "server", server.id) == (0, [])
+    # What a suspended guest's memory is saved with has the name of then.
+    cloud.tenant.compute.suspend_server(server)
+    cloud.settle(server, "SUSPENDED")
+    cloud.tenant.compute.update_server(server.id, name="named in its sleep")
+    cloud.tenant.compute.resume_server(server)
+    cloud.settle(server)
+    assert bears("named in its sleep")
     assert _check(cloud, "server", server.id) == (0, [])
     cloud.delete(server)
 

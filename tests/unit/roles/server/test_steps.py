@@ -43,7 +43,9 @@ def test_a_hard_reboot_looks_for_the_disks_cuts_off_and_starts() -> None:
 
 
 def test_a_resume_makes_again_what_a_boot_of_the_host_took() -> None:
-    assert modules("server_resume") == modules("server_start") == modules("server_restore")
+    assert modules("server_restore") == modules("server_start")
+    # What was saved with the guest's memory has the name that the server had then.
+    assert modules("server_resume") == [*modules("server_start"), "domain_mark"]
 
 
 @pytest.mark.parametrize(
