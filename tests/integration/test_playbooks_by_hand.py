@@ -135,7 +135,8 @@ class ByHand:
         """All on the host that a server or its network could have left behind."""
         return {
             "links": self.on_host("sh", "-c", "ls /sys/class/net"),
-            "namespaces": self.on_host("ip", "netns"),
+            # Not `ip netns`: it adds numbers that the kernel gives anew.
+            "namespaces": self.on_host("ls", "/run/netns"),
             "domains": self.on_host("virsh", "list", "--all", "--name"),
             "instances": self.on_host("sh", "-c", f"ls {STATE_PATH}/instances | grep -v _base; :"),
             "networks": self.on_host("sh", "-c", f"find {STATE_PATH}/networks -type f"),
