@@ -33,14 +33,6 @@ SETTINGS = {
     "shelved_offload_time_s": -1,
     "allow_resize_to_same_host": True,
 }
-# Killed on simulated hosts alone until they are seen here (tests/unit/conductor).
-SIMULATED_ALONE = frozenset(
-    {
-        "server_confirm_resize", "server_revert_resize", "server_live_resize",
-        "server_live_migrate", "server_create_snapshot", "server_revert_snapshot",
-        "server_delete_snapshot", "server_update_metadata",
-    }
-)  # fmt: skip
 LIMITS = {"novella:max_vcpus": "1", "novella:max_memory_mb": "320"}
 
 
@@ -79,9 +71,7 @@ def guest(shared_guest: ReusedGuest) -> Iterator[ReusedGuest]:
         host_is_back(shared_guest)
 
 
-@pytest.mark.parametrize(
-    "case", [each for each in cases() if each.kind not in SIMULATED_ALONE], ids=str
-)
+@pytest.mark.parametrize("case", cases(), ids=str)
 def test_killed_at_each_step_it_ends_whole_or_undone(guest: ReusedGuest, case: Case) -> None:
     scenario = OF_STEPS.get((case.kind, case.step)) or SCENARIOS[case.kind]
     for _ in range(TRIES):
