@@ -47,12 +47,15 @@ class Quiet:
 
     host_id: str
     state: str
+    power_state: int
     generation: int
 
 
 def quiet_servers(session: Session, host_ids: Collection[str]) -> dict[str, Quiet]:
     """Return the servers on these hosts that nothing is being done to, by id."""
-    query = select(Server.id, Server.host_id, Server.state, Server.generation).where(
+    query = select(
+        Server.id, Server.host_id, Server.state, Server.power_state, Server.generation
+    ).where(
         Server.host_id.in_(host_ids),
         Server.deleted_at.is_(None),
         Server.task_state.is_(None),
@@ -60,7 +63,8 @@ def quiet_servers(session: Session, host_ids: Collection[str]) -> dict[str, Quie
         ~_worked_on(),
     )
     return {
-        row.id: Quiet(str(row.host_id), row.state, row.generation) for row in session.execute(query)
+        row.id: Quiet(str(row.host_id), row.state, row.power_state, row.generation)
+        for row in session.execute(query)
     }
 
 
@@ -89,8 +93,9 @@ def take_in(
         said, should = states.get(server_id), still[server_id].state
         if not isinstance(said, str):
             continue
-        if should in TABLE["start_again"].allowed_in:
-            _note_power(session, server_id, runs=said == RUNS)
+        runs, known = said == RUNS, still[server_id].power_state == POWER_RUNNING
+        if should in TABLE["start_again"].allowed_in and runs != known:
+            _note_power(session, server_id, runs=runs)
         if said in DOMAIN_STATES[should]:
             continue
         if should in (ACTIVE, PAUSED) and said in OFF:

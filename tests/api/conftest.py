@@ -3,14 +3,13 @@
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import event
 from werkzeug.test import Client, TestResponse
 
 from controller.api.common.calls import Services
@@ -23,6 +22,7 @@ from controller.db.session import Database
 from controller.settings import Settings
 from lab.database_servers import DatabaseServer
 from tests.fixtures.database_servers import empty, read_rows, write_rows
+from tests.fixtures.statements import counted
 
 PASSWORD = "correct horse battery staple"
 # name -> (project, role)
@@ -210,23 +210,5 @@ def anonymous(app: Flask) -> Caller:
 
 @pytest.fixture
 def count_statements(services: Services) -> Callable[[], AbstractContextManager[list[str]]]:
-    """Collect the SQL that runs inside: `with count_statements() as seen: ...; len(seen)`.
-
-    BEGIN is not counted: it is the price of a transaction, not of what is asked.
-    """
-
-    @contextmanager
-    def counting() -> Iterator[list[str]]:
-        seen: list[str] = []
-
-        def note(_conn: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-            if not statement.startswith("BEGIN"):
-                seen.append(statement)
-
-        event.listen(services.db.engine, "before_cursor_execute", note)
-        try:
-            yield seen
-        finally:
-            event.remove(services.db.engine, "before_cursor_execute", note)
-
-    return counting
+    """Collect the SQL that runs inside: `with count_statements() as seen: ...; len(seen)`."""
+    return lambda: counted(services.db.engine)

@@ -9,6 +9,7 @@ from controller.db.models import Server
 from controller.errors import QueueFull
 from controller.runner.requests import Run, RunResult
 from controller.runner.simulated_hosts import SimulatedHost
+from tests.fixtures.statements import counted
 from tests.unit.conductor.conftest import Cloud
 
 
@@ -212,6 +213,20 @@ def test_a_paused_guest_that_went_off_is_stopped(cloud: Cloud, host: SimulatedHo
     host.servers[server_id].state = "crashed"
     beat(cloud)
     assert state(cloud, server_id) == ("stopped", None, 4)
+
+
+def test_a_heartbeat_asks_as_little_whatever_the_number_of_rescued_servers(
+    cloud: Cloud, host: SimulatedHost
+) -> None:
+    counts = []
+    for _ in range(2):
+        for _ in range(3):
+            put(cloud, cloud.active_server(), "rescued")
+        beat(cloud)
+        with counted(cloud.db.engine) as asked:
+            beat(cloud)
+        counts.append(len(asked))
+    assert counts[0] == counts[1]
 
 
 @pytest.mark.parametrize("settled", ["suspended", "shelved", "soft-delete", "rescued"])
