@@ -178,10 +178,10 @@ def _flavor(session: Session, plan: Mapping[str, Any], wish: Wish) -> dict[str, 
 
 def _image(session: Session, plan: Mapping[str, Any]) -> Image:
     """Return the image whose base the root disk stands on; hosts name it by its id's digest."""
-    query = select(Image).where(Image.deleted_at.is_(None), Image.status == "active")
-    for image in session.scalars(query):
-        if hashlib.sha1(image.id.encode(), usedforsecurity=False).hexdigest() == plan["base"]:
-            return image
+    query = select(Image.id).where(Image.deleted_at.is_(None), Image.status == "active")
+    for image_id in session.scalars(query):
+        if hashlib.sha1(image_id.encode(), usedforsecurity=False).hexdigest() == plan["base"]:
+            return session.get_one(Image, image_id)
     raise Conflict(
         f"Cannot adopt domain {plan['id']}: its root disk stands on the base {plan['base']}, which "
         "is of no image of this cloud. Upload the image that it was made from, with the id that it "

@@ -12,11 +12,10 @@ from controller import host_names
 from controller.conductor.audit.books import BookHost, BookPort, Books, BookServer
 from controller.conductor.audit.findings import Finding
 from controller.conductor.audit.reports import Domain, Folder, HostReport
+from controller.conductor.host_adopt import KIND as ADOPT
 from controller.core.port_updates import KIND as PORT_UPDATE
 from controller.states import ACTIVE, DOMAIN_STATES, OFF
 
-# The operation that takes over domains which were made by hand (conductor.host_adopt).
-ADOPT = "host_adopt"
 # Ends the name of a folder that waits for a move to be confirmed or reverted.
 ASIDE = "_resize"
 
