@@ -57,16 +57,8 @@ SETTINGS = "shelved_offload_time_s = -1\nreclaim_instance_interval_s = 3600\n"
 @pytest.fixture(scope="module")
 def keeping(cloud: CloudForTests) -> Iterator[CloudForTests]:
     """The cloud, its controller started again with settings that leave time for every state."""
-    config, before = cloud.cloud.config, cloud.cloud.config.read_text()
-    try:
-        cloud.cloud.stop_controller()
-        config.write_text(before + SETTINGS)
-        cloud.cloud.start_controller()
+    with cloud.with_settings(SETTINGS):
         yield cloud
-    finally:
-        cloud.cloud.stop_controller()
-        config.write_text(before)
-        cloud.cloud.start_controller()
 
 
 @pytest.fixture(scope="module")

@@ -32,21 +32,13 @@ def role(tmp_path: Path) -> Path:
 @pytest.fixture
 def hooked(cloud: CloudForTests, role: Path) -> Iterator[CloudForTests]:
     """The cloud, its controller started again with hooks; and without them afterwards."""
-    config, before = cloud.cloud.config, cloud.cloud.config.read_text()
     hook = (
         '\n[[hooks]]\noperations = ["server_pause"]\naggregate = "all"\n'
         f"before = [{json.dumps(str(role))}]\nafter = [{json.dumps(str(role))}]\n"
         '[aggregates]\nall = ["h1", "h2"]\n'
     )
-    try:
-        cloud.cloud.stop_controller()
-        config.write_text(before + hook)
-        cloud.cloud.start_controller()
+    with cloud.with_settings(hook):
         yield cloud
-    finally:
-        cloud.cloud.stop_controller()
-        config.write_text(before)
-        cloud.cloud.start_controller()
 
 
 @pytest.mark.slow

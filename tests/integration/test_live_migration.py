@@ -37,6 +37,11 @@ def written(cloud: CloudForTests, server: Any) -> list[int]:
     return numbers
 
 
+def assert_goes_on_writing(cloud: CloudForTests, server: Any) -> None:
+    numbers = len(written(cloud, server))
+    assert len(written(cloud, server)) > numbers
+
+
 @contextlib.contextmanager
 def pinging(address: str) -> Iterator[Callable[[], tuple[int, int]]]:
     """Ping five times a second within the block; the function ends it: (sent, lost)."""
@@ -112,8 +117,7 @@ def test_a_guest_that_writes_and_answers_pings_moves_and_loses_nothing(
         assert dest != source
         assert running_on(cloud, server) == [dest]
         assert left(cloud, source, server) == []
-        numbers = len(written(cloud, server))
-        assert len(written(cloud, server)) > numbers
+        assert_goes_on_writing(cloud, server)
         assert cloud.address(server) == address
         assert cloud.in_guest(server, "md5sum /dev/sr0 | cut -c1-32") == drive
         assert lost < sent / 2
@@ -151,13 +155,7 @@ def test_a_migration_that_is_aborted_or_fails_leaves_the_guest_at_its_source(
         start_writing(cloud, server)
         source = cloud.host_of(server)
         (dest,) = set(HOSTS) - {source}
-        # So slow that there is a middle.
-        set_speed(cloud, source, server, mib_per_s=1)
-        migrate(cloud, server, dest)
-        wait_until(
-            lambda: (under_way(cloud, server) or {}).get("disk_processed_bytes", 0) > 0,
-            what="its disk is on its way", timeout_s=120, interval_s=0.5,
-        )  # fmt: skip
+        begin_slowly(cloud, server, source, dest)
         shown = under_way(cloud, server)
         assert shown is not None
         assert (shown["status"], shown["dest_compute"]) == ("running", dest)
@@ -173,8 +171,7 @@ def test_a_migration_that_is_aborted_or_fails_leaves_the_guest_at_its_source(
         assert cloud.host_of(server) == source
         assert running_on(cloud, server) == [source]
         assert left(cloud, dest, server) == []
-        numbers = len(written(cloud, server))
-        assert len(written(cloud, server)) > numbers
+        assert_goes_on_writing(cloud, server)
     finally:
         cloud.delete(server)
 
@@ -238,8 +235,7 @@ def test_a_migration_that_does_not_end_by_itself_is_forced_to(
         assert record(cloud, server)["status"] == "completed"
         assert running_on(cloud, server) == [cloud.host_of(server)] == [dest]
         assert left(cloud, source, server) == []
-        numbers = len(written(cloud, server))
-        assert len(written(cloud, server)) > numbers
+        assert_goes_on_writing(cloud, server)
         with capsys.disabled():
             sys.stdout.write(f"\nforced to complete: {downtime_ms(cloud, server)} ms down\n")
     finally:
@@ -253,12 +249,7 @@ def test_a_migration_whose_worker_is_killed_ends_on_one_host(cloud: CloudForTest
         start_writing(cloud, server)
         source = cloud.host_of(server)
         (dest,) = set(HOSTS) - {source}
-        set_speed(cloud, source, server, mib_per_s=1)
-        migrate(cloud, server, dest)
-        wait_until(
-            lambda: (under_way(cloud, server) or {}).get("disk_processed_bytes", 0) > 0,
-            what="its disk is on its way", timeout_s=120, interval_s=0.5,
-        )  # fmt: skip
+        begin_slowly(cloud, server, source, dest)
         kill_workers(cloud, workers_of(cloud))
         # What is under way on the hosts may end, or be called off; it need not take minutes.
         set_speed(cloud, source, server, mib_per_s=1024)
@@ -268,11 +259,20 @@ def test_a_migration_whose_worker_is_killed_ends_on_one_host(cloud: CloudForTest
         assert running_on(cloud, server) == [now]
         (other,) = set(HOSTS) - {now}
         assert left(cloud, other, server) == []
-        numbers = len(written(cloud, server))
-        assert len(written(cloud, server)) > numbers
+        assert_goes_on_writing(cloud, server)
     finally:
         cloud.delete(server)
     assert [each for host in HOSTS for each in left_of(cloud, host, server)] == []
+
+
+def begin_slowly(cloud: CloudForTests, server: Any, source: str, dest: str) -> None:
+    """Migrate it so slowly that there is a middle; return when that has come."""
+    set_speed(cloud, source, server, mib_per_s=1)
+    migrate(cloud, server, dest)
+    wait_until(
+        lambda: (under_way(cloud, server) or {}).get("disk_processed_bytes", 0) > 0,
+        what="its disk is on its way", timeout_s=120, interval_s=0.5,
+    )  # fmt: skip
 
 
 def set_speed(cloud: CloudForTests, host: str, server: Any, mib_per_s: int) -> None:

@@ -1,11 +1,14 @@
 """Real disks in a temporary folder, made by the same qemu-img that hosts have."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.unit.plugins.module_utils.disk_files import MIB, SERVER_ID, qemu_img
+from tests.unit.plugins.module_utils.domain_files import URI
 
 # python3-libvirt comes from Debian, as on the hosts; last, so that it hides nothing of the venv.
 DEBIAN_PACKAGES = "/usr/lib/python3/dist-packages"
@@ -32,3 +35,13 @@ def state_path(tmp_path: Path) -> Path:
 @pytest.fixture
 def disk_path(state_path: Path) -> Path:
     return state_path / "instances" / SERVER_ID / "disk"
+
+
+@pytest.fixture
+def connection() -> Iterator[Any]:
+    """The test driver's domains live as long as somebody is connected."""
+    import libvirt
+
+    connection = libvirt.open(URI)
+    yield connection
+    connection.close()

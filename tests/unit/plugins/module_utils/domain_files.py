@@ -11,6 +11,8 @@ from tests.unit.plugins.module_utils.disk_files import IMAGE_ID, SERVER_ID
 
 TEMPLATE = Path(__file__).resolve().parents[4] / "templates" / "libvirt_domain.xml.j2"
 NO_CLOUD = "00000000-0000-0000-0000-000000000000"
+# A libvirt that lives in the process of its tests.
+URI = "test:///default"
 NETWORK_ID = "7c1d9ab0-3f52-4d1e-9a77-2d7b1c0e5f11"
 PORT_ID = "9e0c4c52-8d1a-4f0b-8a67-5a1c2b3d4e5f"
 

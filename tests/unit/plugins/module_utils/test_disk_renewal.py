@@ -1,6 +1,5 @@
 """`disk_renewal.py`: a new disk in the old one's place, and nothing lost before it is made."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +12,10 @@ from ansible_collections.novella.cloud.plugins.module_utils import (
     work,
 )
 from tests.unit.plugins.module_utils.disk_files import SERVER_ID, base_of
-from tests.unit.plugins.module_utils.domain_files import rendered, server
+from tests.unit.plugins.module_utils.domain_files import URI, rendered, server
 
-URI = "test:///default"
 RENEWAL, LATER = "0d1f7a3e-7a58-4f0e-8a3f-1c2d3e4f5a6b", "1d1f7a3e-7a58-4f0e-8a3f-1c2d3e4f5a6b"
 OTHER_IMAGE = "1b7a3d52-6a0c-4a54-8f0a-6a1f4a9a0c11"
-
-
-@pytest.fixture
-def connection() -> Iterator[Any]:
-    """The test driver's domains live as long as somebody is connected."""
-    import libvirt
-
-    connection = libvirt.open(URI)
-    yield connection
-    connection.close()
 
 
 @pytest.fixture

@@ -20,21 +20,10 @@ from ansible_collections.novella.cloud.plugins.module_utils import (
     work,
 )
 from tests.unit.plugins.module_utils.disk_files import SERVER_ID
-from tests.unit.plugins.module_utils.domain_files import rendered, server
+from tests.unit.plugins.module_utils.domain_files import URI, rendered, server
 
-URI = "test:///default"
 CLOUD = "11111111-0000-4000-8000-000000000000"
 OTHER_CLOUD = "22222222-0000-4000-8000-000000000000"
-
-
-@pytest.fixture
-def connection() -> Iterator[Any]:
-    """The test driver's domains live as long as somebody is connected."""
-    import libvirt
-
-    connection = libvirt.open(URI)
-    yield connection
-    connection.close()
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """`libvirt_domain.py` against libvirt itself (its test driver; QEMU's in the integration tests)."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +15,9 @@ from ansible_collections.novella.cloud.plugins.module_utils import (
     work,
 )
 from tests.unit.plugins.module_utils.disk_files import SERVER_ID
-from tests.unit.plugins.module_utils.domain_files import rendered, server
+from tests.unit.plugins.module_utils.domain_files import URI, rendered, server
 
-URI = "test:///default"
 OTHER_CLOUD = "22222222-0000-0000-0000-000000000000"
-
-
-@pytest.fixture
-def connection() -> Iterator[Any]:
-    """The test driver's domains live as long as somebody is connected."""
-    import libvirt
-
-    connection = libvirt.open(URI)
-    yield connection
-    connection.close()
 
 
 @pytest.fixture

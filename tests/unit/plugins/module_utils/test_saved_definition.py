@@ -1,6 +1,5 @@
 """`saved_definition.py` against libvirt's test driver."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,7 @@ from ansible_collections.novella.cloud.plugins.module_utils import (
     work,
 )
 from tests.unit.plugins.module_utils.disk_files import SERVER_ID
-from tests.unit.plugins.module_utils.domain_files import NO_CLOUD, rendered, server
-
-URI = "test:///default"
-
-
-@pytest.fixture
-def connection() -> Iterator[Any]:
-    import libvirt
-
-    connection = libvirt.open(URI)
-    yield connection
-    connection.close()
+from tests.unit.plugins.module_utils.domain_files import NO_CLOUD, URI, rendered, server
 
 
 @pytest.fixture
