@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from controller import quota_defaults
+from controller import quota_defaults, segment_ranges
 from controller.errors import BadRequest
 from controller.states import BY_OPERATION
 
@@ -142,6 +142,16 @@ class Settings:
     # Names of hosts, by a name for all of them.
     aggregates: dict[str, list[str]] = field(default_factory=dict)
 
+    # Networks
+    # What projects' own networks are: vxlan, vlan or local; empty: they can make none.
+    tenant_network_type: str = "vxlan"
+    # The ids that VXLAN networks are given out of, such as "100-199".
+    vxlan_ids: tuple[str, ...] = ("1-65535",)
+    # The same of VLANs, by physical network.
+    vlan_ids: dict[str, list[str]] = field(default_factory=dict)
+    # The largest packet on the hosts' interfaces; overlay networks have 50 bytes less.
+    physical_mtu: int = 1500
+
     # Scheduler: classes by name, tried in this order.
     scheduler_filters: tuple[str, ...] = (
         "Enabled",
@@ -202,6 +212,7 @@ _CHOICES = {
     "unique_server_names": ("none", "project", "global"),
     "executor": ("ansible", "simulated"),
     "power_sync": ("repair", "report"),
+    "tenant_network_type": ("vxlan", "vlan", "local", ""),
     "log_format": ("text", "json"),
     "log_level": ("debug", "info", "warning", "error"),
 }
@@ -251,6 +262,11 @@ def _checked(name: str, value: Any, source: Path) -> Any:
         raise BadRequest(f"Setting '{name}' in {source} is {value!r}; expected a {kind}.")
     if name == "default_quota":
         _check_quota(value, source)
+    if name == "vxlan_ids":
+        _check_ids(name, segment_ranges.VXLAN, value, source)
+    if name == "vlan_ids":
+        for texts in value.values():
+            _check_ids(name, segment_ranges.VLAN, texts, source)
     if value not in _CHOICES.get(name, (value,)):
         raise BadRequest(
             f"Setting '{name}' in {source} is {value!r}; it may be {' or '.join(_CHOICES[name])}."
@@ -297,6 +313,14 @@ def _check_quota(limits: dict[str, Any], source: Path) -> None:
                 f"Setting 'default_quota' in {source} has {name} = {limit!r}; expected a number, "
                 f"or {quota_defaults.UNLIMITED} for no limit."
             )
+
+
+def _check_ids(name: str, kind: str, texts: Any, source: Path) -> None:
+    """Refuse ranges that no id can come from."""
+    try:
+        segment_ranges.parse(kind, texts if isinstance(texts, list | tuple) else [texts])
+    except BadRequest as error:
+        raise BadRequest(f"Setting '{name}' in {source}: {error.message}") from error
 
 
 def _network(name: str, value: Any, source: Path) -> str:

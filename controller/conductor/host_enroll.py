@@ -7,6 +7,7 @@ the controller's key in; from then on plays use that.
 import base64
 import hashlib
 import hmac
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -71,7 +72,7 @@ def enroll(
         host = hosts.enroll_record(
             session, name, address, ssh_port=ssh_port, ssh_user=ssh_user, host_keys=keys,
             compute_driver=compute_driver, availability_zone=availability_zone,
-            variables=variables,
+            variables=variables, tunnel_ip=_first_address(address),
         )  # fmt: skip
     own = executor or make_executor(settings)
     try:
@@ -80,6 +81,14 @@ def enroll(
         if executor is None:
             own.close()
     return host
+
+
+def _first_address(address: str) -> str | None:
+    """Return the IP address that a name stands for now; what hosts send frames to is no name."""
+    try:
+        return str(socket.getaddrinfo(address, None)[0][4][0])
+    except OSError:
+        return None
 
 
 def scan_keys(address: str, port: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 import contextlib
 from pathlib import Path
+from typing import Any
 
 from controller import ssh
 from controller.db.models import Host
@@ -24,8 +25,14 @@ def of_host(settings: Settings, host: Host) -> HostAccess:
         user=host.ssh_user,
         private_key=private_key(settings),
         host_keys=tuple(str(key) for key in host.host_keys),
-        variables=dict(host.variables),
+        variables=_variables(host),
     )
+
+
+def _variables(host: Host) -> dict[str, Any]:
+    """Return the host's variables; with its tunnel's address where that isn't the one for SSH."""
+    own = {} if host.tunnel_ip in (None, host.address) else {"compute_tunnel_ip": host.tunnel_ip}
+    return own | dict(host.variables)
 
 
 def ssh_command(settings: Settings, host: Host, *remote: str) -> list[str]:

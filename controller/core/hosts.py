@@ -1,5 +1,6 @@
 """Hosts: the machines that run servers, as the controller knows them."""
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -80,11 +81,15 @@ def enroll_record(
     compute_driver: str = "libvirt",
     availability_zone: str | None = None,
     variables: Mapping[str, Any] | None = None,
+    tunnel_ip: str | None = None,
 ) -> Host:
     """Write or bring up to date the row of a host, and return it.
 
-    `availability_zone` and `variables` None leave what is there. Raises BadRequest for a name that
-    can't stand in an inventory, and for a driver that we have no roles for.
+    `availability_zone` and `variables` None leave what is there. `tunnel_ip` is where other hosts
+    reach its overlay networks, unless its variable compute_tunnel_ip says so; None is `address`,
+    if that is one and no name. Raises BadRequest for a name that
+    can't stand in an inventory, for a driver that we have no roles for, and for variables of the
+    network that no play could use.
     """
     check_name(name)
     if compute_driver not in COMPUTE_DRIVERS:
@@ -103,8 +108,33 @@ def enroll_record(
         host.availability_zone = availability_zone
     if variables is not None:
         host.variables = dict(variables)
+    host.tunnel_ip = _tunnel_ip(host, tunnel_ip or address)
+    _check_interfaces(host)
     session.flush()
     return host
+
+
+def _tunnel_ip(host: Host, default: str) -> str | None:
+    wanted = host.variables.get("compute_tunnel_ip", default)
+    try:
+        return str(ipaddress.ip_address(wanted))
+    except ValueError as error:
+        if "compute_tunnel_ip" not in host.variables:
+            return None
+        raise BadRequest(
+            f"Cannot enrol host {host.name}: compute_tunnel_ip {wanted!r} is not an IP address."
+        ) from error
+
+
+def _check_interfaces(host: Host) -> None:
+    for name in ("compute_flat_interfaces", "compute_vlan_interfaces"):
+        interfaces = host.variables.get(name, {})
+        texts = [*interfaces, *interfaces.values()] if isinstance(interfaces, dict) else [None]
+        if not all(isinstance(text, str) for text in texts):
+            raise BadRequest(
+                f"Cannot enrol host {host.name}: {name} is {interfaces!r}; expected physical "
+                'networks with an interface each, such as {"physnet1": "eth1"}.'
+            )
 
 
 def remove(session: Session, host: Host) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from controller.core import operations, port_records, ports
+from controller.core import operations, port_records, ports, server_needs
 from controller.core.context import Context
 from controller.db.models import Port, Server
 from controller.errors import BadRequest, NotFound
@@ -60,6 +60,8 @@ def attach(
     port = ports.prepare_for_attach(
         session, settings, context, server, _item(wanted), 0 if last is None else last + 1
     )
+    if server.host_id is not None:
+        server_needs.check_reach(session, server.host_id, port)
     operation.arguments = {"port_id": port.id}
     return port
 

@@ -7,14 +7,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from controller.core import port_records, security_groups
+from controller.core.described_networks import Described, networks
 from controller.core.security_group_rules import ICMP, ICMPV6, protocol_number
 from controller.db.models import (
+    Host,
     IPAllocation,
-    Network,
     Port,
     PortSecurityGroup,
     SecurityGroupRule,
-    Subnet,
 )
 
 
@@ -34,7 +34,7 @@ def for_servers(session: Session, server_ids: Sequence[str]) -> dict[str, dict[s
     if not ports:
         return {server_id: _without_ports() for server_id in server_ids}
     port_ids = [port.id for port in ports]
-    networks = _networks(session, {port.network_id for port in ports})
+    described = networks(session, {port.network_id for port in ports})
     groups_of_port = security_groups.of_ports(session, port_ids)
     fixed_ips = port_records.fixed_ips_of(session, port_ids)
     rules = security_groups.rules_of(
@@ -44,21 +44,20 @@ def for_servers(session: Session, server_ids: Sequence[str]) -> dict[str, dict[s
         session,
         {rule.remote_group_id for each in rules.values() for rule in each if rule.remote_group_id},
     )
+    tunnel_ips = _tunnel_ips(session, {port.host_id for port in ports})
     arguments = {}
     for server_id in server_ids:
         own = [port for port in ports if port.device_id == server_id]
-        described = [
-            _port(port, networks[port.network_id], fixed_ips[port.id], groups_of_port[port.id])
+        told = [
+            _port(port, described[port.network_id], fixed_ips[port.id], groups_of_port[port.id])
             for port in own
         ]
-        group_ids = sorted({group for port in described for group in port["security_groups"]})
+        group_ids = sorted({group for port in told for group in port["security_groups"]})
         remote = {rule.remote_group_id for each in group_ids for rule in rules[each]}
+        hosts = {port.network_id: tunnel_ips.get(port.host_id) for port in own}
         arguments[server_id] = {
-            "networks": [
-                _without_state(networks[network_id])
-                for network_id in dict.fromkeys(port.network_id for port in own)
-            ],
-            "ports": described,
+            "networks": [described[each].as_told_to(hosts[each]) for each in hosts],
+            "ports": told,
             "security_groups": [
                 {"id": group_id, "rules": [_rule(rule) for rule in rules[group_id]]}
                 for group_id in group_ids
@@ -72,12 +71,12 @@ def for_servers(session: Session, server_ids: Sequence[str]) -> dict[str, dict[s
 
 def detached(session: Session, port: Port) -> dict[str, Any]:
     """Return the keys detached_ports and detached_networks for a port whose card goes."""
-    networks = _networks(session, {port.network_id})
+    network = networks(session, {port.network_id})[port.network_id]
     fixed_ips = port_records.fixed_ips_of(session, [port.id])
-    network = networks[port.network_id]
+    tunnel_ips = _tunnel_ips(session, {port.host_id})
     return {
         "detached_ports": [_port(port, network, fixed_ips[port.id], [])],
-        "detached_networks": [_without_state(network)],
+        "detached_networks": [network.as_told_to(tunnel_ips.get(port.host_id))],
     }
 
 
@@ -85,52 +84,20 @@ def _without_ports() -> dict[str, Any]:
     return {"networks": [], "ports": [], "security_groups": [], "remote_group_members": {}}
 
 
-def _networks(session: Session, network_ids: Collection[str]) -> dict[str, dict[str, Any]]:
-    """Return networks as plays know them, with `admin_state_up` beside."""
-    networks: dict[str, dict[str, Any]] = {
-        network.id: {
-            "id": network.id,
-            "name": network.name,
-            "mtu": network.mtu,
-            "physical_network": network.physical_network,
-            "subnets": [],
-            "admin_state_up": network.admin_state_up,
-        }
-        for network in session.scalars(select(Network).where(Network.id.in_(network_ids)))
-    }
-    for subnet in session.scalars(
-        select(Subnet)
-        .where(Subnet.network_id.in_(network_ids))
-        .order_by(Subnet.created_at, Subnet.id)
-    ):
-        networks[subnet.network_id]["subnets"].append(_subnet(subnet))
-    return networks
-
-
-def _without_state(network: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in network.items() if name != "admin_state_up"}
-
-
-def _subnet(subnet: Subnet) -> dict[str, Any]:
-    return {
-        "id": subnet.id,
-        "cidr": subnet.cidr,
-        "gateway_ip": subnet.gateway_ip,
-        "dhcp_ip": subnet.dhcp_ip,
-        "gateway_served": subnet.gateway_served,
-        "dns_nameservers": subnet.dns_nameservers,
-        "host_routes": subnet.host_routes,
-    }
+def _tunnel_ips(session: Session, host_ids: Collection[str | None]) -> dict[str | None, str | None]:
+    rows = session.execute(select(Host.id, Host.tunnel_ip).where(Host.id.in_(host_ids)))
+    return {row.id: row.tunnel_ip for row in rows}
 
 
 def _port(
-    port: Port, network: dict[str, Any], fixed_ips: Sequence[IPAllocation], group_ids: list[str]
+    port: Port, network: Described, fixed_ips: Sequence[IPAllocation], group_ids: list[str]
 ) -> dict[str, Any]:
     """Return a port. One that is set down is filtered and has no group: all is shut."""
-    up = port.admin_state_up and network["admin_state_up"]
+    up = port.admin_state_up and network.admin_state_up
     return {
         "id": port.id,
         "network_id": port.network_id,
+        "network_driver": network.network_driver,
         "mac_address": port.mac_address,
         "tag": port.device_tag,
         "fixed_ips": [

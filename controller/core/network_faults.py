@@ -122,6 +122,18 @@ class FlatNetworkInUse(Conflict):
     """Another network holds this physical network."""
 
 
+class VlanIdInUse(Conflict):
+    """Another network holds this VLAN of the physical network."""
+
+
+class TunnelIdInUse(Conflict):
+    """Another network holds this id of the overlay."""
+
+
+class NoNetworkAvailable(Conflict):
+    """No id is left of those that the settings give out, or they give projects none."""
+
+
 class IpAddressInUse(Conflict):
     pass
 

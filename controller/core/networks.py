@@ -4,13 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, or_, select, true
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from controller.core import network_quotas, port_updates, subnets
+from controller.core import network_quotas, port_updates, segments, subnets
 from controller.core.context import Context
 from controller.core.network_faults import (
-    FlatNetworkInUse,
     InvalidInput,
     NetworkInUse,
     NetworkNotFound,
@@ -18,8 +16,7 @@ from controller.core.network_faults import (
 from controller.db.models import Network, Port, Subnet
 from controller.settings import Settings
 
-FLAT, LOCAL = "flat", "local"
-MTU = 1500
+DEFAULT_DRIVER = "bridge"
 
 
 def visible(context: Context) -> ColumnElement[bool]:
@@ -49,47 +46,30 @@ def create(
 ) -> Network:
     """Return a new network of `project_id`.
 
-    `values` has columns of Network. Without a physical network it is isolated: of each host alone.
-    Raises OverQuota, InvalidInput, FlatNetworkInUse.
+    `values` has columns of Network. What they say of type, physical network and segmentation id is
+    completed by what is free. Raises OverQuota, and what `segments.insert` does.
     """
     network_quotas.check(session, settings, project_id, "network")
-    network = Network(project_id=project_id, **{"mtu": MTU, **values})
-    _check_provider(network, values.get("network_type"))
-    try:
-        with session.begin_nested():
-            session.add(network)
-    except IntegrityError as error:
-        raise FlatNetworkInUse(
-            f"Unable to create the flat network. Physical network {network.physical_network} is in "
-            "use. Share the network that has it, or name another physical network."
-        ) from error
+    driver = values.get("network_driver", DEFAULT_DRIVER)
+    if driver not in segments.DRIVERS:
+        raise InvalidInput(
+            f"Unknown network_driver '{driver}'. There is: {', '.join(segments.DRIVERS)}."
+        )
+    network = Network(project_id=project_id, **values)
+    segments.insert(session, settings, network)
     return network
 
 
-def _check_provider(network: Network, wanted_type: str | None) -> None:
-    """Settle type, physical network and segment, or refuse them."""
-    network.network_type = wanted_type or (FLAT if network.physical_network else LOCAL)
-    if network.network_type not in (FLAT, LOCAL):
-        raise InvalidInput(
-            f"Unknown provider:network_type '{network.network_type}'. There are: {FLAT} (a "
-            f"physical network of the hosts), {LOCAL} (isolated on each host)."
-        )
-    if network.segmentation_id is not None:
-        raise InvalidInput(
-            f"provider:segmentation_id is not for {network.network_type} networks. Leave it out."
-        )
-    if network.network_type == FLAT and not network.physical_network:
-        raise InvalidInput("A flat network needs provider:physical_network: what it stands on.")
-    if network.network_type == LOCAL and network.physical_network:
-        raise InvalidInput("A local network has no provider:physical_network. Ask for flat.")
-    if network.network_type == FLAT:
-        network.segment = f"{FLAT}:{network.physical_network}"
-
-
 def update(
-    session: Session, context: Context, network: Network, values: Mapping[str, Any]
+    session: Session,
+    settings: Settings,
+    context: Context,
+    network: Network,
+    values: Mapping[str, Any],
 ) -> Network:
     """Change columns of `network`; raises NetworkInUse when others' ports need it shared."""
+    if "mtu" in values:
+        segments.check_mtu(settings, network, values["mtu"])
     if network.shared and values.get("shared") is False:
         _refuse_foreign_ports(session, network)
     up_before = network.admin_state_up

@@ -5,13 +5,17 @@ from collections.abc import Set
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from controller.core import hosts, port_records
+from controller.core.segments import FLAT
 from controller.db.models import Network, Port, Server
+from controller.errors import Conflict
 from controller.placement.inventories import DISK_GB, MEMORY_MB, VCPU
-from controller.scheduler.spec import RequestSpec
+from controller.scheduler import reach
+from controller.scheduler.spec import RequestSpec, Segments
+from controller.segment_ranges import VLAN, VXLAN
 from controller.settings import Settings
 
 
@@ -25,15 +29,36 @@ def resources(flavor: dict[str, int]) -> dict[str, int]:
     }
 
 
-def physical_networks(session: Session, server_id: str) -> frozenset[str]:
-    """Return the physical networks that a host of the server must reach."""
-    names = session.scalars(
-        select(Network.physical_network)
+def segments_of(session: Session, server_id: str) -> Segments:
+    """Return what a host of the server must get to for the server's networks."""
+    return _segments(session, port_records.serving([server_id]))
+
+
+def check_reach(session: Session, host_id: str, port: Port) -> None:
+    """Refuse a port for a server on a host that can't carry the port's network."""
+    if hosts_lack := reach.missing(
+        hosts.get(session, host_id), _segments(session, Port.id == port.id)
+    ):
+        raise Conflict(
+            f"Network {port.network_id} cannot be used by this server: its host does not carry it. "
+            "Use another network, or have the server moved first.",
+            reason="; ".join(hosts_lack),
+        )
+
+
+def _segments(session: Session, which: ColumnElement[bool]) -> Segments:
+    rows = session.execute(
+        select(Network.network_type, Network.physical_network)
         .join(Port, Port.network_id == Network.id)
-        .where(port_records.serving([server_id]), Network.physical_network.is_not(None))
+        .where(which)
         .distinct()
-    )
-    return frozenset(name for name in names if name)
+    ).all()
+    of_type = {
+        kind: frozenset(name for each, name in rows if each == kind and name)
+        for kind in (FLAT, VLAN)
+    }
+    overlay = any(kind == VXLAN for kind, _ in rows)
+    return Segments(of_type[FLAT], of_type[VLAN], overlay)
 
 
 def request_of(
@@ -53,7 +78,7 @@ def request_of(
         availability_zone=server.availability_zone,
         forced_host=forced_host,
         image_properties=server.image.get("properties") or {},
-        physical_networks=physical_networks(session, server.id),
+        segments=segments_of(session, server.id),
         tried=frozenset(tried),
         down_after_s=hosts.down_after_s(settings),
     )

@@ -30,8 +30,9 @@ FOR_PEOPLE = "one_by_one"
 # The tag of the check of a role's arguments. Ours are made by one function, which is tested against
 # the specs; what operators write themselves, for enrolment or as a host's variables, is checked.
 ARGUMENT_CHECK = "always"
-# But for this one: the step that takes it refuses what is no interface.
-UNCHECKED = frozenset({"compute_flat_interfaces"})
+# But for these: enrolment has looked at them, and the step that takes one refuses what is no
+# interface or address.
+UNCHECKED = frozenset({"compute_flat_interfaces", "compute_vlan_interfaces", "compute_tunnel_ip"})
 
 # Read by plugins/action/live_migration.py.
 FORCE_VARIABLE = "NOVELLA_FORCE_COMPLETE"

@@ -13,6 +13,15 @@ NAMED_MAX = 5
 
 
 @dataclass(frozen=True, slots=True)
+class Segments:
+    """What of the wires a server's networks stand on: physical networks, and the overlay."""
+
+    flat: frozenset[str] = frozenset()
+    vlan: frozenset[str] = frozenset()
+    overlay: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RequestSpec:
     """What a server needs. `resources` is by class (VCPU, MEMORY_MB, DISK_GB), in their units.
 
@@ -25,7 +34,7 @@ class RequestSpec:
     availability_zone: str | None = None
     forced_host: str | None = None
     image_properties: Mapping[str, Any] = field(default_factory=dict)
-    physical_networks: frozenset[str] = frozenset()
+    segments: Segments = field(default_factory=Segments)
     tried: frozenset[str] = frozenset()
     # A host that was not seen for longer than this is down.
     down_after_s: float = 180.0

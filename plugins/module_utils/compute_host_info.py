@@ -41,6 +41,7 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:  # noqa: AR
         "memory_mb": _memory_mb(),
         **disk,
         "virt_type": virt_type,
+        "vlan": has_vlans(),
         **_libvirt(params.get("uri"), virt_type),
         "posted_passwords": posted_passwords(params.get("state_path") or STATE_PATH),
     }
@@ -69,6 +70,17 @@ def boot_id(proc: str = "/proc") -> str:
     # Behind the name, which may hold anything: the 22nd field is when pid 1 began.
     fields = (work.read_file(f"{proc}/1/stat") or "").rpartition(")")[2].split()
     return f"{kernel}/{fields[19]}" if len(fields) > 19 else kernel
+
+
+def has_vlans(proc: str = "/proc") -> bool:
+    """Whether the kernel has VLANs, or could load them."""
+    if os.path.isdir(f"{proc}/net/vlan"):
+        return True
+    try:
+        work.run_command(["modprobe", "--dry-run", "--quiet", "8021q"])
+    except work.WorkError:
+        return False
+    return True
 
 
 def _cpu_model(path: str = "/proc/cpuinfo") -> str:

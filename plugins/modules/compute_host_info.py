@@ -50,6 +50,7 @@ host:
     disk_gb: 251
     disk_free_gb: 79
     virt_type: qemu
+    vlan: true
     emulator: /usr/bin/qemu-system-x86_64
     machine: pc-i440fx-7.2
     libvirt_version: 9.0.0

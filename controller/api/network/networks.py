@@ -9,6 +9,7 @@ from controller.api.common.calls import Call, Reply
 from controller.api.network import bodies, lists, views
 from controller.api.network.policies import PROVIDER, authorize_attributes
 from controller.core import networks
+from controller.core.network_faults import InvalidInput
 from controller.db.models import Network, Subnet
 
 COLUMNS = {
@@ -16,6 +17,7 @@ COLUMNS = {
     "provider:network_type": "network_type",
     "provider:physical_network": "physical_network",
     "provider:segmentation_id": "segmentation_id",
+    "network_driver": "network_driver",
 }
 UNCOLUMNED = ("availability_zone_hints",)
 
@@ -76,12 +78,22 @@ def create_networks(call: Call) -> Reply:
         target = {"project_id": project_id}
         call.authorize("create_network", target)
         authorize_attributes(call, "create_network", item, target)
-        network = networks.create(
-            call.session, call.settings, project_id, bodies.columns(item, COLUMNS, UNCOLUMNED)
-        )
+        values = bodies.columns(item, COLUMNS, UNCOLUMNED)
+        if "segmentation_id" in values:
+            values["segmentation_id"] = _number(values["segmentation_id"])
+        network = networks.create(call.session, call.settings, project_id, values)
         return _views(call, [network])[0]
 
     return bodies.create_each(call, "network", create)
+
+
+def _number(wanted: int | str | None) -> int | None:
+    """Return a segmentation id; the openstack client sends it as text."""
+    if not isinstance(wanted, str):
+        return wanted
+    if not (wanted.isascii() and wanted.isdigit()):
+        raise InvalidInput(f"provider:segmentation_id is '{wanted}'; expected a number.")
+    return int(wanted)
 
 
 def update_network(call: Call, network_id: str) -> Reply:
@@ -89,7 +101,8 @@ def update_network(call: Call, network_id: str) -> Reply:
     wanted, target = call.body["network"], {"project_id": network.project_id}
     call.authorize("update_network", target)
     authorize_attributes(call, "update_network", wanted, target)
-    networks.update(call.session, call.context, network, bodies.columns(wanted, COLUMNS))
+    values = bodies.columns(wanted, COLUMNS)
+    networks.update(call.session, call.settings, call.context, network, values)
     return Reply({"network": _views(call, [network])[0]})
 
 

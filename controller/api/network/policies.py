@@ -15,7 +15,12 @@ NET_OWNER = "rule:is_admin or (role:member and project_id:%(network:project_id)s
 NET_OWNER_OR_SHARED = f"{NET_OWNER} or True:%(network:shared)s"
 PORT_OR_NET_OWNER = f"{NET_OWNER} or (role:member and project_id:%(project_id)s)"
 
-PROVIDER = ("provider:network_type", "provider:physical_network", "provider:segmentation_id")
+PROVIDER = (
+    "provider:network_type",
+    "provider:physical_network",
+    "provider:segmentation_id",
+    "network_driver",
+)
 BINDING = ("binding:host_id", "binding:profile", "binding:vif_details", "binding:vif_type")
 # Values that anybody may write, since they change nothing.
 DEFAULTS: dict[str, Any] = {"shared": False, "router:external": False, "is_default": False}

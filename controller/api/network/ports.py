@@ -85,17 +85,24 @@ def _views(call: Call, rows: Sequence[Port]) -> list[dict[str, Any]]:
     port_ids = [row.id for row in rows]
     fixed_ips = port_records.fixed_ips_of(call.session, port_ids)
     group_ids = security_groups.of_ports(call.session, port_ids)
-    host_names = _host_names(call, rows) if call.allows("get_port:binding:host_id") else None
+    bindings = _bindings(call, rows) if call.allows("get_port:binding:host_id") else {}
     return [
-        lists.chosen(call, views.port(row, fixed_ips[row.id], group_ids[row.id], host_names))
+        lists.chosen(
+            call, views.port(row, fixed_ips[row.id], group_ids[row.id], bindings.get(row.id))
+        )
         for row in rows
     ]
 
 
-def _host_names(call: Call, rows: Sequence[Port]) -> dict[str, str]:
-    host_ids = {row.host_id for row in rows}
-    found = call.session.execute(select(Host.id, Host.name).where(Host.id.in_(host_ids)))
-    return {row.id: row.name for row in found}
+def _bindings(call: Call, rows: Sequence[Port]) -> dict[str, dict[str, Any]]:
+    found = call.session.execute(
+        select(Port.id, Host.name, Network.network_driver)
+        .join(Network, Network.id == Port.network_id)
+        .outerjoin(Host, Host.id == Port.host_id)
+        .where(Port.id.in_([row.id for row in rows]))
+    )
+    by_id = {port_id: (name, driver) for port_id, name, driver in found}
+    return {row.id: views.port_binding(row, *by_id[row.id]) for row in rows}
 
 
 def list_ports(call: Call) -> Reply:

@@ -74,7 +74,8 @@ NETWORK_CREATE = one_or_many(
             "type": ["string", "null"],
             "pattern": r"\A[A-Za-z0-9_.:-]{1,64}\Z",
         },
-        "provider:segmentation_id": {"type": ["integer", "null"]},
+        "provider:segmentation_id": {"type": ["integer", "string", "null"], "maxLength": 8},
+        "network_driver": {"type": "string", "maxLength": 32},
         "availability_zone_hints": {"type": "array", "maxItems": 0},
     },
 )

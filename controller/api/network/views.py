@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from controller.core import segments
 from controller.db.models import (
     IPAllocation,
     Network,
@@ -57,6 +58,7 @@ def network(row: Network, subnet_ids: Sequence[str], *, provider: bool) -> dict[
             "provider:network_type": row.network_type,
             "provider:physical_network": row.physical_network,
             "provider:segmentation_id": row.segmentation_id,
+            "network_driver": row.network_driver,
         }
     return view
 
@@ -83,9 +85,9 @@ def port(
     row: Port,
     fixed_ips: Sequence[IPAllocation],
     group_ids: Sequence[str],
-    host_names: dict[str, str] | None,
+    binding: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """Return a port. `host_names` (by host id) shows its binding, which is for operators."""
+    """Return a port, with its binding where that is given."""
     view = {
         **_common(row),
         "network_id": row.network_id,
@@ -103,14 +105,17 @@ def port(
         "extra_dhcp_opts": [],
         "binding:vnic_type": "normal",
     }
-    if host_names is not None:
-        view |= {
-            "binding:host_id": host_names.get(row.host_id or "", ""),
-            "binding:vif_type": "bridge" if row.host_id else "unbound",
-            "binding:vif_details": {"port_filter": True} if row.host_id else {},
-            "binding:profile": {},
-        }
-    return view
+    return view | (binding or {})
+
+
+def port_binding(row: Port, host_name: str | None, driver: str) -> dict[str, Any]:
+    """Return where a port is and how it is plugged in there, which is for operators."""
+    return {
+        "binding:host_id": host_name or "",
+        "binding:vif_type": segments.DRIVERS[driver] if row.host_id else "unbound",
+        "binding:vif_details": {"port_filter": True} if row.host_id else {},
+        "binding:profile": {},
+    }
 
 
 def security_group(row: SecurityGroup, rules: Sequence[SecurityGroupRule]) -> dict[str, Any]:

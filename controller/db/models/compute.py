@@ -25,6 +25,8 @@ class Host(Base):
     availability_zone: Mapped[str] = mapped_column(String(64), default="nova")
     # Variables for its plays, such as compute_flat_interfaces.
     variables: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    # Where other hosts send frames of overlay networks to; null for a host that can't carry those.
+    tunnel_ip: Mapped[str | None] = mapped_column(String(64))
     # What compute_host_info said last.
     facts: Mapped[dict[str, Any]] = mapped_column(default=dict)
     enabled: Mapped[bool] = mapped_column(default=True)

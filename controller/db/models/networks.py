@@ -20,14 +20,16 @@ class Network(Base):
     shared: Mapped[bool] = mapped_column(default=False)
     external: Mapped[bool] = mapped_column(default=False)
     mtu: Mapped[int] = mapped_column(default=1500)
-    # flat: the physical network itself; local: isolated, of each host alone. vlan and vxlan come
-    # with their own data plane.
+    # flat: the physical network itself; vlan: an id on it; vxlan: an id of the overlay between
+    # hosts; local: isolated, of each host alone.
     network_type: Mapped[str] = mapped_column(String(16), default="flat")
     physical_network: Mapped[str | None] = mapped_column(String(64))
     segmentation_id: Mapped[int | None]
-    # The piece of a physical network that it holds ("flat:physnet1"), so that the database settles
-    # a race for it; null for isolated networks, which hold none.
+    # What of the wires it holds ("flat:physnet1", "vlan:physnet1:7", "vxlan:1001"), so that the
+    # database settles a race for it; null for isolated networks, which hold none.
     segment: Mapped[str | None] = mapped_column(String(100), unique=True)
+    # How ports are plugged into it on a host; see core.segments.DRIVERS.
+    network_driver: Mapped[str] = mapped_column(String(32), default="bridge")
     port_security_enabled: Mapped[bool] = mapped_column(default=True)
     is_default: Mapped[bool] = mapped_column(default=False)
     # Rises with every change, as the API shows it.

@@ -1,10 +1,9 @@
-"""Hosts that have an interface into every physical network that the server's ports are on."""
+"""Hosts that get to all that the server's networks stand on: interfaces, VLANs, the overlay."""
 
+from controller.scheduler import reach
 from controller.scheduler.spec import Candidate, RequestSpec
 
 
 class PhysicalNetwork:
     def passes(self, candidate: Candidate, spec: RequestSpec) -> bool:
-        interfaces = candidate.host.variables.get("compute_flat_interfaces")
-        there = interfaces.keys() if isinstance(interfaces, dict) else frozenset()
-        return spec.physical_networks <= there
+        return not reach.missing(candidate.host, spec.segments)

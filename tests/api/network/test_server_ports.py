@@ -11,8 +11,8 @@ from controller.core import (
     server_security_groups,
 )
 from controller.core.context import Context
-from controller.core.server_needs import physical_networks
-from controller.db.models import Host, Network, Operation, Port, Server
+from controller.core.server_needs import check_reach, segments_of
+from controller.db.models import Host, IPAllocation, Network, Operation, Port, Server
 from controller.errors import BadRequest, Conflict, Forbidden
 
 from .conftest import V2, make
@@ -26,7 +26,10 @@ def alpha(alice):
 @pytest.fixture
 def hosts(services):
     with services.db.write() as session:
-        rows = [Host(name=name, address="192.0.2.1") for name in ("one", "two")]
+        rows = [
+            Host(name=name, address=address, tunnel_ip=address)
+            for name, address in (("one", "192.0.2.1"), ("two", "192.0.2.2"))
+        ]
         session.add_all(rows)
         session.flush()
         return [row.id for row in rows]
@@ -202,8 +205,10 @@ def test_a_deleted_server_leaves_only_ports_that_were_there_before(
 
 
 def test_hosts_are_told_all_of_a_servers_networks(
-    alice, services, boot, hosts, private, private_subnet
+    admin, alice, services, boot, hosts, private, private_subnet
 ):
+    seen = admin.get(f"{V2}/networks/{private['id']}").json["network"]
+    overlay_id = seen["provider:segmentation_id"]
     default = alice.get(f"{V2}/security-groups?name=default").json["security_groups"][0]
     body = {
         "security_group_id": default["id"], "direction": "ingress", "protocol": "gre",
@@ -216,15 +221,27 @@ def test_hosts_are_told_all_of_a_servers_networks(
         {
             "id": private["id"],
             "name": "private",
-            "mtu": 1500,
+            "mtu": 1450,
+            "network_type": "vxlan",
             "physical_network": None,
+            "segmentation_id": overlay_id,
+            "members": [
+                {
+                    "mac_address": arguments["ports"][0]["mac_address"],
+                    "ip_addresses": ["192.168.7.42"],
+                    "tunnel_ip": "192.0.2.1",
+                }
+            ],
+            "peers": [],
             "subnets": [
                 {
                     "id": private_subnet["id"],
+                    "ip_version": 4,
                     "cidr": "192.168.7.0/24",
                     "gateway_ip": "192.168.7.1",
                     "dhcp_ip": "192.168.7.2",
                     "gateway_served": True,
+                    "enable_dhcp": True,
                     "dns_nameservers": [],
                     "host_routes": [],
                 }
@@ -235,13 +252,93 @@ def test_hosts_are_told_all_of_a_servers_networks(
     assert port["fixed_ips"] == [{"subnet_id": private_subnet["id"], "ip_address": "192.168.7.42"}]
     assert port["security_groups"] == [default["id"]]
     assert set(port) == {
-        "id", "network_id", "mac_address", "tag", "fixed_ips",
+        "id", "network_id", "network_driver", "mac_address", "tag", "fixed_ips",
         "port_security_enabled", "allowed_address_pairs", "security_groups",
     }  # fmt: skip
     (group,) = arguments["security_groups"]
     assert len(group["rules"]) == 5
     assert {rule["protocol"] for rule in group["rules"]} == {None, "47"}
     assert arguments["remote_group_members"] == {default["id"]: ["192.168.7.42"]}
+
+
+def test_hosts_are_told_where_the_members_of_an_overlay_are(
+    services, boot, hosts, private, private_subnet
+):
+    first = boot(host_id=hosts[0])
+    second = boot([{"uuid": private["id"], "fixed_ip": "192.168.7.42"}], host_id=hosts[1])
+    ((seen,), (from_there,)) = (told(services, each)["networks"] for each in (first, second))
+    assert seen["members"] == from_there["members"]
+    assert (seen["peers"], from_there["peers"]) == (["192.0.2.2"], ["192.0.2.1"])
+    macs = [member["mac_address"] for member in seen["members"]]
+    assert macs == sorted(macs)
+    there = [each for each in seen["members"] if each["tunnel_ip"] == "192.0.2.2"]
+    assert [each["ip_addresses"] for each in there] == [["192.168.7.42"]]
+    with services.db.write() as session:
+        ports.unbind(session, second)
+    (seen,) = told(services, first)["networks"]
+    assert (len(seen["members"]), seen["peers"]) == (1, [])
+
+
+def test_of_a_flat_network_hosts_learn_members_once_it_has_a_router(
+    alice, services, boot, hosts, public, public_subnet
+):
+    server_id = boot(host_id=hosts[0])
+    (seen,) = told(services, server_id)["networks"]
+    assert (seen["network_type"], seen["members"], seen["peers"]) == ("flat", [], [])
+    with services.db.write() as session:
+        session.add(
+            Port(
+                network_id=public["id"], project_id="p", mac_address="fa:16:3e:00:00:01",
+                device_owner="network:router_interface",
+            )
+        )  # fmt: skip
+    (seen,) = told(services, server_id)["networks"]
+    assert (len(seen["members"]), seen["peers"]) == (1, [])
+
+
+def test_a_gateway_that_a_router_has_is_not_served(services, boot, hosts, private, private_subnet):
+    server_id = boot(host_id=hosts[0])
+    with services.db.write() as session:
+        port = Port(
+            network_id=private["id"], project_id="p", mac_address="fa:16:3e:00:00:01",
+            device_owner="network:router_interface",
+        )  # fmt: skip
+        session.add(port)
+        session.flush()
+        session.add(
+            IPAllocation(
+                subnet_id=private_subnet["id"], ip_address="192.168.7.1", position=1,
+                port_id=port.id,
+            )
+        )  # fmt: skip
+    ((subnet,),) = (network["subnets"] for network in told(services, server_id)["networks"])
+    assert subnet["gateway_served"] is False
+
+
+@pytest.mark.parametrize(
+    ("values", "facts", "said"),
+    [
+        ({"provider:network_type": "vlan", "provider:physical_network": "physnet2",
+          "provider:segmentation_id": 7}, {}, "for VLANs of physical network physnet2"),
+        ({"provider:network_type": "vlan", "provider:physical_network": "physnet1",
+          "provider:segmentation_id": 7}, {"vlan": False}, "8021q"),
+        ({"provider:physical_network": "physnet2"}, {}, "no interface into physical network"),
+    ],
+)  # fmt: skip
+def test_a_card_on_what_its_host_cannot_carry_is_refused(
+    admin, services, hosts, values, facts, said
+):
+    network = make(admin, "network", **values)
+    port = make(admin, "port", network_id=network["id"])
+    with services.db.write() as session:
+        host = session.get_one(Host, hosts[0])
+        host.variables = {"compute_flat_interfaces": {"physnet1": "eth1"}}
+        host.facts = facts
+    with services.db.read() as session:
+        with pytest.raises(Conflict, match="does not carry it") as refusal:
+            check_reach(session, hosts[0], session.get_one(Port, port["id"]))
+        assert said in refusal.value.details["reason"]
+        assert "physnet" not in refusal.value.message
 
 
 def test_the_number_zero_is_any_protocol_to_hosts_and_hopopt_is_not(
@@ -303,7 +400,7 @@ def test_arguments_cost_the_same_statements_for_any_number_of_servers(
         with services.db.read() as session, count_statements() as seen:
             assert len(network_arguments.for_servers(session, some)) == len(some)
             costs.append(len(seen))
-    assert costs[0] == costs[1] <= 8
+    assert costs[0] == costs[1] <= 10
 
 
 def test_other_hosts_learn_of_new_and_lost_members(
@@ -412,4 +509,4 @@ def test_a_tenant_cannot_send_anothers_server_elsewhere(bob, services, boot, pub
             )
         )  # fmt: skip
         session.flush()
-        assert physical_networks(session, server_id) == {"physnet1"}
+        assert segments_of(session, server_id).flat == {"physnet1"}

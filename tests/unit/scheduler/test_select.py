@@ -16,7 +16,7 @@ from controller.errors import BadRequest
 from controller.placement import allocations, inventories, providers
 from controller.placement.inventories import Amount
 from controller.scheduler.select import select
-from controller.scheduler.spec import RequestSpec, Selection
+from controller.scheduler.spec import RequestSpec, Segments, Selection
 from controller.settings import Settings
 
 NOW = utcnow()
@@ -105,8 +105,20 @@ def test_an_architecture_goes_by_any_of_its_names(hosts: Hosts) -> None:
 def test_a_host_needs_an_interface_into_the_networks_of_the_ports(hosts: Hosts) -> None:
     hosts.add("connected", variables={"compute_flat_interfaces": {"physnet1": "eth1"}})
     hosts.add("isolated")
-    assert hosts.names(physical_networks=frozenset({"physnet1"})) == ["connected"]
+    assert hosts.names(segments=Segments(flat=frozenset({"physnet1"}))) == ["connected"]
     assert hosts.names() == ["connected", "isolated"]
+
+
+def test_a_host_needs_vlans_and_an_address_for_the_overlay(hosts: Hosts) -> None:
+    flat = {"compute_flat_interfaces": {"physnet1": "eth1"}}
+    hosts.add("trunk", variables={"compute_vlan_interfaces": {"physnet1": "eth2"}})
+    hosts.add("flat", variables=flat, facts={"vlan": True})
+    hosts.add("bare", variables=flat, facts={"vlan": False})
+    hosts.add("tunnel", tunnel_ip="192.0.2.9")
+    assert hosts.names(segments=Segments(vlan=frozenset({"physnet1"}))) == ["flat", "trunk"]
+    assert hosts.names(segments=Segments(overlay=True)) == ["tunnel"]
+    rejected = hosts.select(segments=Segments(vlan=frozenset({"physnet2"}))).rejected
+    assert rejected["PhysicalNetwork"] == 4
 
 
 def test_a_host_is_up_until_it_missed_several_heartbeats(hosts: Hosts) -> None:
