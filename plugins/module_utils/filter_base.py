@@ -4,7 +4,7 @@
                                     -> nv-ingress  (to a tap)    -> nv-i-<port>
               INPUT -> nv-input, OUTPUT -> nv-output: the host has no part in tenants' networks
     ebtables  nat PREROUTING -> nv-egress -> nv-o-<port>  (before the bridge learns a source MAC)
-              filter FORWARD -> nv-forward -> nv-networks -> nv-n-<network>
+              filter FORWARD -> nv-forward -> nv-networks -> nv-n-<network>, nv-r-<leg>
                                            -> nv-ingress (to a tap)    -> nv-i-<port>
 
 nv-egress, nv-ingress and nv-networks hand out to ports and networks by interface, and the first
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 
-from . import filter_tables
+from . import filter_tables, work
 from .filter_tables import EB_FILTER, EB_NAT, IP4, IP6
 
 BRIDGED = "-m physdev --physdev-is-bridged"
@@ -46,8 +46,8 @@ _INET = {
         # Both ends have agreed: a dropping policy of the operator is not meant for these.
         f"-i nvb+ {BRIDGED} -j ACCEPT",
     ],
-    "nv-input": ["-i nvb+ -j DROP", "-i nvt+ -j DROP", "-i nvv+ -j DROP"],
-    "nv-output": ["-o nvb+ -j DROP", "-o nvt+ -j DROP", "-o nvv+ -j DROP"],
+    "nv-input": [f"-i {ours}+ -j DROP" for ours in ("nvb", "nvt", "nvv", "nvr", "nve")],
+    "nv-output": [f"-o {ours}+ -j DROP" for ours in ("nvb", "nvt", "nvv", "nvr", "nve")],
 }
 FIXED: filter_tables.Wanted = {
     IP4: _INET,
@@ -55,8 +55,8 @@ FIXED: filter_tables.Wanted = {
     EB_NAT: {},
     EB_FILTER: {
         "nv-forward": ["-j nv-networks", "-o nvt+ -j nv-ingress"],
-        "nv-input": ["-i nvt+ -j DROP", "-i nvv+ -j DROP"],
-        "nv-output": ["-o nvt+ -j DROP", "-o nvv+ -j DROP"],
+        "nv-input": [f"-i {ours}+ -j DROP" for ours in ("nvt", "nvv", "nvr", "nve")],
+        "nv-output": [f"-o {ours}+ -j DROP" for ours in ("nvt", "nvv", "nvr", "nve")],
     },
 }
 
@@ -70,10 +70,11 @@ DISPATCH = {
     (EB_FILTER, "nv-ingress"): ["-j DROP"],
     (EB_FILTER, "nv-networks"): [],
 }
-# The tap or the network that a rule of such a chain is about.
-_OWNER_RE = re.compile(r"\b(nvt[0-9a-f]{11}|nv-n-[0-9a-f]{11})\b")
+# The tap, or the chain of the network or leg, that a rule of such a chain is about.
+_OWNER_RE = re.compile(r"\b(nvt[0-9a-f]{11}|nv-[nr]-[0-9a-f]{11})\b")
 
-# (table, chain) to the rules of each owner (a tap, or a network's chain); None takes them out.
+# (table, chain) to the rules of each owner (a tap, or the chain of a network or leg); None takes
+# them out.
 Entries = dict[tuple[str, str], dict[str, list[str] | None]]
 
 
@@ -89,6 +90,26 @@ def wanted(present: filter_tables.Tables, entries: Entries) -> filter_tables.Wan
         rules_of_all = [rule for owner in sorted(owners) for rule in owners[owner]]
         chains[key][chain] = [*rules_of_all, *last]
     return chains
+
+
+def write(chains: filter_tables.Wanted, entries: Entries, check_mode: bool) -> dict[str, str]:
+    """Have `chains`, and the base chains that lead there by `entries`; return the diff."""
+    with filter_tables.lock(check_mode):
+        present = filter_tables.read()
+        is_removal = all(
+            rules is None for of_table in chains.values() for rules in of_table.values()
+        )
+        if is_removal and not filter_tables.has_ours(present):
+            return work.text_diff("packet filter", "", "")
+        all_wanted = wanted(present, entries)
+        for key, of_table in chains.items():
+            all_wanted[key].update(of_table)
+        changed = filter_tables.changes(present, all_wanted)
+        extra = filter_tables.hooks(JUMPS, present)
+        if not check_mode:
+            filter_tables.restore(changed, present, extra)
+    before, after = filter_tables.diff_texts(present, changed, extra)
+    return work.text_diff("packet filter", before, after)
 
 
 def _owners(rules: list[str]) -> dict[str, list[str]]:

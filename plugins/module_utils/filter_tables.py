@@ -77,7 +77,7 @@ def _read() -> Tables:
         ["ebtables-nft-save"],
     ]
     said = work.run_commands([(argv, None) for argv in argvs])
-    ip4_tables, ip6_tables, bridge_tables = map(_parse, said)
+    ip4_tables, ip6_tables, bridge_tables = map(parse, said)
     tables[IP4] = ip4_tables.get("filter", {})
     tables[IP6] = ip6_tables.get("filter", {})
     tables[EB_NAT] = bridge_tables.get("nat", {})
@@ -85,7 +85,7 @@ def _read() -> Tables:
     return tables
 
 
-def _parse(saved: str) -> dict[str, Chains]:
+def parse(saved: str) -> dict[str, Chains]:
     tables: dict[str, Chains] = {}
     chains: Chains = {}
     for line in saved.splitlines():

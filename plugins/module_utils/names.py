@@ -17,7 +17,11 @@ _SHORT = 11
 BRIDGE_PREFIX = "nvb"
 VETH_PREFIX = "nvv"
 TAP_PREFIX = "nvt"
+LEG_PREFIX = "nvr"
+EXTERNAL_PREFIX = "nve"
 NAMESPACE_PREFIX = "nvn-"
+ROUTER_PREFIX = "nvr-"
+EXTERNAL_NAMESPACE_PREFIX = "nve-"
 NAMESPACE_INTERFACE = "eth0"
 CHAIN_PREFIX = "nv-"
 IPSET_PREFIX = "nvs"
@@ -48,6 +52,36 @@ def namespace_name(network_id: str) -> str:
     return NAMESPACE_PREFIX + _checked(network_id)
 
 
+def leg_name(port_id: str) -> str:
+    """The end, in a network's bridge, of a router's cable: named by the interface's port."""
+    return LEG_PREFIX + _short(port_id)
+
+
+def leg_inside(port_id: str) -> str:
+    """The same cable's end in the router's namespace."""
+    return "leg" + _short(port_id)
+
+
+def router_namespace_name(router_id: str) -> str:
+    """The router's namespace as `ip netns` lists it."""
+    return ROUTER_PREFIX + _checked(router_id)
+
+
+def router_link(router_id: str) -> str:
+    """The end, in the external namespace, of the cable to a router."""
+    return "rt" + _short(router_id)
+
+
+def external_name(network_id: str) -> str:
+    """The end, in an external network's bridge, of the cable into its external namespace."""
+    return EXTERNAL_PREFIX + _short(network_id)
+
+
+def external_namespace_name(network_id: str) -> str:
+    """The namespace through which this host's routers reach an external network."""
+    return EXTERNAL_NAMESPACE_PREFIX + _checked(network_id)
+
+
 def tap_name(port_id: str) -> str:
     """The tap that libvirt makes for a port's domain."""
     return TAP_PREFIX + _short(port_id)
@@ -71,6 +105,11 @@ def port_source_chain(port_id: str) -> str:
 def network_chain(network_id: str) -> str:
     """The ebtables chain that keeps a network's own services on this host."""
     return f"{CHAIN_PREFIX}n-{_short(network_id)}"
+
+
+def leg_chain(port_id: str) -> str:
+    """The ebtables chain that keeps a gateway's ARP and neighbour discovery on this host."""
+    return f"{CHAIN_PREFIX}r-{_short(port_id)}"
 
 
 def group_set(group_id: str) -> str:

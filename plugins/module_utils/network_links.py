@@ -20,7 +20,9 @@ INTERFACE_RE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}")
 # making one takes a fraction of a second.
 LOCKS = "/run/novella/locks"
 NETWORKS_LOCK = f"{LOCKS}/networks.lock"
-OWN_MEMBERS = (names.TAP_PREFIX, names.VETH_PREFIX)
+OWN_MEMBERS = (
+    names.TAP_PREFIX, names.VETH_PREFIX, names.LEG_PREFIX, names.EXTERNAL_PREFIX,
+)  # fmt: skip
 
 NETNS_FOLDER = "/run/netns"
 CLONE_NEWNET = 0x40000000

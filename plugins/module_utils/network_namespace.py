@@ -16,7 +16,6 @@ from typing import Any
 
 from . import (
     filter_base,
-    filter_tables,
     names,
     network_files,
     network_links,
@@ -361,29 +360,7 @@ def _have_rules(
     network_id: str, served: list[subnets.Subnet], uplinks: list[str], check_mode: bool
 ) -> dict[str, str]:
     chains, entries = network_rules.network_tables(network_id, served, uplinks)
-    return _write_rules(chains, entries, check_mode)
-
-
-def _write_rules(
-    chains: filter_tables.Wanted, entries: filter_base.Entries, check_mode: bool
-) -> dict[str, str]:
-    """Have the network's chains, and the base chains that lead there; return the diff."""
-    with filter_tables.lock(check_mode):
-        present = filter_tables.read()
-        is_removal = all(
-            rules is None for of_table in chains.values() for rules in of_table.values()
-        )
-        if is_removal and not filter_tables.has_ours(present):
-            return work.text_diff("packet filter", "", "")
-        wanted = filter_base.wanted(present, entries)
-        for key, of_table in chains.items():
-            wanted[key].update(of_table)
-        changed = filter_tables.changes(present, wanted)
-        extra = filter_tables.hooks(filter_base.JUMPS, present)
-        if not check_mode:
-            filter_tables.restore(changed, present, extra)
-    before, after = filter_tables.diff_texts(present, changed, extra)
-    return work.text_diff("packet filter", before, after)
+    return filter_base.write(chains, entries, check_mode)
 
 
 def _absent(
@@ -416,7 +393,7 @@ def _absent(
 
 def _remove_rules(network_id: str, check_mode: bool) -> dict[str, str]:
     chains, entries = network_rules.absent_tables(network_id)
-    return _write_rules(chains, entries, check_mode)
+    return filter_base.write(chains, entries, check_mode)
 
 
 def _remove_links(network_id: str, look: _Look, check_mode: bool) -> Diff:

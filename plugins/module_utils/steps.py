@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         disk_snapshot,
         domain_mark,
         domain_size,
+        external_namespace,
         guest_interrupt,
         guest_metadata,
         guest_password,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         port_filter,
         pulled_directory,
         qcow2_disk,
+        router_namespace,
         saved_definition,
     )
 
@@ -51,6 +53,7 @@ MODULES = (
     "disk_snapshot",
     "domain_mark",
     "domain_size",
+    "external_namespace",
     "guest_interrupt",
     "guest_metadata",
     "guest_password",
@@ -64,6 +67,7 @@ MODULES = (
     "port_filter",
     "pulled_directory",
     "qcow2_disk",
+    "router_namespace",
     "saved_definition",
 )
 

@@ -74,7 +74,7 @@ def test_the_order_of_a_chains_rules_matters() -> None:
 
 def test_a_jump_that_is_there_stays_where_the_operator_put_it() -> None:
     present = empty()
-    present[IP4] = filter_tables._parse(SAVED)["filter"]
+    present[IP4] = filter_tables.parse(SAVED)["filter"]
     missing = filter_tables.hooks(filter_base.JUMPS, present)
     assert missing[IP4] == ["-I INPUT 1 -j nv-input", "-I OUTPUT 1 -j nv-output"]
 
