@@ -3,6 +3,7 @@
     iptables  FORWARD -> nv-forward -> nv-egress   (from a tap)  -> nv-o-<port>, its sources nv-s-
                                     -> nv-ingress  (to a tap)    -> nv-i-<port>
               INPUT -> nv-input, OUTPUT -> nv-output: the host has no part in tenants' networks
+    iptables  raw PREROUTING -> nv-zones: one for each network, what other bridges pass untracked
     ebtables  nat PREROUTING -> nv-egress -> nv-o-<port>  (before the bridge learns a source MAC)
               filter FORWARD -> nv-forward -> nv-networks -> nv-n-<network>, nv-r-<leg>
                                            -> nv-ingress (to a tap)    -> nv-i-<port>
@@ -15,9 +16,10 @@ second rule for each tap, which leaves the chain.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from . import filter_tables, work
-from .filter_tables import EB_FILTER, EB_NAT, IP4, IP6
+from .filter_tables import EB_FILTER, EB_NAT, IP4, IP4_RAW, IP6, IP6_RAW
 
 BRIDGED = "-m physdev --physdev-is-bridged"
 ROUTED = "-m physdev ! --physdev-is-bridged"
@@ -30,6 +32,8 @@ JUMPS = {
     (IP6, "FORWARD"): "-j nv-forward",
     (IP6, "INPUT"): "-j nv-input",
     (IP6, "OUTPUT"): "-j nv-output",
+    (IP4_RAW, "PREROUTING"): "-j nv-zones",
+    (IP6_RAW, "PREROUTING"): "-j nv-zones",
     (EB_NAT, "PREROUTING"): "-i nvt+ -j nv-egress",
     (EB_FILTER, "FORWARD"): "-j nv-forward",
     (EB_FILTER, "INPUT"): "-j nv-input",
@@ -52,6 +56,8 @@ _INET = {
 FIXED: filter_tables.Wanted = {
     IP4: _INET,
     IP6: _INET,
+    IP4_RAW: {},
+    IP6_RAW: {},
     EB_NAT: {},
     EB_FILTER: {
         "nv-forward": ["-j nv-networks", "-o nvt+ -j nv-ingress"],
@@ -66,12 +72,15 @@ DISPATCH = {
     (IP4, "nv-ingress"): ["-j DROP"],
     (IP6, "nv-egress"): ["-j DROP"],
     (IP6, "nv-ingress"): ["-j DROP"],
+    # Of a bridge that has no guests nobody asks how its connections stand.
+    (IP4_RAW, "nv-zones"): ["-i nvb+ -j CT --notrack"],
+    (IP6_RAW, "nv-zones"): ["-i nvb+ -j CT --notrack"],
     (EB_NAT, "nv-egress"): ["-j DROP"],
     (EB_FILTER, "nv-ingress"): ["-j DROP"],
     (EB_FILTER, "nv-networks"): [],
 }
-# The tap, or the chain of the network or leg, that a rule of such a chain is about.
-_OWNER_RE = re.compile(r"\b(nvt[0-9a-f]{11}|nv-[nr]-[0-9a-f]{11})\b")
+# The tap or bridge, or the chain of the network or leg, that a rule of such a chain is about.
+_OWNER_RE = re.compile(r"\b(nv[tb][0-9a-f]{11}|nv-[nr]-[0-9a-f]{11})\b")
 
 # (table, chain) to the rules of each owner (a tap, or the chain of a network or leg); None takes
 # them out.
@@ -92,10 +101,19 @@ def wanted(present: filter_tables.Tables, entries: Entries) -> filter_tables.Wan
     return chains
 
 
-def write(chains: filter_tables.Wanted, entries: Entries, check_mode: bool) -> dict[str, str]:
-    """Have `chains`, and the base chains that lead there by `entries`; return the diff."""
+def write(
+    chains: filter_tables.Wanted,
+    entries: Entries,
+    check_mode: bool,
+    more: Callable[[filter_tables.Tables], Entries] | None = None,
+) -> dict[str, str]:
+    """Have `chains`, and the base chains that lead there by `entries`; return the diff.
+
+    `more` makes entries that depend on what others have.
+    """
     with filter_tables.lock(check_mode):
         present = filter_tables.read()
+        entries = {**entries, **more(present)} if more else entries
         is_removal = all(
             rules is None for of_table in chains.values() for rules in of_table.values()
         )

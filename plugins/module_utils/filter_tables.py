@@ -26,6 +26,8 @@ Tables = dict[str, Chains]
 Wanted = dict[str, dict[str, Rules | None]]
 
 IP4, IP6, EB_NAT, EB_FILTER = "iptables", "ip6tables", "ebtables nat", "ebtables filter"
+IP4_RAW, IP6_RAW = "iptables raw", "ip6tables raw"
+TABLES = (EB_NAT, EB_FILTER, IP4, IP4_RAW, IP6, IP6_RAW)
 
 LOCK_WAIT_S = 60
 XTABLES_WAIT_S = "20"
@@ -51,7 +53,7 @@ def lock(check_mode: bool = False) -> Iterator[None]:
 
 
 def read() -> Tables:
-    """Return all chains of the four tables that hold ours. They are shared: change none of them."""
+    """Return all chains of the tables that hold ours. They are shared: change none of them."""
     generation = filter_generation.current()
     known = _Known.tables
     if known is not None and generation == known[0]:
@@ -70,16 +72,16 @@ class _Known:
 
 
 def _read() -> Tables:
-    tables = {key: {} for key in (IP4, IP6, EB_NAT, EB_FILTER)}
+    # Not all tables at once: an operator's `nat` may be very long.
     argvs = [
-        ["iptables-save", "-t", "filter"],
-        ["ip6tables-save", "-t", "filter"],
-        ["ebtables-nft-save"],
+        [f"{program}-save", "-t", table] for program in (IP4, IP6) for table in ("filter", "raw")
     ]
-    said = work.run_commands([(argv, None) for argv in argvs])
-    ip4_tables, ip6_tables, bridge_tables = map(parse, said)
-    tables[IP4] = ip4_tables.get("filter", {})
-    tables[IP6] = ip6_tables.get("filter", {})
+    said = work.run_commands([(argv, None) for argv in (*argvs, ["ebtables-nft-save"])])
+    *inet_tables, bridge_tables = map(parse, said)
+    tables = {
+        key: found.get(argv[2], {})
+        for key, argv, found in zip((IP4, IP4_RAW, IP6, IP6_RAW), argvs, inet_tables, strict=True)
+    }
     tables[EB_NAT] = bridge_tables.get("nat", {})
     tables[EB_FILTER] = bridge_tables.get("filter", {})
     return tables
@@ -195,11 +197,16 @@ def restore(
     extra = extra or {}
     texts = {
         key: restore_text(key, wanted.get(key, {}), present[key], extra.get(key, []))
-        for key in (EB_NAT, EB_FILTER, IP4, IP6)
+        for key in TABLES
     }
     known, _Known.tables = _Known.tables, None
     # ebtables first: it sees a frame before iptables does.
-    inputs = {"ebtables-nft": texts[EB_NAT] + texts[EB_FILTER], IP4: texts[IP4], IP6: texts[IP6]}
+    inputs = {
+        "ebtables-nft": texts[EB_NAT] + texts[EB_FILTER],
+        # How a packet is tracked, before what looks at that.
+        IP4: texts[IP4_RAW] + texts[IP4],
+        IP6: texts[IP6_RAW] + texts[IP6],
+    }
     waiting = {"ebtables-nft": [], IP4: ["-w", XTABLES_WAIT_S], IP6: ["-w", XTABLES_WAIT_S]}
     commands = [
         ([f"{program}-restore", *waiting[program], "--noflush"], text)
@@ -241,7 +248,7 @@ def restore_text(key: str, chains: dict[str, Rules | None], present: Chains, ext
     if not (written or removed or extra):
         return ""
     is_bridge = key in (EB_NAT, EB_FILTER)
-    lines = ["*" + (key.split()[1] if is_bridge else "filter")]
+    lines = ["*" + (key.partition(" ")[2] or "filter")]
     # A chain that is named is made, or emptied if it is there.
     policy = "RETURN" if is_bridge else "- [0:0]"
     lines += [f":{chain} {policy}" for chain in (*written, *removed)]

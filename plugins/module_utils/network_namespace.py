@@ -16,6 +16,7 @@ from typing import Any
 
 from . import (
     filter_base,
+    filter_tables,
     names,
     network_files,
     network_links,
@@ -360,7 +361,11 @@ def _have_rules(
     network_id: str, served: list[subnets.Subnet], uplinks: list[str], check_mode: bool
 ) -> dict[str, str]:
     chains, entries = network_rules.network_tables(network_id, served, uplinks)
-    return filter_base.write(chains, entries, check_mode)
+
+    def zone(present: filter_tables.Tables) -> filter_base.Entries:
+        return network_rules.zone_entries(network_id, network_rules.zone(network_id, present))
+
+    return filter_base.write(chains, entries, check_mode, zone)
 
 
 def _absent(

@@ -1,13 +1,21 @@
-"""The ebtables rules of a network: each host serves its own guests, and none through the uplink."""
+"""The rules of a network: each host serves its own guests, and none through the uplink (ebtables);
+its connections are tracked apart from those of other networks (a zone in iptables' table raw)."""
 
 from __future__ import annotations
 
+import re
+
 from . import names
 from .filter_base import Entries
-from .filter_tables import EB_FILTER, Wanted
+from .filter_tables import EB_FILTER, IP4_RAW, IP6_RAW, Tables, Wanted
 from .subnets import METADATA_IP, Subnet
 
 PLACE = (EB_FILTER, "nv-networks")
+ZONES = "nv-zones"
+# Zone 0 is everybody's who asks for none.
+LAST_ZONE = 65535
+
+_ZONE_RE = re.compile(r"-i (nvb[0-9a-f]{11}) -j CT --zone (\d+)")
 
 
 def network_tables(
@@ -48,6 +56,34 @@ def _own_address_rules(subnets: list[Subnet]) -> list[str]:
     ]
 
 
+def zone_entries(network_id: str, zone: int | None) -> Entries:
+    """Return the entry that has the network's packets tracked in `zone`; None takes it out.
+
+    Networks may have the same addresses, and what a router passes is on two of them.
+    """
+    bridge = names.bridge_name(network_id)
+    rule = [f"-i {bridge} -j CT --zone {zone}"] if zone is not None else None
+    return {(key, ZONES): {bridge: rule} for key in (IP4_RAW, IP6_RAW)}
+
+
+def zone(network_id: str, present: Tables) -> int:
+    """Return the network's zone on this host: the one that it has, or a free one.
+
+    Zones are 16 bits long, so they can't be made of ids alone.
+    """
+    bridge, used = names.bridge_name(network_id), {}
+    for key in (IP6_RAW, IP4_RAW):
+        for rule in present[key].get(ZONES, []):
+            found = _ZONE_RE.fullmatch(rule)
+            if found:
+                used[found[1]] = int(found[2])
+    if bridge in used:
+        return used[bridge]
+    first, taken = int(network_id[:8], 16), set(used.values())
+    free = ((first + step) % LAST_ZONE + 1 for step in range(LAST_ZONE))
+    return next(number for number in free if number not in taken)
+
+
 def absent_tables(network_id: str) -> tuple[Wanted, Entries]:
     chain = names.network_chain(network_id)
-    return {EB_FILTER: {chain: None}}, {PLACE: {chain: None}}
+    return {EB_FILTER: {chain: None}}, {PLACE: {chain: None}, **zone_entries(network_id, None)}

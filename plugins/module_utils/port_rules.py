@@ -48,15 +48,18 @@ def port_tables(port: Port, groups: dict[str, Any]) -> tuple[Wanted, Entries]:
         chains, entries = absent_tables(port["id"])
         return chains, {**entries, **_open_entries(port)}
     pairs = address_pairs(port)
-    rules = [rule for group in _groups_of(port, groups) for rule in group.get("rules") or []]
+    own_groups = _groups_of(port, groups)
+    rules = [rule for group in own_groups for rule in group.get("rules") or []]
+    # Neutron lets no port mix them; if one does, replies come through.
+    is_stateful = not own_groups or any(group.get("stateful", True) for group in own_groups)
     port_id = port["id"]
     ingress, egress = names.port_ingress_chain(port_id), names.port_egress_chain(port_id)
     source = names.port_source_chain(port_id)
     macs = sorted({mac for mac, _ in pairs} | {_mac(port["mac_address"], port)})
     chains = {
         IP4: {
-            ingress: _ingress(port, rules),
-            egress: _egress(source, rules),
+            ingress: _ingress(port, rules, is_stateful),
+            egress: _egress(source, rules, is_stateful),
             source: _sources(pairs),
         },
         EB_NAT: {egress: _frames_out(macs, pairs)},
@@ -161,7 +164,7 @@ def _sources(pairs: list[tuple[str, str]]) -> list[str]:
     return [*allowed, "-j DROP"]
 
 
-def _egress(source_chain: str, rules: list[dict[str, Any]]) -> list[str]:
+def _egress(source_chain: str, rules: list[dict[str, Any]], is_stateful: bool) -> list[str]:
     return [
         # A guest without an address asks for one.
         "-s 0.0.0.0/32 -d 255.255.255.255/32 -p udp -m udp --sport 68 --dport 67 -j RETURN",
@@ -171,23 +174,41 @@ def _egress(source_chain: str, rules: list[dict[str, Any]]) -> list[str]:
         # This host's own services, whatever the groups say: without them no guest starts.
         "-p udp -m udp --sport 68 --dport 67 -j RETURN",
         f"{METADATA} -j RETURN",
-        "-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN",
-        "-m conntrack --ctstate INVALID -j DROP",
+        *_replies(is_stateful),
+        *_invalid(is_stateful),
         *_allowed(rules, "egress"),
         "-j DROP",
     ]
 
 
-def _ingress(port: Port, rules: list[dict[str, Any]]) -> list[str]:
+def _ingress(port: Port, rules: list[dict[str, Any]], is_stateful: bool) -> list[str]:
     veth = names.veth_name(work.check_uuid(port["network_id"], "Network id"))
     return [
-        "-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN",
+        *_replies(is_stateful),
         # To conntrack an offer is no reply to a broadcast.
         f"-p udp -m physdev --physdev-in {veth} -m udp --sport 67 --dport 68 -j RETURN",
-        "-m conntrack --ctstate INVALID -j DROP",
+        *_invalid(is_stateful),
         *_allowed(rules, "ingress"),
         "-j DROP",
     ]
+
+
+def _replies(is_stateful: bool) -> list[str]:
+    """Return what lets replies through, and errors about what was let through.
+
+    What goes on in a connection's own direction is judged packet by packet: when the rule that let
+    it in goes, or a member of the group that it names, it ends, wherever its entry is.
+    """
+    if not is_stateful:
+        return []
+    return [
+        "-m conntrack --ctstate ESTABLISHED --ctdir REPLY -j RETURN",
+        "-m conntrack --ctstate RELATED -j RETURN",
+    ]
+
+
+def _invalid(is_stateful: bool) -> list[str]:
+    return ["-m conntrack --ctstate INVALID -j DROP"] if is_stateful else []
 
 
 def _frames_out(macs: list[str], pairs: list[tuple[str, str]]) -> list[str]:

@@ -13,7 +13,9 @@ description:
     its security groups allow and for replies. IPv6 is closed. A tap that starts with C(nvt) and
     that no port owns passes nothing.
   - Rules may be made before the tap is there, and should be.
-  - Connections that stand stay when the rule that let them in goes.
+  - A connection is judged packet by packet in its own direction, and only its replies pass as such,
+    so it ends when the rule that let it in goes. A group whose C(stateful) is false lets no replies
+    pass by itself.
 options:
   ports:
     description:

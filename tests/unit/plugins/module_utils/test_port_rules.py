@@ -200,3 +200,19 @@ def test_remote_groups_are_those_that_rules_name() -> None:
     groups = {GROUP_ID: {"rules": [{"direction": "ingress", "remote_group_id": NETWORK_ID}]}}
     assert port_rules.remote_groups([port()], groups) == {NETWORK_ID}
     assert port_rules.remote_groups([port(port_security_enabled=False)], groups) == set()
+
+
+def test_a_standing_connection_is_judged_in_its_own_direction_by_the_rules() -> None:
+    """Else it would outlive the rule that let it in; deleting its entry lets the guest renew it."""
+    for chain in (names.port_ingress_chain(PORT_ID), names.port_egress_chain(PORT_ID)):
+        tracked = [rule for rule in chains()[IP4][chain] if "ESTABLISHED" in rule]
+        assert tracked == ["-m conntrack --ctstate ESTABLISHED --ctdir REPLY -j RETURN"]
+
+
+def test_a_stateless_group_lets_no_replies_through_by_itself() -> None:
+    tcp = {"direction": "ingress", "protocol": "tcp"}
+    group = {"rules": [tcp], "stateful": False}
+    tables, _ = port_rules.port_tables(port(), {GROUP_ID: group})
+    for chain in (names.port_ingress_chain(PORT_ID), names.port_egress_chain(PORT_ID)):
+        assert not [rule for rule in tables[IP4][chain] if "conntrack" in rule]
+    assert "-p 6 -j RETURN" in tables[IP4][names.port_ingress_chain(PORT_ID)]
