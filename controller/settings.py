@@ -149,6 +149,8 @@ class Settings:
     vxlan_ids: tuple[str, ...] = ("1-65535",)
     # The same of VLANs, by physical network.
     vlan_ids: dict[str, list[str]] = field(default_factory=dict)
+    # What comes after the names of ports.
+    dns_domain: str = "openstacklocal"
     # The largest packet on the hosts' interfaces; overlay networks have 50 bytes less.
     physical_mtu: int = 1500
 

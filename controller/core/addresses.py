@@ -14,12 +14,20 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from controller.core.network_faults import (
+    AllocationOnAutoAddressSubnet,
     InvalidIpForNetwork,
     InvalidIpForSubnet,
     IpAddressGenerationFailure,
     IpAddressInUse,
 )
-from controller.db.models import IPAllocation, Subnet
+from controller.core.subnet_ranges import (
+    POSITIONS,
+    Address,
+    first_address,
+    last_address,
+    plain_address,
+)
+from controller.db.models import IPAllocation, Port, Subnet
 
 # Drawn at once. With 92 of 100 addresses taken, all of 64 are taken once in 200 tries.
 PROBES = 64
@@ -29,21 +37,37 @@ SMALL_POOL = 256
 TRIES = 20
 
 _random = secrets.SystemRandom()
+# Modes in which guests make their addresses themselves, of the prefix and their MAC address.
+AUTOMATIC = ("slaac", "dhcpv6-stateless")
 
 
-def parse(text: str, what: str) -> ipaddress.IPv4Address:
+def parse(text: str, what: str) -> Address:
     """Return `text` as an address; `what` names it in the refusal."""
     try:
-        return ipaddress.IPv4Address(text)
+        return plain_address(text)
     except ValueError as error:
-        raise InvalidIpForSubnet(f"'{text}' is not an IPv4 address ({what}): {error}.") from error
+        raise InvalidIpForSubnet(f"'{text}' is not an IP address ({what}): {error}.") from error
+
+
+def is_automatic(subnet: Subnet) -> bool:
+    """Whether ports have the addresses there that their guests make themselves (SLAAC)."""
+    return subnet.ipv6_address_mode in AUTOMATIC or subnet.ipv6_ra_mode in AUTOMATIC
+
+
+def automatic(subnet: Subnet, mac_address: str) -> str:
+    """Return the address that a guest makes itself: the /64 prefix and EUI-64 (RFC 4291)."""
+    octets = bytearray.fromhex(mac_address.replace(":", ""))
+    octets[0] ^= 2
+    interface = bytes(octets[:3]) + b"\xff\xfe" + bytes(octets[3:])
+    network = ipaddress.IPv6Network(subnet.cidr)
+    return str(network.network_address + int.from_bytes(interface, "big"))
 
 
 def subnet_of(subnets: Iterable[Subnet], ip_address: str, network_id: str) -> Subnet:
     """Return the one of the network's `subnets` that has `ip_address`."""
     address = parse(ip_address, "fixed_ips")
     for subnet in subnets:
-        if address in ipaddress.IPv4Network(subnet.cidr):
+        if address in ipaddress.ip_network(subnet.cidr):
             return subnet
     raise InvalidIpForNetwork(
         f"IP address {ip_address} is not a valid IP for any of the subnets on network {network_id}."
@@ -53,12 +77,12 @@ def subnet_of(subnets: Iterable[Subnet], ip_address: str, network_id: str) -> Su
 
 def check_usable(subnet: Subnet, ip_address: str) -> str:
     """Return `ip_address` in its plain form; refuse one that no port in `subnet` can have."""
-    address, network = parse(ip_address, "fixed_ips"), ipaddress.IPv4Network(subnet.cidr)
+    address, network = parse(ip_address, "fixed_ips"), ipaddress.ip_network(subnet.cidr)
     if address not in network:
         raise InvalidIpForSubnet(
             f"IP address {address} is not a valid IP for subnet {subnet.id} ({subnet.cidr})."
         )
-    if address in (network.network_address, network.broadcast_address):
+    if not first_address(network) <= int(address) <= last_address(network):
         raise InvalidIpForSubnet(
             f"IP address {address} is the network or broadcast address of subnet {subnet.id} "
             f"({subnet.cidr}). Choose one between them."
@@ -73,13 +97,40 @@ def check_usable(subnet: Subnet, ip_address: str) -> str:
 def take(session: Session, subnet: Subnet, port_id: str, ip_address: str) -> IPAllocation:
     """Give the port this very address, inside or outside of the pools, or raise IpAddressInUse."""
     address = check_usable(subnet, ip_address)
-    taken = _insert(session, subnet, port_id, _position(subnet, address))
-    if taken is None:
+    taken = _insert_all(session, subnet, [(port_id, address)])
+    if not taken:
         raise IpAddressInUse(
             f"Unable to complete operation for network {subnet.network_id}. The IP address "
             f"{address} is in use. Choose another, or leave it out to be given one."
         )
-    return taken
+    return taken[0]
+
+
+def take_automatic(session: Session, subnet: Subnet, ports: Sequence[Port]) -> None:
+    """Give each port the address that its guest makes itself; raise IpAddressInUse for a taken one.
+
+    One statement for many ports, in batches of what a statement takes.
+    """
+    wanted = [(port.id, automatic(subnet, port.mac_address)) for port in ports]
+    if wanted and not _insert_all(session, subnet, wanted):
+        raise IpAddressInUse(
+            f"Unable to complete operation for network {subnet.network_id}. An address that a "
+            f"port's MAC address makes in subnet {subnet.id} ({subnet.cidr}) is in use. Choose "
+            "another MAC address."
+        )
+
+
+def check_named(subnet: Subnet, port: Port, ip_address: str) -> None:
+    """Refuse a chosen address where guests make their own."""
+    if not is_automatic(subnet):
+        return
+    own = automatic(subnet, port.mac_address)
+    if str(parse(ip_address, "fixed_ips")) != own:
+        raise AllocationOnAutoAddressSubnet(
+            f"IPv6 address {ip_address} can not be directly assigned to a port on subnet "
+            f"{subnet.id} since the subnet is configured for automatic addresses: the port's is "
+            f"{own}. Name the subnet alone."
+        )
 
 
 def allocate(session: Session, subnet: Subnet, port_id: str) -> IPAllocation:
@@ -116,14 +167,37 @@ def allocate_on(session: Session, subnets: Sequence[Subnet], port_id: str) -> IP
     raise failure
 
 
-def allocate_each(session: Session, subnets: Sequence[Subnet], port_ids: Sequence[str]) -> None:
-    """Give each port an address of a network's `subnets`, as `allocate_on` does for one.
+def allocate_each(session: Session, subnets: Sequence[Subnet], ports: Sequence[Port]) -> None:
+    """Give each port of a network with `subnets` an address of each IP version.
+
+    Of several subnets of a version, the first that has one left; of those in which guests make
+    their addresses themselves, each.
+    """
+    port_ids = [port.id for port in ports]
+    for version in (4, 6):
+        given = [
+            subnet
+            for subnet in subnets
+            if subnet.ip_version == version and not is_automatic(subnet)
+        ]
+        if given:
+            _allocate_each(session, given, port_ids)
+    for subnet in subnets:
+        if is_automatic(subnet):
+            take_automatic(session, subnet, ports)
+
+
+def _allocate_each(session: Session, subnets: Sequence[Subnet], port_ids: Sequence[str]) -> None:
+    """Give each port an address of one of `subnets`, as `allocate_on` does for one.
 
     As many statements for many ports as for one, unless the pools are nearly used up or others take
     what was found free just before.
     """
     free = _some_free(session, subnets[0], len(port_ids))
-    some = list(zip(port_ids, free, strict=False))
+    some = [
+        (port_id, _address_at(subnets[0], position))
+        for port_id, position in zip(port_ids, free, strict=False)
+    ]
     given = len(some) if _insert_all(session, subnets[0], some) else 0
     for port_id in port_ids[given:]:
         allocate_on(session, subnets, port_id)
@@ -146,20 +220,22 @@ def release(session: Session, port_ids: Sequence[str]) -> None:
 
 def _insert(session: Session, subnet: Subnet, port_id: str, position: int) -> IPAllocation | None:
     """Return the allocation, or None when somebody has the address."""
-    taken = _insert_all(session, subnet, [(port_id, position)])
+    taken = _insert_all(session, subnet, [(port_id, _address_at(subnet, position))])
     return taken[0] if taken else None
 
 
 def _insert_all(
-    session: Session, subnet: Subnet, wanted: Sequence[tuple[str, int]]
+    session: Session, subnet: Subnet, wanted: Sequence[tuple[str, str]]
 ) -> list[IPAllocation]:
-    """Return the allocations of (port id, position); none when somebody has one of them."""
-    base = ipaddress.IPv4Network(subnet.cidr).network_address
+    """Return the allocations of (port id, address); none when somebody has one of them."""
     allocations = [
         IPAllocation(
-            subnet_id=subnet.id, ip_address=str(base + position), position=position, port_id=port_id
+            subnet_id=subnet.id,
+            ip_address=address,
+            position=_kept(subnet, address),
+            port_id=port_id,
         )
-        for port_id, position in wanted
+        for port_id, address in wanted
     ]
     try:
         with session.begin_nested():
@@ -169,15 +245,25 @@ def _insert_all(
     return allocations
 
 
+def _address_at(subnet: Subnet, position: int) -> str:
+    return str(ipaddress.ip_network(subnet.cidr).network_address + position)
+
+
 def _position(subnet: Subnet, address: str) -> int:
-    network = ipaddress.IPv4Network(subnet.cidr)
-    return int(ipaddress.IPv4Address(address)) - int(network.network_address)
+    network = ipaddress.ip_network(subnet.cidr)
+    return int(ipaddress.ip_address(address)) - int(network.network_address)
+
+
+def _kept(subnet: Subnet, address: str) -> int | None:
+    """Return the position as it is kept; nobody looks for a gap where it is none."""
+    position = _position(subnet, address)
+    return position if position < POSITIONS else None
 
 
 def _ranges(subnet: Subnet) -> list[tuple[int, int]]:
-    """Return the pools as (first, last) positions."""
+    """Return the pools as (first, last) positions, as far as addresses are given out."""
     return sorted(
-        (_position(subnet, pool["start"]), _position(subnet, pool["end"]))
+        (_position(subnet, pool["start"]), min(_position(subnet, pool["end"]), POSITIONS - 1))
         for pool in subnet.allocation_pools
     )
 

@@ -74,6 +74,8 @@ def _subnet(subnet: Subnet, *, routed: bool) -> dict[str, Any]:
         "dhcp_ip": subnet.dhcp_ip,
         "gateway_served": subnet.gateway_served and not routed,
         "enable_dhcp": subnet.enable_dhcp,
+        "ipv6_ra_mode": subnet.ipv6_ra_mode,
+        "ipv6_address_mode": subnet.ipv6_address_mode,
         "dns_nameservers": subnet.dns_nameservers,
         "host_routes": subnet.host_routes,
     }

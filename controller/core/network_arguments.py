@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from controller.core import port_records, security_groups
+from controller.core import dns_names, port_records, security_groups
 from controller.core.described_networks import Described, networks
 from controller.core.security_group_rules import ICMP, ICMPV6, protocol_number
 from controller.db.models import (
@@ -104,6 +104,11 @@ def _port(
             {"subnet_id": each.subnet_id, "ip_address": each.ip_address} for each in fixed_ips
         ],
         "port_security_enabled": port.port_security_enabled or not up,
+        "extra_dhcp_opts": port.extra_dhcp_opts,
+        "dns_name": port.dns_name,
+        "hostname": dns_names.hostname(port, fixed_ips[0].ip_address)
+        if fixed_ips
+        else port.dns_name,
         "allowed_address_pairs": port.allowed_address_pairs if up else [],
         "security_groups": group_ids if up and port.port_security_enabled else [],
     }

@@ -42,6 +42,10 @@ class InvalidIpForSubnet(BadRequest):
     pass
 
 
+class AllocationOnAutoAddressSubnet(BadRequest):
+    """Guests make their own addresses there; none can be chosen."""
+
+
 class InvalidAllocationPool(BadRequest):
     pass
 

@@ -1,7 +1,7 @@
 """Ports as the Network API writes them. What servers need of ports is in `core.ports`."""
 
 import ipaddress
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, or_, select, true
@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session
 
 from controller.core import (
     addresses,
+    dhcp_options,
+    dns_names,
     macs,
     network_quotas,
     networks,
@@ -121,10 +123,12 @@ def _new_port(network: Network, project_id: str, values: Mapping[str, Any], devi
         port.port_security_enabled = network.port_security_enabled
     if port.mac_address:
         port.mac_address = macs.parse(port.mac_address)
+    port.dns_name = dns_names.check(port.dns_name or "")
+    port.extra_dhcp_opts = dhcp_options.check(values.get("extra_dhcp_opts") or [])
     return port
 
 
-LINKS = ("fixed_ips", "security_groups", "allowed_address_pairs")
+LINKS = ("fixed_ips", "security_groups", "allowed_address_pairs", "extra_dhcp_opts")
 
 
 def _groups_for(
@@ -162,10 +166,10 @@ def _pairs(port: Port, wanted: Sequence[Mapping[str, str]]) -> list[dict[str, st
     pairs = []
     for pair in wanted:
         try:
-            allowed = ipaddress.IPv4Network(pair["ip_address"], strict=False)
+            allowed = ipaddress.ip_network(pair["ip_address"], strict=False)
         except ValueError as error:
             raise InvalidInput(
-                f"'{pair['ip_address']}' is not an IPv4 address or range (allowed_address_pairs): "
+                f"'{pair['ip_address']}' is not an IP address or range (allowed_address_pairs): "
                 f"{error}."
             ) from error
         text = str(allowed) if "/" in pair["ip_address"] else str(allowed.network_address)
@@ -184,12 +188,36 @@ def _give_addresses(
     available = subnets.of_network(session, network.id)
     if wanted is None:
         if available:
-            addresses.allocate_each(session, available, [port.id for port in ports])
+            addresses.allocate_each(session, available, ports)
         return
     for port in ports:
         # Named ones first, so that they can't be given away by the others.
-        for fixed_ip in sorted(wanted, key=lambda fixed_ip: "ip_address" not in fixed_ip):
+        for fixed_ip in _in_order(_with_automatic(available, port, wanted)):
             _give_address(session, network, available, port, fixed_ip)
+
+
+def _in_order(wanted: Iterable[Mapping[str, str]]) -> list[Mapping[str, str]]:
+    return sorted(wanted, key=lambda fixed_ip: "ip_address" not in fixed_ip)
+
+
+def _with_automatic(
+    available: Sequence[Subnet], port: Port, wanted: Sequence[Mapping[str, str]]
+) -> list[Mapping[str, str]]:
+    """Return `wanted` with the subnets in which the guest makes itself an address in any case."""
+    if not wanted or _is_service(port):
+        return list(wanted)
+    implied = []
+    for subnet in available:
+        named = any(
+            fixed_ip.get("subnet_id") == subnet.id
+            or str(fixed_ip.get("ip_address")).lower()
+            == addresses.automatic(subnet, port.mac_address)
+            for fixed_ip in wanted
+            if addresses.is_automatic(subnet)
+        )
+        if addresses.is_automatic(subnet) and not named:
+            implied.append({"subnet_id": subnet.id})
+    return [*wanted, *implied]
 
 
 def _give_address(
@@ -205,7 +233,11 @@ def _give_address(
         subnet = addresses.subnet_of(available, ip_address, network.id)
     else:
         subnet = _subnet_named(available, network, subnet_id)
-    if ip_address is None:
+    if ip_address is not None:
+        addresses.check_named(subnet, port, ip_address)
+    if addresses.is_automatic(subnet):
+        addresses.take_automatic(session, subnet, [port])
+    elif ip_address is None:
         addresses.allocate(session, subnet, port.id)
     else:
         addresses.take(session, subnet, port.id, ip_address)
@@ -233,9 +265,12 @@ def update(
     groups_before = security_groups.of_ports(session, [port.id])[port.id]
     for name, value in values.items():
         if name not in (*LINKS, "mac_address"):
-            setattr(port, name, value)
+            setattr(port, name, dns_names.check(value) if name == "dns_name" else value)
     if "mac_address" in values:
         _change_mac(session, port, macs.parse(values["mac_address"]))
+    if "extra_dhcp_opts" in values:
+        wanted_options = values["extra_dhcp_opts"] or []
+        port.extra_dhcp_opts = dhcp_options.merge(port.extra_dhcp_opts, wanted_options)
     if "security_groups" in values:
         _change_groups(session, context, port, groups_before, values["security_groups"])
     elif groups_before and not port.port_security_enabled:
@@ -289,6 +324,12 @@ def _change_mac(session: Session, port: Port, mac_address: str) -> None:
             port.mac_address = mac_address
     except IntegrityError as error:
         raise macs.in_use(port.network_id, mac_address) from error
+    # What the guest makes itself of its MAC address follows it.
+    for subnet in subnets.of_network(session, port.network_id):
+        held = and_(IPAllocation.subnet_id == subnet.id, IPAllocation.port_id == port.id)
+        if addresses.is_automatic(subnet) and not _is_service(port):
+            session.execute(delete(IPAllocation).where(held))
+            addresses.take_automatic(session, subnet, [port])
 
 
 def _change_groups(
@@ -316,8 +357,9 @@ def _change_addresses(
 ) -> None:
     """Give the port the addresses asked for; it keeps those of its present ones that fit."""
     present = list(session.scalars(select(IPAllocation).where(IPAllocation.port_id == port.id)))
-    missing = []
-    for fixed_ip in sorted(wanted, key=lambda fixed_ip: "ip_address" not in fixed_ip):
+    missing: list[Mapping[str, str]] = []
+    available = subnets.of_network(session, network.id)
+    for fixed_ip in _in_order(_with_automatic(available, port, wanted)):
         kept = next((held for held in present if _fits(held, fixed_ip)), None)
         if kept is None:
             missing.append(fixed_ip)
@@ -326,11 +368,15 @@ def _change_addresses(
     for held in present:
         session.delete(held)
     session.flush()
-    _give_addresses(session, network, [port], missing)
+    for fixed_ip in missing:
+        _give_address(session, network, available, port, fixed_ip)
 
 
 def _fits(held: IPAllocation, fixed_ip: Mapping[str, str]) -> bool:
-    return all(getattr(held, name) == value for name, value in fixed_ip.items())
+    wanted = dict(fixed_ip)
+    if "ip_address" in wanted:
+        wanted["ip_address"] = str(addresses.parse(wanted["ip_address"], "fixed_ips"))
+    return all(getattr(held, name) == value for name, value in wanted.items())
 
 
 def remove(session: Session, port: Port) -> None:
@@ -360,7 +406,7 @@ def fixed_ips_of(session: Session, port_ids: Sequence[str]) -> dict[str, list[IP
     allocations = session.scalars(
         select(IPAllocation)
         .where(IPAllocation.port_id.in_(port_ids))
-        .order_by(IPAllocation.subnet_id, IPAllocation.position)
+        .order_by(IPAllocation.subnet_id, IPAllocation.position, IPAllocation.ip_address)
     )
     for allocation in allocations:
         found[allocation.port_id].append(allocation)

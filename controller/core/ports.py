@@ -172,7 +172,10 @@ def _prepare(
             )
         values["security_groups"] = group_ids
     ids = [server.id for server in servers]
-    return port_records.create_each(session, settings, context, network, project_id, values, ids)
+    made = port_records.create_each(session, settings, context, network, project_id, values, ids)
+    for port, server in zip(made, servers, strict=True):
+        port.dns_name = server.hostname
+    return made
 
 
 def _network(session: Session, context: Context, project_id: str, network_id: str) -> Network:
@@ -221,7 +224,13 @@ def _take_over(
         select(IPAllocation.ip_address).where(IPAllocation.port_id == port_id).limit(1)
     ):
         raise InvalidInput(f"Port {port_id} requires a FixedIP in order to be used. Give it one.")
-    port.device_id = server.id
+    if port.dns_name not in ("", server.hostname):
+        raise BadRequest(
+            f"Port {port_id} not usable for instance {server.id}. Value {port.dns_name} assigned "
+            f"to dns_name attribute does not match instance's hostname {server.hostname}. Take it "
+            "off the port, or choose another."
+        )
+    port.device_id, port.dns_name = server.id, server.hostname
     for name, value in values.items():
         setattr(port, name, value)
     port.revision_number += 1
@@ -303,11 +312,16 @@ def _release(session: Session, server_id: str, ports: Sequence[Port]) -> None:
             session.expunge(port)
             continue
         port.device_id, port.device_owner, port.device_position = "", "", 0
-        port.device_tag = None
+        port.device_tag, port.dns_name = None, ""
         port.host_id, port.status = None, "DOWN"
         port.revision_number += 1
     session.flush()
     port_updates.servers_came_or_went(session, bound_groups)
+
+
+def rename(session: Session, server_id: str, hostname: str) -> None:
+    """The server's guest has another name now: so have its ports in DNS."""
+    session.execute(update(Port).where(port_records.serving([server_id])).values(dns_name=hostname))
 
 
 def set_status(session: Session, server_id: str, status: Literal["ACTIVE", "DOWN"]) -> None:

@@ -214,6 +214,7 @@ def update(
     served = server.name, server.hostname
     change(session, settings, server, changes)
     if (server.name, server.hostname) != served:
+        ports.rename(session, server.id, server.hostname)
         server_metadata.push_names(session, context, server)
 
 

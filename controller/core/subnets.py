@@ -6,13 +6,15 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, or_, select, true
 from sqlalchemy.orm import Session
 
-from controller.core import addresses, macs, network_quotas, subnet_ranges
+from controller.core import addresses, macs, network_quotas, port_updates, subnet_ranges
 from controller.core.context import Context
 from controller.core.network_faults import InvalidInput, SubnetInUse, SubnetNotFound
 from controller.db.models import IPAllocation, Network, Port, Subnet
 from controller.settings import Settings
 
 DHCP_OWNER = "network:dhcp"
+# The part of a guest's own address that isn't made of its MAC address.
+EUI64_PREFIX = 64
 
 
 def visible(context: Context) -> ColumnElement[bool]:
@@ -58,12 +60,20 @@ def create(
 
     `values` has columns of Subnet; `cidr` must be there. An absent `gateway_ip` is the range's
     first address, None means no gateway. With `enable_dhcp`, an address of the pools goes to the
-    hosts' DHCP servers. Raises OverQuota, InvalidInput and the pools' refusals.
+    hosts' DHCP servers; where guests make their own addresses, ports that are there are given
+    theirs. Raises OverQuota, InvalidInput and the pools' refusals.
     """
     network_quotas.check(session, settings, project_id, "subnet")
-    values = _plain(values)
+    version = values.get("ip_version", 4)
+    values = _plain(version, values)
     _lock(session, network)
-    cidr = subnet_ranges.parse_cidr(values["cidr"])
+    cidr = subnet_ranges.parse_cidr(values["cidr"], version)
+    check_modes(
+        cidr,
+        values.get("ipv6_ra_mode"),
+        values.get("ipv6_address_mode"),
+        enable_dhcp=values.get("enable_dhcp", True),
+    )
     subnet_ranges.check_apart(
         cidr, (other.cidr for other in of_network(session, network.id)), network.id
     )
@@ -88,16 +98,57 @@ def create(
     session.flush()
     if subnet.enable_dhcp:
         _make_dhcp_port(session, network, subnet)
+    if addresses.is_automatic(subnet):
+        _give_automatic(session, subnet)
     return subnet
 
 
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+def check_modes(
+    cidr: subnet_ranges.Range, ra_mode: str | None, address_mode: str | None, *, enable_dhcp: bool
+) -> None:
+    """Refuse IPv6 modes that don't go together, or with the range."""
+    modes = {mode for mode in (ra_mode, address_mode) if mode}
+    if not modes:
+        return
+    if cidr.version == 4:
+        raise InvalidInput("ipv6_ra_mode and ipv6_address_mode are for subnets of ip_version 6.")
+    if not enable_dhcp:
+        raise InvalidInput(
+            "ipv6_ra_mode or ipv6_address_mode cannot be set when enable_dhcp is set to False. "
+            "Leave enable_dhcp on, or the modes out."
+        )
+    if len(modes) > 1:
+        raise InvalidInput(
+            f"ipv6_ra_mode set to '{ra_mode}' with ipv6_address_mode set to '{address_mode}' is "
+            "not valid. If both attributes are set, they must be the same value."
+        )
+    if modes & set(addresses.AUTOMATIC) and cidr.prefixlen != EUI64_PREFIX:
+        raise InvalidInput(
+            f"Invalid CIDR {cidr} for IPv6 address mode. Guests that make their own addresses need "
+            f"a prefix of /{EUI64_PREFIX}."
+        )
+
+
+def _give_automatic(session: Session, subnet: Subnet) -> None:
+    """Give the ports that are there the addresses that their guests make themselves."""
+    ports = session.scalars(
+        select(Port).where(
+            Port.network_id == subnet.network_id, Port.device_owner.not_like("network:%")
+        )
+    ).all()
+    addresses.take_automatic(session, subnet, ports)
+    port_updates.ports_changed(session, ports, None)
+
+
+def _plain(ip_version: int, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return `values` with name servers and routes checked and in plain form."""
     plain = dict(values)
     if "dns_nameservers" in plain:
-        plain["dns_nameservers"] = subnet_ranges.check_nameservers(plain["dns_nameservers"])
+        plain["dns_nameservers"] = subnet_ranges.check_nameservers(
+            ip_version, plain["dns_nameservers"]
+        )
     if "host_routes" in plain:
-        plain["host_routes"] = subnet_ranges.check_routes(plain["host_routes"])
+        plain["host_routes"] = subnet_ranges.check_routes(ip_version, plain["host_routes"])
     return plain
 
 
@@ -108,7 +159,13 @@ def _lock(session: Session, network: Network) -> None:
 
 def update(session: Session, network: Network, subnet: Subnet, values: Mapping[str, Any]) -> Subnet:
     """Change `subnet`: gateway, pools, DHCP, name servers, routes, name and description."""
-    cidr = subnet_ranges.parse_cidr(subnet.cidr)
+    cidr = subnet_ranges.parse_cidr(subnet.cidr, subnet.ip_version)
+    check_modes(
+        cidr,
+        subnet.ipv6_ra_mode,
+        subnet.ipv6_address_mode,
+        enable_dhcp=values.get("enable_dhcp", subnet.enable_dhcp),
+    )
     gateway = values.get("gateway_ip", subnet.gateway_ip)
     if gateway is not None:
         gateway = subnet_ranges.check_gateway(cidr, gateway)
@@ -117,7 +174,7 @@ def update(session: Session, network: Network, subnet: Subnet, values: Mapping[s
     )
     if gateway != subnet.gateway_ip:
         _check_gateway_change(session, subnet, gateway)
-    for name, value in _plain(values).items():
+    for name, value in _plain(subnet.ip_version, values).items():
         setattr(subnet, name, value)
     subnet.gateway_ip, subnet.allocation_pools = gateway, pools
     subnet.gateway_served = gateway is not None and network.physical_network is None
@@ -168,12 +225,16 @@ def _refuse_bound(session: Session, subnet: Subnet, what: str) -> None:
 
 
 def remove(session: Session, subnet: Subnet) -> None:
-    """Delete a subnet with its DHCP port; raises SubnetInUse while ports have its addresses."""
+    """Delete a subnet with its DHCP port; raises SubnetInUse while ports have its addresses.
+
+    Addresses that guests make themselves are no hindrance: they go with the prefix.
+    """
+    users = [IPAllocation.subnet_id == subnet.id, Port.device_owner != DHCP_OWNER]
+    automatic = addresses.is_automatic(subnet)
+    if automatic:
+        users.append(Port.device_owner.like("network:%"))
     port = session.scalar(
-        select(Port.id)
-        .join(IPAllocation, IPAllocation.port_id == Port.id)
-        .where(IPAllocation.subnet_id == subnet.id, Port.device_owner != DHCP_OWNER)
-        .limit(1)
+        select(Port.id).join(IPAllocation, IPAllocation.port_id == Port.id).where(*users).limit(1)
     )
     if port:
         raise SubnetInUse(
@@ -181,8 +242,19 @@ def remove(session: Session, subnet: Subnet) -> None:
             f"allocation from this subnet, such as {port}. Delete the ports or their servers first."
         )
     remove_dhcp_ports(session, subnet_id=subnet.id)
+    if automatic:
+        _take_automatic_back(session, subnet)
     session.delete(subnet)
     session.flush()
+
+
+def _take_automatic_back(session: Session, subnet: Subnet) -> None:
+    held = IPAllocation.subnet_id == subnet.id
+    ports = session.scalars(
+        select(Port).join(IPAllocation, IPAllocation.port_id == Port.id).where(held)
+    ).all()
+    session.execute(delete(IPAllocation).where(held))
+    port_updates.ports_changed(session, ports, None)
 
 
 def _make_dhcp_port(session: Session, network: Network, subnet: Subnet) -> None:

@@ -8,11 +8,11 @@ from sqlalchemy import ColumnElement, select
 from controller.api.common.calls import Call, Reply
 from controller.api.network import bodies, lists, views
 from controller.api.network.policies import authorize_attributes
-from controller.core import networks, port_records, security_groups
+from controller.core import dns_names, networks, port_records, security_groups
 from controller.core.network_faults import InvalidInput
 from controller.db.models import Host, IPAllocation, Network, Port, PortSecurityGroup
 
-UNCOLUMNED = ("network_id", "binding:vnic_type", "binding:profile", "extra_dhcp_opts")
+UNCOLUMNED = ("network_id", "binding:vnic_type", "binding:profile", "binding:host_id")
 OWNERS_OF_THE_CLOUD = (port_records.SERVER_OWNER, port_records.SERVICE_OWNER)
 FIXED_IP_FILTERS: dict[str, Callable[[str], ColumnElement[bool]]] = {
     "ip_address": lambda value: IPAllocation.ip_address == value,
@@ -73,6 +73,7 @@ def _listing(call: Call) -> lists.Listing:
             "device_id": Port.device_id,
             "device_owner": Port.device_owner,
             "port_security_enabled": Port.port_security_enabled,
+            "dns_name": Port.dns_name,
             "revision_number": Port.revision_number,
         },
         constants={"binding:vnic_type": "normal"},
@@ -88,7 +89,14 @@ def _views(call: Call, rows: Sequence[Port]) -> list[dict[str, Any]]:
     bindings = _bindings(call, rows) if call.allows("get_port:binding:host_id") else {}
     return [
         lists.chosen(
-            call, views.port(row, fixed_ips[row.id], group_ids[row.id], bindings.get(row.id))
+            call,
+            views.port(
+                row,
+                fixed_ips[row.id],
+                group_ids[row.id],
+                dns_names.assignment(call.settings, row, fixed_ips[row.id]),
+                bindings.get(row.id),
+            ),
         )
         for row in rows
     ]

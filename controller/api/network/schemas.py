@@ -99,6 +99,7 @@ _SUBNET: Properties = {
         "items": _object({"destination": ADDRESS, "nexthop": ADDRESS}, ("destination", "nexthop")),
     },
 }
+_IPV6_MODE: Schema = {"enum": ["dhcpv6-stateful", "dhcpv6-stateless", "slaac", None]}
 SUBNET_CREATE = one_or_many(
     "subnet",
     {
@@ -108,8 +109,8 @@ SUBNET_CREATE = one_or_many(
         "cidr": ADDRESS,
         "ip_version": {"enum": [4, 6]},
         "subnetpool_id": {"type": "null"},
-        "ipv6_address_mode": {"type": "null"},
-        "ipv6_ra_mode": {"type": "null"},
+        "ipv6_address_mode": _IPV6_MODE,
+        "ipv6_ra_mode": _IPV6_MODE,
     },
     ("network_id", "cidr"),
 )
@@ -138,7 +139,21 @@ _PORT: Properties = {
     # What every port has; nothing else is there to choose.
     "binding:vnic_type": {"enum": ["normal"]},
     "binding:profile": {"type": "object", "maxProperties": 0},
-    "extra_dhcp_opts": {"type": "array", "maxItems": 0},
+    # Where a port is, its server says.
+    "binding:host_id": {"enum": ["", None]},
+    "dns_name": {"type": "string", "maxLength": 255},
+    "extra_dhcp_opts": {
+        "type": ["array", "null"],
+        "maxItems": 20,
+        "items": _object(
+            {
+                "opt_name": {"type": "string", "minLength": 1, "maxLength": 64},
+                "opt_value": {"type": ["string", "null"], "maxLength": 255},
+                "ip_version": {"enum": [4, 6, "4", "6"]},
+            },
+            ("opt_name", "opt_value"),
+        ),
+    },
 }
 PORT_CREATE = one_or_many("port", {**_PORT, **_OWNER, "network_id": UUID}, ("network_id",))
 PORT_UPDATE = one("port", _PORT)

@@ -5,10 +5,9 @@ from typing import Any
 from controller.api.common.calls import Call, Reply
 from controller.api.network import bodies, lists, views
 from controller.core import networks, subnets
-from controller.core.network_faults import InvalidInput
 from controller.db.models import Network, Subnet
 
-UNCOLUMNED = ("network_id", "subnetpool_id", "ipv6_address_mode", "ipv6_ra_mode")
+UNCOLUMNED = ("network_id", "subnetpool_id")
 LISTING = lists.Listing(
     Subnet,
     {
@@ -22,14 +21,11 @@ LISTING = lists.Listing(
         "cidr": Subnet.cidr,
         "gateway_ip": Subnet.gateway_ip,
         "enable_dhcp": Subnet.enable_dhcp,
+        "ipv6_address_mode": Subnet.ipv6_address_mode,
+        "ipv6_ra_mode": Subnet.ipv6_ra_mode,
         "revision_number": Subnet.revision_number,
     },
-    constants={
-        "subnetpool_id": None,
-        "ipv6_address_mode": None,
-        "ipv6_ra_mode": None,
-        "segment_id": None,
-    },
+    constants={"subnetpool_id": None, "segment_id": None},
 )
 
 
@@ -54,8 +50,6 @@ def create_subnets(call: Call) -> Reply:
             "create_subnet",
             {"project_id": project_id, "network:project_id": network.project_id},
         )
-        if item.get("ip_version", 4) != 4:
-            raise InvalidInput("IPv6 subnets are not there yet. Ask for ip_version 4.")
         subnet = subnets.create(
             call.session, call.settings, network, project_id, bodies.columns(item, {}, UNCOLUMNED)
         )

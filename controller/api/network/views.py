@@ -75,8 +75,8 @@ def subnet(row: Subnet) -> dict[str, Any]:
         "dns_nameservers": row.dns_nameservers,
         "host_routes": row.host_routes,
         "subnetpool_id": None,
-        "ipv6_address_mode": None,
-        "ipv6_ra_mode": None,
+        "ipv6_address_mode": row.ipv6_address_mode,
+        "ipv6_ra_mode": row.ipv6_ra_mode,
         "service_types": [],
     }
 
@@ -85,6 +85,7 @@ def port(
     row: Port,
     fixed_ips: Sequence[IPAllocation],
     group_ids: Sequence[str],
+    dns: Sequence[dict[str, Any]],
     binding: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """Return a port, with its binding where that is given."""
@@ -102,7 +103,9 @@ def port(
         "security_groups": list(group_ids),
         "port_security_enabled": row.port_security_enabled,
         "allowed_address_pairs": row.allowed_address_pairs,
-        "extra_dhcp_opts": [],
+        "extra_dhcp_opts": row.extra_dhcp_opts,
+        "dns_name": row.dns_name,
+        "dns_assignment": list(dns),
         "binding:vnic_type": "normal",
     }
     return view | (binding or {})

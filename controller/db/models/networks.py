@@ -52,6 +52,9 @@ class Subnet(Base):
     # True where the network's namespace carries the gateway; False where a physical router does.
     gateway_served: Mapped[bool] = mapped_column(default=False)
     enable_dhcp: Mapped[bool] = mapped_column(default=True)
+    # slaac, dhcpv6-stateful or dhcpv6-stateless: what routers say, and where addresses come from.
+    ipv6_ra_mode: Mapped[str | None] = mapped_column(String(16))
+    ipv6_address_mode: Mapped[str | None] = mapped_column(String(16))
     # The address of every host's own DHCP and metadata server in this subnet, held by a port.
     dhcp_ip: Mapped[str | None] = mapped_column(String(64))
     allocation_pools: Mapped[list[Any]] = mapped_column(default=list)
@@ -86,6 +89,10 @@ class Port(Base):
     host_id: Mapped[str | None] = mapped_column(ForeignKey("hosts.id"), index=True)
     port_security_enabled: Mapped[bool] = mapped_column(default=True)
     allowed_address_pairs: Mapped[list[Any]] = mapped_column(default=list)
+    # {opt_name, opt_value, ip_version} each, checked by core.dhcp_options.
+    extra_dhcp_opts: Mapped[list[Any]] = mapped_column(default=list)
+    # What its guest is called in DNS; empty is by its address.
+    dns_name: Mapped[str] = mapped_column(Name, default="")
     # True for a port that a server's create made, and that therefore goes with the server.
     made_by_server: Mapped[bool] = mapped_column(default=False)
     # Rises with every change, as the API shows it.
@@ -102,8 +109,9 @@ class IPAllocation(Base):
 
     subnet_id: Mapped[str] = mapped_column(ForeignKey("subnets.id"), primary_key=True)
     ip_address: Mapped[str] = mapped_column(String(64), primary_key=True)
-    # Its distance from the subnet's first address: what the search for a gap counts by.
-    position: Mapped[int] = mapped_column(BigInteger)
+    # Its distance from the subnet's first address: what the search for a gap counts by. Null for an
+    # IPv6 address farther away than is ever looked.
+    position: Mapped[int | None] = mapped_column(BigInteger)
     port_id: Mapped[str] = mapped_column(ForeignKey("ports.id"), index=True)
 
 

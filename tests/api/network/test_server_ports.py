@@ -242,6 +242,8 @@ def test_hosts_are_told_all_of_a_servers_networks(
                     "dhcp_ip": "192.168.7.2",
                     "gateway_served": True,
                     "enable_dhcp": True,
+                    "ipv6_ra_mode": None,
+                    "ipv6_address_mode": None,
                     "dns_nameservers": [],
                     "host_routes": [],
                 }
@@ -253,6 +255,7 @@ def test_hosts_are_told_all_of_a_servers_networks(
     assert port["security_groups"] == [default["id"]]
     assert set(port) == {
         "id", "network_id", "network_driver", "mac_address", "tag", "fixed_ips",
+        "extra_dhcp_opts", "dns_name", "hostname",
         "port_security_enabled", "allowed_address_pairs", "security_groups",
     }  # fmt: skip
     (group,) = arguments["security_groups"]
