@@ -42,6 +42,8 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:  # noqa: AR
         "journal": lambda: host_audit_files.journal_entries(state_path),
         "links": host_audit_network.our_links,
         "namespaces": host_audit_network.namespaces,
+        "routers": host_audit_network.routers,
+        "external_networks": host_audit_network.external_networks,
         "claims": host_audit_network.claims,
         "chains": host_audit_network.chains,
         "sets": host_audit_network.sets,

@@ -21,12 +21,18 @@ from . import (
 )
 
 NETNS_FOLDER = "/run/netns"
-KINDS = {names.BRIDGE_PREFIX: "bridge", names.VETH_PREFIX: "veth", names.TAP_PREFIX: "tap"}
+KINDS = {
+    names.BRIDGE_PREFIX: "bridge",
+    names.VETH_PREFIX: "veth",
+    names.TAP_PREFIX: "tap",
+    names.LEG_PREFIX: "leg",
+    names.EXTERNAL_PREFIX: "external",
+}
 _TAP_RE = re.compile(rf"\b{names.TAP_PREFIX}[0-9a-f]{{11}}\b")
 
 
 def our_links() -> list[dict[str, Any]]:
-    """Return our interfaces in the root namespace: name, kind (bridge, veth, tap), bridge."""
+    """Return our interfaces in the root namespace: name, kind (see KINDS), bridge."""
     found = network_links.links()
     return [
         {"name": name, "kind": KINDS[name[:3]], "bridge": link.get("master")}
@@ -37,9 +43,47 @@ def our_links() -> list[dict[str, Any]]:
 
 def namespaces() -> list[str]:
     """Return the ids of the networks that have a namespace."""
-    prefix = names.NAMESPACE_PREFIX
+    return _ids(names.NAMESPACE_PREFIX)
+
+
+def _ids(prefix: str) -> list[str]:
+    """Return the ids in the names of the namespaces that start with `prefix`."""
     found = [name[len(prefix) :] for name in _listing(NETNS_FOLDER) if name.startswith(prefix)]
     return [name for name in found if work.UUID_RE.fullmatch(name)]
+
+
+def routers() -> list[dict[str, Any]]:
+    """Return the routers that have a namespace: id, legs (in the root namespace) and external.
+
+    `external` are the ids of the networks to whose namespace it has a cable.
+    """
+    inside = {
+        router: _inside(names.router_namespace_name(router)) for router in _ids(names.ROUTER_PREFIX)
+    }
+    ways = {
+        network: _inside(names.external_namespace_name(network)) for network in external_networks()
+    }
+    return [
+        {
+            "id": router,
+            "legs": [names.LEG_PREFIX + name[3:] for name in links if name.startswith("leg")],
+            "external": [each for each in ways if names.router_link(router) in ways[each]],
+        }
+        for router, links in inside.items()
+    ]
+
+
+def external_networks() -> list[str]:
+    """Return the ids of the networks that this host has a way out to."""
+    return _ids(names.EXTERNAL_NAMESPACE_PREFIX)
+
+
+def _inside(netns: str) -> list[str]:
+    try:
+        return sorted(network_links.links(netns))
+    except work.WorkError:
+        # Its file is all that is left of it.
+        return []
 
 
 def claims() -> list[dict[str, Any]]:

@@ -77,6 +77,11 @@ audit:
     links:
       - {name: nvt0a1b2c3d4e5, kind: tap, bridge: nvbaa2cbb634f7}
     namespaces: [aa2cbb63-4f7e-4d5e-9b5c-0f4d4b5d6a10]
+    routers:
+      - id: 5c2cbb63-4f7e-4d5e-9b5c-0f4d4b5d6a20
+        legs: [nvr0a1b2c3d4e5]
+        external: [0b1c2d3e-4f7e-4d5e-9b5c-0f4d4b5d6a11]
+    external_networks: [0b1c2d3e-4f7e-4d5e-9b5c-0f4d4b5d6a11]
     claims:
       - {bridge: nvbaa2cbb634f7, port_id: 0a1b2c3d-4e5f-4d5e-9b5c-0f4d4b5d6a10}
     chains:

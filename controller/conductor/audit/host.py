@@ -264,15 +264,35 @@ class _Comparison:
         kind = "leftover" if self._was_ours(departed.server_id) else "stray"
         return self._finding(kind, f"port {short}", f"{what}, deleted", departed.server_id)
 
+    def _routed(self, allowed: set[str]) -> tuple[set[str], set[str]]:
+        """Return the routers on a network of `allowed`, and the short ids of all that they join."""
+        used = {host_names.short(each) for each in allowed}
+        routers, shorts = set[str](), set(used)
+        for router in self.report.routers:
+            bridges = [self.report.legs.get(leg) or "" for leg in router.legs]
+            joined = {bridge[len(host_names.BRIDGE) :] for bridge in bridges}
+            if joined & used:
+                routers.add(router.id)
+                shorts |= joined | {host_names.short(each) for each in router.external}
+        return routers, shorts
+
+    def _routers_besides(self, routed: set[str]) -> Iterator[Finding]:
+        for router in self.report.routers:
+            if router.id not in routed:
+                what = f"{self.host.name} has router {router.id}, on no network that a server uses"
+                yield self._finding("stray", f"router {router.id}", what)
+
     def _networks_besides(self, allowed: set[str]) -> Iterator[Finding]:
         report = self.report
-        known = allowed | report.networks | report.namespaces
+        known = allowed | report.networks | report.namespaces | report.external_networks
         by_short = {host_names.short(each): each for each in known}
         found: dict[str, list[str]] = {}
         for network_id in report.networks:
             found.setdefault(network_id, []).append("a folder")
         for network_id in report.namespaces:
             found.setdefault(network_id, []).append("a namespace")
+        for network_id in report.external_networks:
+            found.setdefault(network_id, []).append("a way out")
         for name in (*report.bridges, *report.veths):
             short = name[len(host_names.BRIDGE) :]
             found.setdefault(by_short.get(short, short), []).append(name)
@@ -283,7 +303,11 @@ class _Comparison:
             kind, _, network_id = name.partition("-")
             if kind in ("dhcp", "metadata"):
                 found.setdefault(network_id, []).append(f"service {name}")
+        routed, joined = self._routed(allowed)
+        yield from self._routers_besides(routed)
         for network_id in sorted(set(found) - allowed):
+            if host_names.short(network_id) in joined:
+                continue
             things = ", ".join(sorted(set(found[network_id])))
             what = f"{self.host.name} has {things} of network {network_id}, which no server uses"
             departed = self.books.departed_networks.get(network_id, ())

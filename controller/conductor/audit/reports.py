@@ -52,6 +52,15 @@ class Fence:
 
 
 @dataclass(frozen=True, slots=True)
+class Router:
+    """A router's namespace: its cables in the host, and the external networks it leads to."""
+
+    id: str
+    legs: tuple[str, ...]
+    external: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class HostReport:
     """What a host has of ours. `unread` says why a part is empty that need not be."""
 
@@ -68,6 +77,10 @@ class HostReport:
     bridges: frozenset[str]
     veths: frozenset[str]
     namespaces: frozenset[str]
+    routers: tuple[Router, ...]
+    external_networks: frozenset[str]
+    # Cables of routers -> the bridge each is in
+    legs: dict[str, str | None]
     # Each a bridge and a port.
     claims: frozenset[tuple[str, str]]
     # Each a table and a chain.
@@ -116,6 +129,9 @@ def parse(facts: Mapping[str, Any]) -> HostReport:
         bridges=frozenset(name for kind, name, _ in links if kind == "bridge"),
         veths=frozenset(name for kind, name, _ in links if kind == "veth"),
         namespaces=frozenset(_texts(facts, "namespaces")),
+        routers=tuple(_items(facts, "routers", _router)),
+        external_networks=frozenset(_texts(facts, "external_networks")),
+        legs={name: bridge for kind, name, bridge in links if kind == "leg"},
         claims=frozenset(
             _items(facts, "claims", lambda one: (_text(one["bridge"]), _text(one["port_id"])))
         ),
@@ -152,6 +168,14 @@ def _folder(one: Mapping[str, Any]) -> Folder:
             for each in files
             if each.get("backing_file") and not each.get("backing_is_there")
         ),
+    )
+
+
+def _router(one: Mapping[str, Any]) -> Router:
+    return Router(
+        _text(one["id"]),
+        tuple(_text(leg) for leg in _list(one, "legs")),
+        tuple(_text(network) for network in _list(one, "external")),
     )
 
 

@@ -87,6 +87,27 @@ def test_interfaces_rules_and_services_are_ours_alone(state_path: Path) -> None:
     assert ("iptables", "FORWARD") not in chains
 
 
+def test_routers_and_ways_out_are_told_with_what_they_join(
+    state_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    router, external = PORT_ID, SERVER_ID
+    (tmp_path / "netns" / f"nvr-{router}").touch()
+    (tmp_path / "netns" / f"nve-{external}").touch()
+    inside = {
+        f"nvr-{router}": ["lo", "leg5c2cbb634f7", "uplink"],
+        f"nve-{external}": ["lo", "external", "rt0a1b2c3d4e5"],
+    }
+    real = host_audit_network.network_links.links
+
+    def links(netns: str | None = None) -> dict:
+        return {name: {"ifname": name} for name in inside[netns]} if netns else real()
+
+    monkeypatch.setattr(host_audit_network.network_links, "links", links)
+    found = audit(state_path)
+    assert found["routers"] == [{"id": router, "legs": ["nvr5c2cbb634f7"], "external": [external]}]
+    assert found["external_networks"] == [external]
+
+
 def test_a_part_that_cannot_be_read_is_none_and_says_why(state_path: Path) -> None:
     found = audit(state_path)
     assert found["domains"] is None
