@@ -1,5 +1,8 @@
 """A bridge of a network on a host: without an address, and with a physical interface if it is flat.
 
+What else leads out of it, a VXLAN device or a VLAN, is put in by modules of their own, and goes
+with it.
+
 The host itself has no part in a tenant's network: no IPv4 or IPv6 address, no link-local one, no
 multicast queries of its own. Frames pass the host's iptables by the bridge's own switch, so that
 the operator's other bridges are left as they are.
@@ -11,9 +14,8 @@ import contextlib
 import os
 from typing import Any
 
-from . import names, network_files, network_links, network_standing, work
+from . import bridge_uplinks, names, network_files, network_links, network_standing, work
 
-MIN_MTU, MAX_MTU = 576, 65535
 # What `ip -d` shows of a bridge, and what we want there. Frames go through iptables and ip6tables
 # here whatever net.bridge.bridge-nf-call-iptables says for the other bridges. Multicast snooping
 # without a querier drops groups; STP would hold each new tap back for 30 s.
@@ -127,25 +129,26 @@ def _absent(
 ) -> dict[str, Any]:
     if not check_mode:
         network_files.give_up(name, params["port_ids"])
-    if name not in found:
+    # Our own devices that lead out of it are of no use without it.
+    devices = bridge_uplinks.of_bridge(found, name)
+    if name not in found and not devices:
         return {"changed": False, "diff": work.text_diff(f"bridge {name}", "", "")}
-    _check_is_bridge(name, found)
+    if name in found:
+        _check_is_bridge(name, found)
     users = set(network_links.members(found, name)) - set(network_links.uplinks(found, name))
     users |= network_files.claimants(name) - set(params["port_ids"])
     if params["only_if_unused"] and users:
         diff = work.text_diff(f"bridge {name}", before, before)
         return {"changed": False, "diff": diff, "used_by": sorted(users)}
+    gone = [*([name] if name in found else []), *devices]
     if not check_mode:
-        work.run_command(["ip", "link", "delete", "dev", name])
+        network_links.batch(f"link delete dev {each}" for each in gone)
+    before += "".join(f"device {each}\n" for each in devices)
     return {"changed": True, "diff": work.text_diff(f"bridge {name}", before, "")}
 
 
 def _check(name: str, params: dict[str, Any], found: network_links.Links) -> None:
-    if not MIN_MTU <= params["mtu"] <= MAX_MTU:
-        raise work.WorkError(
-            f"Refused the bridge {name}: its MTU {params['mtu']} is not between {MIN_MTU} and "
-            f"{MAX_MTU}. Correct the network's mtu."
-        )
+    bridge_uplinks.check_mtu(f"the bridge {name}", params["mtu"])
     if not os.path.exists(NETFILTER_MARK):
         raise work.WorkError(
             f"Refused the bridge {name}: the kernel of this host does not pass bridged frames to "

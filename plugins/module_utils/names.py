@@ -19,6 +19,8 @@ VETH_PREFIX = "nvv"
 TAP_PREFIX = "nvt"
 LEG_PREFIX = "nvr"
 EXTERNAL_PREFIX = "nve"
+VXLAN_PREFIX = "nvx"
+VLAN_PREFIX = "nvl"
 NAMESPACE_PREFIX = "nvn-"
 ROUTER_PREFIX = "nvr-"
 EXTERNAL_NAMESPACE_PREFIX = "nve-"
@@ -45,6 +47,16 @@ def bridge_name(network_id: str) -> str:
 def veth_name(network_id: str) -> str:
     """The end, in the host's root namespace, of the cable into the network's namespace."""
     return VETH_PREFIX + _short(network_id)
+
+
+def vxlan_name(network_id: str) -> str:
+    """The device in the network's bridge that leads to the other hosts of a VXLAN network."""
+    return VXLAN_PREFIX + _short(network_id)
+
+
+def vlan_name(network_id: str) -> str:
+    """The device in the network's bridge that leads to a VLAN of a physical network."""
+    return VLAN_PREFIX + _short(network_id)
 
 
 def namespace_name(network_id: str) -> str:

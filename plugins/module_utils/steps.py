@@ -44,6 +44,9 @@ if TYPE_CHECKING:
         qcow2_disk,
         router_namespace,
         saved_definition,
+        unused_networks,
+        vlan,
+        vxlan,
     )
 
 MODULES = (
@@ -69,6 +72,9 @@ MODULES = (
     "qcow2_disk",
     "router_namespace",
     "saved_definition",
+    "unused_networks",
+    "vlan",
+    "vxlan",
 )
 
 # Short secrets are left alone when a result is cleaned: blanking out every "a" would hide nothing

@@ -16,7 +16,8 @@ options:
     type: str
     required: true
   state:
-    description: Whether it is there.
+    description:
+      - Whether it is there. With O(state=absent) the network's own VXLAN device or VLAN goes too.
     type: str
     choices: [present, absent]
     default: present

@@ -52,6 +52,14 @@ THERE_AND_BACK = [
     ("-e", f"server_source={source}", "-e", f"server_destination={destination}", "-l", "h1:h2")
     for source, destination in (("h1", "h2"), ("h2", "h1"))
 ]
+NETWORK = {
+    "id": "5f2cbb63-4f7e-4d5e-9b5c-0f4d4b5d6a13",
+    "mtu": 1450,
+    "network_type": "vxlan",
+    "segmentation_id": 4711,
+    "peers": ["192.0.2.9"],
+    "members": [{"mac_address": "fa:16:3e:00:00:09", "tunnel_ip": "192.0.2.9"}],
+}
 TURNS = {
     "disks": (
         Turn("server_create_snapshot"),
@@ -89,6 +97,12 @@ TURNS = {
         Turn("host_audit", quiet=True),
         Turn("host_domains", quiet=True),
         Turn("host_adopt", quiet=True),
+        Turn(
+            "network_update",
+            given=("-e", json.dumps({"networks": [NETWORK]})),
+            says="+to fa:16:3e:00:00:09 by 192.0.2.9",
+        ),
+        Turn("network_update", says="-device nvx5f2cbb634f7"),
         Turn("server_attach_interface", quiet=True),
         Turn("server_detach_interface", quiet=True),
         Turn("server_update_metadata", quiet=True),

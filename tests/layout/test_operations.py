@@ -14,9 +14,13 @@ from tests.integration import test_playbooks_twice as twice_by_hand
 ROOT = Path(__file__).resolve().parents[2]
 # Operations of the conductor's own, beside those of the state table.
 OWN = {
-    "port_update", "host_adopt", "host_enroll", "host_tidy", "image_prefetch", "image_verify",
+    "port_update", "network_update", "host_adopt", "host_enroll", "host_tidy", "image_prefetch",
+    "image_verify",
 }  # fmt: skip
-ROLE_OF_NOUN = {"server": "server", "port": "port", "host": "compute_host", "image": "image"}
+ROLE_OF_NOUN = {
+    "server": "server", "port": "port", "network": "network", "host": "compute_host",
+    "image": "image",
+}  # fmt: skip
 THERE = {path.stem for path in (ROOT / "playbooks").glob("*.yml")}
 PLAYBOOKS = sorted({name for row in TABLE.values() for name in row.playbooks} | OWN)
 
