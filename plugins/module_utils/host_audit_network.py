@@ -57,9 +57,7 @@ def routers() -> list[dict[str, Any]]:
 
     `external` are the ids of the networks to whose namespace it has a cable.
     """
-    inside = {
-        router: _inside(names.router_namespace_name(router)) for router in _ids(names.ROUTER_PREFIX)
-    }
+    inside = {router: _inside(names.router_namespace_name(router)) for router in router_ids()}
     ways = {
         network: _inside(names.external_namespace_name(network)) for network in external_networks()
     }
@@ -71,6 +69,11 @@ def routers() -> list[dict[str, Any]]:
         }
         for router, links in inside.items()
     ]
+
+
+def router_ids() -> list[str]:
+    """Return the ids of the routers that have a namespace."""
+    return _ids(names.ROUTER_PREFIX)
 
 
 def external_networks() -> list[str]:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         router_namespace,
         saved_definition,
         unused_networks,
+        unused_routers,
         vlan,
         vxlan,
     )
@@ -73,6 +74,7 @@ MODULES = (
     "router_namespace",
     "saved_definition",
     "unused_networks",
+    "unused_routers",
     "vlan",
     "vxlan",
 )
