@@ -27,9 +27,9 @@ def veth(network_id: str) -> str:
     return VETH + short(network_id)
 
 
-def group_set(group_id: str) -> str:
-    """Return the ipset of a security group that a rule names as remote."""
-    return f"nvs4-{group_id.replace('-', '')[:20]}"
+def group_set(group_id: str, version: int = 4) -> str:
+    """Return the ipset of a security group that a rule of an IP version names as remote."""
+    return f"nvs{version}-{group_id.replace('-', '')[:20]}"
 
 
 def dhcp_service(network_id: str) -> str:

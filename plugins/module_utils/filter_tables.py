@@ -33,7 +33,7 @@ LOCK_WAIT_S = 60
 XTABLES_WAIT_S = "20"
 
 # The matches that a protocol brings along.
-PROTOCOL_MATCHES = frozenset({"tcp", "udp", "icmp", "sctp", "dccp"})
+PROTOCOL_MATCHES = frozenset({"tcp", "udp", "icmp", "icmp6", "sctp", "dccp"})
 # The names that iptables-save has of itself; the others are those of the host's /etc/protocols.
 OWN_PROTOCOL_NAMES = {
     "icmp": 1, "tcp": 6, "udp": 17, "esp": 50, "ah": 51, "ipv6-icmp": 58, "icmpv6": 58,
@@ -154,8 +154,10 @@ def _normal_value(option: str, value: str) -> str:
     if option in ("-p", "--ip-proto"):
         value = ETHERTYPES.get(value.lower(), value)
         return str(_protocol_number(value))
-    if value.endswith("/32"):
+    if value.endswith("/32") and ":" not in value:
         return value[:-3]
+    if value.endswith("/128"):
+        return value[:-4]
     if value.count(":") == 5:
         return ":".join(part.zfill(2) for part in value.lower().split(":"))
     return value

@@ -124,9 +124,9 @@ def leg_chain(port_id: str) -> str:
     return f"{CHAIN_PREFIX}r-{_short(port_id)}"
 
 
-def group_set(group_id: str) -> str:
-    """The ipset with the member addresses of a security group that a rule names as remote."""
-    return f"{IPSET_PREFIX}4-{_checked(group_id).replace('-', '')[:20]}"
+def group_set(group_id: str, version: int = 4) -> str:
+    """The ipset with a security group's members, of one IP version, that a rule names as remote."""
+    return f"{IPSET_PREFIX}{version}-{_checked(group_id).replace('-', '')[:20]}"
 
 
 def dhcp_service(network_id: str) -> str:

@@ -97,8 +97,11 @@ def _wanted(
             entries.setdefault(place, {}).update(of_chain)
     if params["state"] == "absent":
         return chains, entries, {}
-    group_ids = port_rules.remote_groups(params["ports"], groups)
-    return chains, entries, address_sets.wanted(group_ids, params["remote_group_members"])
+    sets: address_sets.Sets = {}
+    for version in (4, 6):
+        group_ids = port_rules.remote_groups(params["ports"], groups, version)
+        sets |= address_sets.wanted(group_ids, params["remote_group_members"], version)
+    return chains, entries, sets
 
 
 def _check_port(port: dict[str, Any], state: str) -> None:

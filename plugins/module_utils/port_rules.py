@@ -1,8 +1,9 @@
 """The rules of a port, out of its addresses and its security groups. Nothing here touches a host.
 
 A guest may use its own MAC and addresses alone, may ask DHCP and metadata of this host's own
-services, and gets or sends for the rest what its groups' rules allow, with the replies. IPv6 and
-other protocols pass no port that has port security. Follows Neutron's iptables firewall driver.
+services, and gets or sends for the rest what its groups' rules allow, with the replies. A port
+without IPv6 addresses passes no IPv6, and other protocols pass none that has port security. Follows
+Neutron's iptables firewall driver.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import ipaddress
 import re
 from typing import Any
 
-from . import names, work
+from . import names, port_rules6, work
 from .filter_base import Entries
 from .filter_tables import EB_FILTER, EB_NAT, IP4, IP6, Wanted
 
@@ -55,17 +56,44 @@ def port_tables(port: Port, groups: dict[str, Any]) -> tuple[Wanted, Entries]:
     port_id = port["id"]
     ingress, egress = names.port_ingress_chain(port_id), names.port_egress_chain(port_id)
     source = names.port_source_chain(port_id)
-    macs = sorted({mac for mac, _ in pairs} | {_mac(port["mac_address"], port)})
+    pairs6 = address_pairs(port, 6)
+    macs = sorted({mac for mac, _ in (*pairs, *pairs6)} | {_mac(port["mac_address"], port)})
     chains = {
         IP4: {
             ingress: _ingress(port, rules, is_stateful),
             egress: _egress(source, rules, is_stateful),
             source: _sources(pairs),
         },
-        EB_NAT: {egress: _frames_out(macs, pairs)},
-        EB_FILTER: {ingress: _frames_in(macs)},
+        IP6: dict.fromkeys((ingress, egress, source)),
+        EB_NAT: {egress: _frames_out(macs, pairs, bool(pairs6))},
+        EB_FILTER: {ingress: _frames_in(macs, bool(pairs6))},
     }
-    return chains, _entries(port_id, ingress, egress)
+    if pairs6:
+        chains[IP6] = _chains6(port, rules, macs, pairs6, is_stateful)
+    return chains, _entries(port_id, ingress, egress, bool(pairs6))
+
+
+def _chains6(
+    port: Port,
+    rules: list[dict[str, Any]],
+    macs: list[str],
+    pairs: list[tuple[str, str]],
+    is_stateful: bool,
+) -> dict[str, list[str] | None]:
+    sources = sorted({*pairs, *((mac, port_rules6.link_local(mac)) for mac in macs)})
+    own = sorted({network for _, network in sources})
+    replies = [*_replies(is_stateful), *_invalid(is_stateful)]
+    source = names.port_source_chain(port["id"])
+    network_id = work.check_uuid(port["network_id"], "Network id")
+    return {
+        names.port_ingress_chain(port["id"]): port_rules6.ingress(
+            network_id, replies, _allowed(rules, "ingress", 6)
+        ),
+        names.port_egress_chain(port["id"]): port_rules6.egress(
+            source, own, replies, _allowed(rules, "egress", 6)
+        ),
+        source: _sources(sources),
+    }
 
 
 def absent_tables(port_id: str) -> tuple[Wanted, Entries]:
@@ -74,6 +102,7 @@ def absent_tables(port_id: str) -> tuple[Wanted, Entries]:
     tap = names.tap_name(port_id)
     chains: Wanted = {
         IP4: {ingress: None, egress: None, names.port_source_chain(port_id): None},
+        IP6: {ingress: None, egress: None, names.port_source_chain(port_id): None},
         EB_NAT: {egress: None},
         EB_FILTER: {ingress: None},
     }
@@ -91,11 +120,12 @@ def absent_tables(port_id: str) -> tuple[Wanted, Entries]:
     return chains, entries
 
 
-def _entries(port_id: str, ingress: str, egress: str) -> Entries:
+def _entries(port_id: str, ingress: str, egress: str, has_ipv6: bool) -> Entries:
     tap = names.tap_name(port_id)
     _, entries = absent_tables(port_id)
-    entries[IP4, "nv-egress"] = {tap: [f"-m physdev --physdev-in {tap} -g {egress}"]}
-    entries[IP4, "nv-ingress"] = {tap: [f"-m physdev --physdev-out {tap} -g {ingress}"]}
+    for key in (IP4, IP6) if has_ipv6 else (IP4,):
+        entries[key, "nv-egress"] = {tap: [f"-m physdev --physdev-in {tap} -g {egress}"]}
+        entries[key, "nv-ingress"] = {tap: [f"-m physdev --physdev-out {tap} -g {ingress}"]}
     entries[EB_NAT, "nv-egress"] = {tap: [f"-i {tap} -j {egress}", f"-i {tap} -j RETURN"]}
     entries[EB_FILTER, "nv-ingress"] = {tap: [f"-o {tap} -j {ingress}", f"-o {tap} -j RETURN"]}
     return entries
@@ -112,18 +142,19 @@ def _open_entries(port: Port) -> Entries:
     return entries
 
 
-def address_pairs(port: Port) -> list[tuple[str, str]]:
-    """Return the (MAC, IPv4 network) pairs that the port may send from, sorted."""
+def address_pairs(port: Port, version: int = 4) -> list[tuple[str, str]]:
+    """Return the (MAC, network) pairs of an IP version that the port may send from, sorted."""
     own_mac = _mac(port["mac_address"], port)
     pairs = {(own_mac, fixed["ip_address"]) for fixed in port.get("fixed_ips") or []}
     for pair in port.get("allowed_address_pairs") or []:
         pairs.add((_mac(pair.get("mac_address") or own_mac, port), pair["ip_address"]))
-    networks = {(mac, ipv4_network(address, f"port {port['id']}")) for mac, address in pairs}
+    where = f"port {port['id']}"
+    networks = {(mac, ip_network(address, where, version)) for mac, address in pairs}
     return sorted((mac, network) for mac, network in networks if network)
 
 
-def ipv4_network(value: Any, where: str) -> str | None:
-    """Return `value` as an IPv4 network with its prefix, None for IPv6.
+def ip_network(value: Any, where: str, version: int) -> str | None:
+    """Return `value` as a network with its prefix, None for one of the other IP version.
 
     Raises WorkError for anything else, naming `where` it stands.
     """
@@ -134,7 +165,7 @@ def ipv4_network(value: Any, where: str) -> str | None:
             f"Refused the address {value!r} of {where}: it is neither an address nor a network. "
             "Correct it."
         ) from error
-    return str(network) if network.version == 4 else None
+    return str(network) if network.version == version else None
 
 
 def _mac(value: Any, port: Port) -> str:
@@ -211,7 +242,7 @@ def _invalid(is_stateful: bool) -> list[str]:
     return ["-m conntrack --ctstate INVALID -j DROP"] if is_stateful else []
 
 
-def _frames_out(macs: list[str], pairs: list[tuple[str, str]]) -> list[str]:
+def _frames_out(macs: list[str], pairs: list[tuple[str, str]], has_ipv6: bool) -> list[str]:
     rules = []
     for mac, address in pairs:
         source = "" if address == "0.0.0.0/0" else f" --arp-ip-src {address.removesuffix('/32')}"
@@ -222,55 +253,62 @@ def _frames_out(macs: list[str], pairs: list[tuple[str, str]]) -> list[str]:
             f"-p ARP -s {mac} --arp-op Request --arp-ip-src 0.0.0.0 --arp-mac-src {mac} -j RETURN"
         )
         rules.append(f"-p IPv4 -s {mac} -j RETURN")
+        rules += [f"-p IPv6 -s {mac} -j RETURN"] if has_ipv6 else []
         # QEMU announces a guest that moved here by reverse ARP.
         rules.append(f"-p RARP -s {mac} -j RETURN")
     # VLAN tags and PPPoE too: what is inside would not be seen by iptables.
     return [*rules, "-j DROP"]
 
 
-def _frames_in(macs: list[str]) -> list[str]:
+def _frames_in(macs: list[str], has_ipv6: bool) -> list[str]:
     # Only for its own MAC: flooded frames of others would match as established in iptables.
-    own = [f"-p IPv4 -d {mac} -j RETURN" for mac in macs]
-    return ["-p ARP -j RETURN", *own, "-p IPv4 -d Multicast -j RETURN", "-j DROP"]
+    own = [
+        f"-p {protocol} -d {to} -j RETURN"
+        for protocol in (("IPv4", "IPv6") if has_ipv6 else ("IPv4",))
+        for to in (*macs, "Multicast")
+    ]
+    return ["-p ARP -j RETURN", *own, "-j DROP"]
 
 
-def _allowed(rules: list[dict[str, Any]], direction: str) -> list[str]:
-    texts = {_rule(rule) for rule in rules if rule.get("direction") == direction}
+def _allowed(rules: list[dict[str, Any]], direction: str, version: int = 4) -> list[str]:
+    texts = {_rule(rule, version) for rule in rules if rule.get("direction") == direction}
     return sorted(text for text in texts if text)
 
 
-def _rule(rule: dict[str, Any]) -> str | None:
-    """Return the iptables rule of one security group rule; None for what IPv4 does not have."""
+def _rule(rule: dict[str, Any], version: int) -> str | None:
+    """Return the rule of one security group rule; None for what the IP version does not have."""
     where = f"security group rule {rule.get('id', rule)}"
-    if rule.get("ethertype", "IPv4") != "IPv4":
+    if rule.get("ethertype", "IPv4") != f"IPv{version}":
         return None
     side = "-s" if rule["direction"] == "ingress" else "-d"
     address = ""
     if rule.get("remote_ip_prefix"):
-        network = ipv4_network(rule["remote_ip_prefix"], where)
+        network = ip_network(rule["remote_ip_prefix"], where, version)
         if network is None:
             return None
         address = _match(side, network)
     group = ""
     if rule.get("remote_group_id"):
         work.check_uuid(rule["remote_group_id"], "Security group id")
-        set_name = names.group_set(rule["remote_group_id"])
+        set_name = names.group_set(rule["remote_group_id"], version)
         group = f"-m set --match-set {set_name} {'src' if side == '-s' else 'dst'} "
-    protocol = _protocol(rule, where)
+    protocol = _protocol(rule, where, version)
     return None if protocol is None else f"{address}{protocol}{group}-j RETURN"
 
 
 def _match(side: str, network: str) -> str:
-    return "" if network == "0.0.0.0/0" else f"{side} {network} "
+    return "" if network in ("0.0.0.0/0", "::/0") else f"{side} {network} "
 
 
-def _protocol(rule: dict[str, Any], where: str) -> str | None:
-    """Return what matches the rule's protocol and ports; None for what IPv4 does not have."""
+def _protocol(rule: dict[str, Any], where: str, version: int) -> str | None:
+    """Return what matches the rule's protocol and ports; None for what the version lacks."""
     protocol, low, high = (rule.get(k) for k in ("protocol", "port_range_min", "port_range_max"))
     number = protocol_number(protocol, where)
     has_range = low is not None or high is not None
+    if version == 6 and number in (ICMP, ICMPV6):
+        return _icmp(low, high, where, "ipv6-icmp -m icmp6 --icmpv6-type")
     if number == ICMP or (number == ICMPV6 and has_range):
-        matched = _icmp(low, high, where)
+        matched = _icmp(low, high, where, "icmp -m icmp --icmp-type")
         # The types of ICMPv6 are told apart in IPv6 alone.
         return matched if number == ICMP else None
     if has_range:
@@ -293,15 +331,15 @@ def _ports(number: int | None, low: Any, high: Any, where: str) -> str:
     return f"-p {match} {ports} "
 
 
-def _icmp(kind: Any, code: Any, where: str) -> str:
+def _icmp(kind: Any, code: Any, where: str, match: str) -> str:
     if kind is None and code is None:
-        return "-p icmp "
+        return f"-p {match.split(maxsplit=1)[0]} "
     if kind is None or not (0 <= int(kind) <= 255 and (code is None or 0 <= int(code) <= 255)):
         raise work.WorkError(
             f"Refused the {where}: ICMP type {kind!r} and code {code!r} go from 0 to 255, and a "
             "code goes with a type (port_range_min)."
         )
-    return f"-p icmp -m icmp --icmp-type {int(kind)}{'' if code is None else f'/{int(code)}'} "
+    return f"-p {match} {int(kind)}{'' if code is None else f'/{int(code)}'} "
 
 
 def protocol_number(protocol: Any, where: str) -> int | None:
@@ -321,13 +359,13 @@ def protocol_number(protocol: Any, where: str) -> int | None:
     return number
 
 
-def remote_groups(ports: list[Port], groups: dict[str, Any]) -> set[str]:
-    """Return the ids of the groups that rules of these ports name as remote."""
+def remote_groups(ports: list[Port], groups: dict[str, Any], version: int = 4) -> set[str]:
+    """Return the ids of the groups that rules of an IP version name as remote, for these ports."""
     return {
         rule["remote_group_id"]
         for port in ports
-        if port.get("port_security_enabled", True)
+        if port.get("port_security_enabled", True) and (version == 4 or address_pairs(port, 6))
         for group in _groups_of(port, groups)
         for rule in group.get("rules") or []
-        if rule.get("remote_group_id") and rule.get("ethertype", "IPv4") == "IPv4"
+        if rule.get("remote_group_id") and rule.get("ethertype", "IPv4") == f"IPv{version}"
     }

@@ -314,7 +314,11 @@ class _Comparison:
             owner = next((each for each in departed if self._was_ours(each)), None)
             kind = "leftover" if owner else "stray"
             yield self._finding(kind, f"network {network_id}", what, owner)
-        groups = {host_names.group_set(group_id) for group_id in self.books.group_ids}
+        groups = {
+            host_names.group_set(group_id, version)
+            for group_id in self.books.group_ids
+            for version in (4, 6)
+        }
         for name in sorted(report.sets - groups):
             what = f"{self.host.name} has the set {name} of a security group that is gone"
             yield self._finding("stray", f"set {name}", what)
