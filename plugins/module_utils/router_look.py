@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 
 from . import names, namespace_parts, network_links, router_plan, work
 from .namespace_parts import End, State
 from .router_plan import Leg, Plan
+
+_TRANSLATED_RE = re.compile(r"-d (\S+)/32 -j DNAT --to-destination (\S+)")
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,21 @@ def look_at(plan: Plan) -> Look:
     }
     links = network_links.links()
     return Look(links, namespace_parts.read(plan.netns), far, frozenset(sticky))
+
+
+def merged(plan: Plan, look: Look) -> Plan:
+    """Return the plan; one that only adds has what is there in it, too."""
+    if plan.exact or look.inside is None:
+        return plan
+    return router_plan.joined(plan, look.inside.neighbours, translated(look))
+
+
+def translated(look: Look) -> dict[str, str]:
+    """Return the floating IPs that the router has, each with the address that it stands for."""
+    rules = look.inside.rules if look.inside else {}
+    arriving = rules.get("iptables", {}).get("nat", {}).get("PREROUTING", [])
+    found = [match.groups() for rule in arriving if (match := _TRANSLATED_RE.search(rule))]
+    return {str(floating): str(fixed) for floating, fixed in found}
 
 
 def link_of(plan: Plan, look: Look) -> Link | None:
@@ -75,7 +93,9 @@ def texts(plan: Plan, link: Link | None, look: Look) -> tuple[str, str]:
         after += [*namespace_parts.wanted_end(leg.end), _sticky_line(leg)]
     ends = [leg.end for leg in plan.legs] + ([link.near] if link else [])
     after += namespace_parts.wanted_end(link.near) if link else []
-    after += _inside_lines(routes(plan, link), neighbours(plan))
+    after += _inside_lines(
+        routes(plan, link, look.inside or State({})), neighbours(plan, look.inside or State({}))
+    )
     state = look.inside or State({})
     rules_before, rules_after = namespace_parts.describe_rules(state.rules, rules)
     if look.inside is not None:
@@ -89,7 +109,7 @@ def texts(plan: Plan, link: Link | None, look: Look) -> tuple[str, str]:
                 before.append(_sticky_line(leg))
         for end in ends:
             before += namespace_parts.describe_end(state, end)
-        before += [f"{name} of another network" for name in foreign(state, ends)]
+        before += [f"{name} of another network" for name in foreign(plan, state, ends)]
         before += _inside_lines(set(state.routes), state.neighbours)
     far_before, far_after = _far_texts(plan, link, look)
     return (
@@ -102,7 +122,10 @@ def _sticky_line(leg: Leg) -> str:
     return f"{leg.end.mac} stays at {leg.outside}"
 
 
-def foreign(state: State, ends: list[End]) -> list[str]:
+def foreign(plan: Plan, state: State, ends: list[End]) -> list[str]:
+    """Return the cables that the router has and must not have."""
+    if not plan.exact:
+        return []
     ours = {"lo", *(end.name for end in ends)}
     return sorted(
         name
@@ -119,12 +142,21 @@ def _inside_lines(
     return lines
 
 
-def routes(plan: Plan, link: Link | None) -> set[namespace_parts.Route]:
-    return router_plan.near_routes(plan, link.far if link else None)
+def routes(plan: Plan, link: Link | None, state: State) -> set[namespace_parts.Route]:
+    """Return the routes that the router must have; `state` is what it has."""
+    told = router_plan.near_routes(plan, link.far if link else None)
+    destinations = {route[0] for route in told}
+    kept = () if plan.exact else state.routes
+    return told | {route for route in kept if route[0] not in destinations}
 
 
-def neighbours(plan: Plan) -> dict[tuple[str, str], str]:
-    return {(leg.end.name, ip): mac for leg in plan.legs for ip, mac in leg.members.items()}
+def neighbours(plan: Plan, state: State) -> dict[tuple[str, str], str]:
+    """Return the neighbours that the router must have; those of a leg beside the plan's stay."""
+    kept = {} if plan.exact else state.neighbours
+    return {
+        **kept,
+        **{(leg.end.name, ip): mac for leg in plan.legs for ip, mac in leg.members.items()},
+    }
 
 
 def _far_texts(plan: Plan, link: Link | None, look: Look) -> tuple[list[str], list[str]]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from typing import Any
 
 from . import (
@@ -36,12 +35,11 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "gateway": {"type": "dict"},
     "floating_ips": {"type": "list", "elements": "dict", "default": []},
     "tunnel_ip": {"type": "str"},
+    "exact": {"type": "bool", "default": True},
     "only_if_unused": {"type": "bool", "default": False},
     "port_ids": {"type": "list", "elements": "str", "default": []},
 }
 SPEC_RULES: dict[str, Any] = {}
-
-_TRANSLATED_RE = re.compile(r"-d (\S+)/32 -j DNAT --to-destination (\S+)")
 
 # What this process made sure of: of each router, with which parameters, and how it stood then.
 # Used under the networks' lock.
@@ -64,6 +62,7 @@ def _present(plan: Plan, params: dict[str, Any], check_mode: bool) -> dict[str, 
         _made_sure[plan.router_id] = made
         return _result(plan, [])
     look = router_look.look_at(plan)
+    plan = router_look.merged(plan, look)
     link = router_look.link_of(plan, look)
     if not check_mode:
         _check(plan, look)
@@ -129,7 +128,8 @@ def _check(plan: Plan, look: router_look.Look) -> None:
 
 def _have_chains(plan: Plan, look: router_look.Look, check_mode: bool) -> list[dict[str, str]]:
     chains, entries = {}, {}
-    stale = set(router_look.leg_chains(look)) - {names.leg_chain(leg.port_id) for leg in plan.legs}
+    own = {names.leg_chain(leg.port_id) for leg in plan.legs}
+    stale = set(router_look.leg_chains(look)) - own if plan.exact else set()
     parts = [router_plan.absent_leg(chain) for chain in stale]
     for leg in plan.legs:
         parts.append(router_plan.leg_tables(leg, network_links.uplinks(look.outside, leg.bridge)))
@@ -156,11 +156,14 @@ def _make(plan: Plan, link: router_look.Link | None, look: router_look.Look) -> 
         namespace_parts.have_rules(plan.netns, rules)
         _forget(plan, look)
     is_linked = link is not None and look.far is not None and link.far.name in look.far.links
-    if router_plan.UPLINK in state.links and not is_linked:
+    leads_elsewhere = router_plan.UPLINK in state.links and not is_linked
+    if leads_elsewhere and (plan.uplink or plan.exact):
         # It led elsewhere.
         _disconnect(plan.router_id)
         state.links.pop(router_plan.UPLINK)
-    lines = [f"link delete dev {name}" for name in router_look.foreign(state, _ends(plan, link))]
+    lines = [
+        f"link delete dev {name}" for name in router_look.foreign(plan, state, _ends(plan, link))
+    ]
     network_links.batch(lines, plan.netns)
     for leg in plan.legs:
         is_whole = leg.outside in look.outside and leg.end.name in state.links
@@ -207,8 +210,8 @@ def _fill(plan: Plan, link: router_look.Link | None, state: State) -> None:
     network_links.batch(lines, plan.netns)
     # The kernel takes routes out with the address or the interface that they need.
     now = namespace_parts.read(plan.netns) or State({})
-    lines = namespace_parts.route_lines(now.routes, router_look.routes(plan, link))
-    lines += namespace_parts.neighbour_lines(now.neighbours, router_look.neighbours(plan))
+    lines = namespace_parts.route_lines(now.routes, router_look.routes(plan, link, now))
+    lines += namespace_parts.neighbour_lines(now.neighbours, router_look.neighbours(plan, now))
     network_links.batch(lines, plan.netns)
 
 
@@ -239,10 +242,8 @@ def _forget(plan: Plan, look: router_look.Look) -> None:
     A translation that stands goes on by itself, to whoever had the address before.
     """
     now = plan.uplink.floating_ips if plan.uplink else {}
-    rules = look.inside.rules if look.inside else {}
-    arriving = rules.get("iptables", {}).get("nat", {}).get("PREROUTING", [])
-    before = [found.groups() for rule in arriving if (found := _TRANSLATED_RE.search(rule))]
-    gone = [floating for floating, fixed in before if now.get(floating) != fixed]
+    before = router_look.translated(look)
+    gone = [floating for floating, fixed in before.items() if now.get(floating) != fixed]
     if gone:
         network_links.inside(plan.netns, lambda: conntrack_entries.delete(gone))
 

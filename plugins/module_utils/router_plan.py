@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from . import filter_base, filter_tables, names, port_rules, work
@@ -87,6 +87,9 @@ class Plan:
     legs: tuple[Leg, ...] = ()
     uplink: Uplink | None = None
     routes: tuple[tuple[str, str], ...] = field(default=())
+    # Whether what the router has besides goes. A run that was told less than another beside it, as
+    # those of servers are, only adds.
+    exact: bool = True
 
     @property
     def netns(self) -> str:
@@ -101,6 +104,7 @@ def plan(params: dict[str, Any]) -> Plan:
             router_id=router_id,
             legs=tuple(sorted(map(_leg, params["interfaces"]), key=lambda leg: leg.port_id)),
             uplink=_uplink(params),
+            exact=params.get("exact", True),
             routes=tuple(
                 sorted(
                     (str(ipaddress.ip_network(each["destination"])), _address(each["nexthop"]))
@@ -156,6 +160,21 @@ def _uplink(params: dict[str, Any]) -> Uplink | None:
         addresses=tuple(sorted(_address(a["ip_address"]) for a in gateway["ip_addresses"])),
         floating_ips=dict(sorted(floating.items())),
     )
+
+
+def joined(
+    plan_: Plan, neighbours: dict[tuple[str, str], str], floating_ips: dict[str, str]
+) -> Plan:
+    """Return the plan with what the router has besides: members of its legs, and floating IPs."""
+    legs = []
+    for leg in plan_.legs:
+        there = {ip: at for (device, ip), at in neighbours.items() if device == leg.end.name}
+        legs.append(replace(leg, members={**there, **leg.members}))
+    uplink = plan_.uplink
+    if uplink is not None:
+        both = {**floating_ips, **uplink.floating_ips}
+        uplink = replace(uplink, floating_ips=dict(sorted(both.items())))
+    return replace(plan_, legs=tuple(legs), uplink=uplink)
 
 
 def with_prefix(given: dict[str, Any]) -> str:
@@ -273,6 +292,8 @@ def answered_for(uplink: Uplink) -> list[str]:
 def rules(plan_: Plan, near: End | None) -> Rules:
     """Return the router's table of address translation."""
     uplink = plan_.uplink
+    if uplink is None and not plan_.exact:
+        return {}
     arriving: list[str] = []
     leaving: list[str] = []
     if uplink is not None and near is not None:

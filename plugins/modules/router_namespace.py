@@ -51,6 +51,12 @@ options:
   tunnel_ip:
     description: This host's own address, which tells its floating IPs from those of other hosts.
     type: str
+  exact:
+    description:
+      - Whether legs, neighbours, routes and floating IPs that the router has besides go. A run that
+        was told of some servers only must not take away what another was told of.
+    type: bool
+    default: true
   only_if_unused:
     description: With O(state=absent), keep a router of whose networks a port here is in one.
     type: bool

@@ -196,3 +196,23 @@ def test_tenants_are_kept_from_the_networks_that_the_host_is_in() -> None:
 
 def test_of_a_network_that_is_the_external_one_too_only_the_hosts_own_address_is_kept() -> None:
     assert blocked(host_links(("203.0.113.7", 24, "global"))) == ["203.0.113.7/32"]
+
+
+def test_a_run_that_only_adds_keeps_members_and_floating_ips_that_it_was_not_told_of() -> None:
+    told = [{"mac_address": "fa:16:3e:00:00:0a", "ip_addresses": ["192.0.2.10"]}]
+    ips = [floating("203.0.113.101", "192.0.2.10")]
+    made = plan(told, gateway=gateway(), floating_ips=ips, exact=False)
+    device = made.legs[0].end.name
+    there = {(device, "192.0.2.11"): "fa:16:3e:00:00:0b", ("legother", "192.0.2.12"): "x"}
+    both = router_plan.joined(made, there, {"203.0.113.102": "192.0.2.11"})
+    assert both.legs[0].members == {
+        "192.0.2.10": "fa:16:3e:00:00:0a",
+        "192.0.2.11": "fa:16:3e:00:00:0b",
+    }
+    assert both.uplink
+    assert both.uplink.floating_ips == {
+        "203.0.113.101": "192.0.2.10",
+        "203.0.113.102": "192.0.2.11",
+    }
+    # Told of no way out, it leaves the one that there is.
+    assert router_plan.rules(plan(exact=False), None) == {}
