@@ -28,6 +28,8 @@ NETWORK: dict[str, int] = {
     "port": 500,
     "security_group": 10,
     "security_group_rule": 100,
+    "subnetpool": UNLIMITED,
+    "rbac_policy": 10,
 }
 # Glance's unified limits; the size is in MiB.
 IMAGE: dict[str, int] = {"image_size_total": 100 * 1024, "image_count_total": 1000}

@@ -202,7 +202,7 @@ def _port(
     network = session.get(Network, card["network_id"])
     # As its project: what an administrator may do is not what its owner could have had.
     owner = Context("", project_id=wish.project_id)
-    if network is None or not networks.usable(owner, network):
+    if network is None or not networks.usable(session, owner, network):
         raise Conflict(
             f"Cannot adopt domain {server.id}: its card {card['mac_address']} is in network "
             f"{card['network_id']}, which this cloud has not got for project {wish.project_id}. "

@@ -26,6 +26,18 @@ class SecurityGroupRuleNotFound(NotFound):
     pass
 
 
+class RbacPolicyNotFound(NotFound):
+    pass
+
+
+class AgentNotFound(NotFound):
+    pass
+
+
+class TagNotFound(NotFound):
+    pass
+
+
 class ExtensionNotFound(NotFound):
     pass
 
@@ -110,6 +122,10 @@ class ServicePortInUse(InUse):
     """The port is the network's own, and goes with what it serves."""
 
 
+class RbacPolicyInUse(InUse):
+    """Ports of others are on the network by it."""
+
+
 class SecurityGroupInUse(InUse):
     pass
 
@@ -171,6 +187,10 @@ class SecurityGroupCannotRemoveDefault(Conflict):
 
 
 class SecurityGroupCannotUpdateDefault(Conflict):
+    pass
+
+
+class RbacPolicyAlreadyExists(Conflict):
     pass
 
 

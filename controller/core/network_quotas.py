@@ -1,13 +1,24 @@
 """How many networks, subnets, ports, groups and rules a project may have."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, delete, func, select
 from sqlalchemy.orm import Session
 
 from controller import quota_defaults
-from controller.core.network_faults import OverQuota
-from controller.db.models import Network, Port, Project, SecurityGroup, SecurityGroupRule, Subnet
+from controller.core.network_faults import InvalidInput, OverQuota
+from controller.db.models import (
+    Network,
+    NetworkShare,
+    Port,
+    Project,
+    QuotaLimit,
+    SecurityGroup,
+    SecurityGroupRule,
+    Subnet,
+    SubnetPool,
+)
 from controller.quota_defaults import UNLIMITED
 from controller.settings import Settings
 
@@ -18,12 +29,56 @@ COUNTED: dict[str, Any] = {
     "port": Port,
     "security_group": SecurityGroup,
     "security_group_rule": SecurityGroupRule,
+    "subnetpool": SubnetPool,
+    "rbac_policy": NetworkShare,
 }
 
 
-def limits(settings: Settings) -> dict[str, int]:
+def defaults(settings: Settings) -> dict[str, int]:
     """Return what every project may have of each noun; -1 means that there is no limit."""
     return {name: settings.default_quota.get(name, limit) for name, limit in DEFAULTS.items()}
+
+
+def limits(session: Session, settings: Settings, project_id: str) -> dict[str, int]:
+    """Return what the project may have of each noun."""
+    own = session.scalars(_own_limits().where(QuotaLimit.project_id == project_id))
+    return defaults(settings) | {row.resource: row.limit for row in own}
+
+
+def all_limits(session: Session, settings: Settings) -> dict[str, dict[str, int]]:
+    """Return the limits of each project that has some of its own."""
+    found: dict[str, dict[str, int]] = {}
+    for row in session.scalars(_own_limits().order_by(QuotaLimit.project_id)):
+        found.setdefault(row.project_id, defaults(settings))[row.resource] = row.limit
+    return found
+
+
+def _own_limits() -> Select[QuotaLimit]:
+    return select(QuotaLimit).where(QuotaLimit.resource.in_(DEFAULTS))
+
+
+def set_limits(
+    session: Session, project_id: str, wanted: Mapping[str, int], *, check_used: bool
+) -> None:
+    """Give the project limits of its own; with `check_used`, none below what it has."""
+    has = used(session, project_id) if check_used else {}
+    for noun, limit in wanted.items():
+        if limit not in (UNLIMITED,) and limit < has.get(noun, 0):
+            raise InvalidInput(
+                f"Quota limit {limit} for {noun} is below what the project has: {has[noun]}. "
+                "Delete some first, or use force."
+            )
+        session.merge(QuotaLimit(project_id=project_id, resource=noun, limit=limit))
+    session.flush()
+
+
+def reset_limits(session: Session, project_id: str) -> None:
+    """Take a project's own limits away: the cloud's hold again."""
+    session.execute(
+        delete(QuotaLimit).where(
+            QuotaLimit.project_id == project_id, QuotaLimit.resource.in_(DEFAULTS)
+        )
+    )
 
 
 def used(session: Session, project_id: str) -> dict[str, int]:
@@ -46,7 +101,7 @@ def check(
     The project's row stays locked until the transaction ends, so that two can't both take the last
     place. Counts no further than the limit, so it costs the same however many there are.
     """
-    limit = limits(settings)[noun]
+    limit = limits(session, settings, project_id)[noun]
     if limit == UNLIMITED:
         return
     session.execute(select(Project.id).where(Project.id == project_id).with_for_update())

@@ -6,7 +6,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, or_, select, true
 from sqlalchemy.orm import Session
 
-from controller.core import network_quotas, port_updates, segments, subnets
+from controller.core import (
+    network_quotas,
+    network_shares,
+    port_updates,
+    resource_tags,
+    segments,
+    subnets,
+)
 from controller.core.context import Context
 from controller.core.network_faults import (
     InvalidInput,
@@ -17,13 +24,18 @@ from controller.db.models import Network, Port, Subnet
 from controller.settings import Settings
 
 DEFAULT_DRIVER = "bridge"
+# What opens a network to all, by the attribute that says so.
+OPENINGS = {network_shares.SHARED: "shared", network_shares.EXTERNAL: "external"}
 
 
 def visible(context: Context) -> ColumnElement[bool]:
     """Return the condition on Network rows that this caller is told of."""
     if context.is_admin:
         return true()
-    return or_(Network.project_id == context.project_id, Network.shared, Network.external)
+    opened = network_shares.network_ids(
+        context.project_id, network_shares.SHARED, network_shares.EXTERNAL
+    )
+    return or_(Network.project_id == context.project_id, Network.id.in_(opened))
 
 
 def get(session: Session, context: Context, network_id: str) -> Network:
@@ -36,9 +48,11 @@ def get(session: Session, context: Context, network_id: str) -> Network:
     return network
 
 
-def usable(context: Context, network: Network) -> bool:
+def usable(session: Session, context: Context, network: Network) -> bool:
     """Whether the caller may put ports on a network that it sees."""
-    return context.may_see(network.project_id) or network.shared
+    return context.may_see(network.project_id) or network_shares.is_shared(
+        session, context.project_id, network.id
+    )
 
 
 def create(
@@ -46,8 +60,8 @@ def create(
 ) -> Network:
     """Return a new network of `project_id`.
 
-    `values` has columns of Network. What they say of type, physical network and segmentation id is
-    completed by what is free. Raises OverQuota, and what `segments.insert` does.
+    `values` has columns of Network, and `shared`. What they say of type, physical network and
+    segmentation id is completed by what is free. Raises OverQuota, and what `segments.insert` does.
     """
     network_quotas.check(session, settings, project_id, "network")
     driver = values.get("network_driver", DEFAULT_DRIVER)
@@ -55,8 +69,12 @@ def create(
         raise InvalidInput(
             f"Unknown network_driver '{driver}'. There is: {', '.join(segments.DRIVERS)}."
         )
-    network = Network(project_id=project_id, **values)
+    columns = {name: value for name, value in values.items() if name != "shared"}
+    network = Network(project_id=project_id, **columns)
     segments.insert(session, settings, network)
+    for action, name in OPENINGS.items():
+        if values.get(name):
+            network_shares.set_open(session, network, action, wanted=True)
     return network
 
 
@@ -70,11 +88,13 @@ def update(
     """Change columns of `network`; raises NetworkInUse when others' ports need it shared."""
     if "mtu" in values:
         segments.check_mtu(settings, network, values["mtu"])
-    if network.shared and values.get("shared") is False:
-        _refuse_foreign_ports(session, network)
+    for action, name in OPENINGS.items():
+        if name in values:
+            network_shares.set_open(session, network, action, wanted=bool(values[name]))
     up_before = network.admin_state_up
     for name, value in values.items():
-        setattr(network, name, value)
+        if name != "shared":
+            setattr(network, name, value)
     network.revision_number += 1
     session.flush()
     if network.admin_state_up != up_before:
@@ -83,19 +103,6 @@ def update(
         )
         port_updates.ports_changed(session, bound, context)
     return network
-
-
-def _refuse_foreign_ports(session: Session, network: Network) -> None:
-    foreign = session.scalar(
-        select(Port.id)
-        .where(Port.network_id == network.id, Port.project_id != network.project_id)
-        .limit(1)
-    )
-    if foreign:
-        raise NetworkInUse(
-            f"Unable to stop sharing network {network.id}: other projects have ports on it, such "
-            f"as {foreign}. Delete those first."
-        )
 
 
 def remove(session: Session, network: Network) -> None:
@@ -110,6 +117,9 @@ def remove(session: Session, network: Network) -> None:
             f"Unable to complete operation on network {network.id}. There are one or more ports "
             f"still in use on the network, such as {port}. Delete the ports or their servers first."
         )
+    subnet_ids = session.scalars(select(Subnet.id).where(Subnet.network_id == network.id)).all()
+    resource_tags.erase(session, [network.id, *subnet_ids])
+    network_shares.erase(session, network.id)
     subnets.remove_dhcp_ports(session, network_id=network.id)
     session.execute(delete(Subnet).where(Subnet.network_id == network.id))
     session.delete(network)

@@ -16,6 +16,7 @@ from controller.core import (
     network_quotas,
     networks,
     port_updates,
+    resource_tags,
     security_groups,
     subnets,
 )
@@ -93,7 +94,7 @@ def create_each(
     one or both; absent means one address) and `security_groups` (ids; absent means the default).
     As many statements for many ports as for one, unless addresses are named.
     """
-    if not networks.usable(context, network):
+    if not networks.usable(session, context, network):
         raise NotAuthorized(
             f"Not authorized to put ports on network {network.id}: it is external and not shared. "
             "Use another network."
@@ -396,6 +397,7 @@ def remove(session: Session, port: Port) -> None:
 def erase(session: Session, port_ids: Sequence[str]) -> None:
     """Delete ports with their addresses and groups, whoever uses them."""
     addresses.release(session, port_ids)
+    resource_tags.erase(session, port_ids)
     session.execute(delete(PortSecurityGroup).where(PortSecurityGroup.port_id.in_(port_ids)))
     session.execute(delete(Port).where(Port.id.in_(port_ids)))
 

@@ -9,12 +9,20 @@ from typing import Any, Literal
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
-from controller.core import port_departures, port_records, port_updates, security_groups, subnets
+from controller.core import (
+    network_shares,
+    port_departures,
+    port_records,
+    port_updates,
+    security_groups,
+    subnets,
+)
 from controller.core.context import Context
 from controller.core.network_faults import InvalidInput, NetworkNotFound, PortInUse, PortNotFound
 from controller.db.models import (
     IPAllocation,
     Network,
+    NetworkShare,
     Port,
     PortSecurityGroup,
     SecurityGroup,
@@ -95,7 +103,12 @@ def _only_network(session: Session, project_id: str, *, demanded: bool) -> Netwo
     """Return the one network that the project can use, None when there is none."""
     found = session.scalars(
         select(Network)
-        .where(or_(Network.project_id == project_id, Network.shared))
+        .where(
+            or_(
+                Network.project_id == project_id,
+                Network.id.in_(network_shares.network_ids(project_id, network_shares.SHARED)),
+            )
+        )
         .order_by(Network.id)
         .limit(2)
     ).all()
@@ -181,17 +194,23 @@ def _prepare(
 def _network(session: Session, context: Context, project_id: str, network_id: str) -> Network:
     """Return a network that servers of this project may be on."""
     network = session.get(Network, network_id)
-    seen = network is not None and (
-        context.may_see(network.project_id)
-        or network.project_id == project_id
-        or network.shared
-        or network.external
+    own = network is not None and (
+        context.may_see(network.project_id) or network.project_id == project_id
     )
-    if network is None or not seen:
+    opened = {
+        action: session.scalar(
+            network_shares.network_ids(project_id, action).where(
+                NetworkShare.network_id == network_id
+            )
+        )
+        for action in network_shares.ACTIONS
+        if not own
+    }
+    if network is None or not (own or any(opened.values())):
         raise NetworkNotFound(
             f"Network {network_id} could not be found. Check the id and the project in use."
         )
-    if network.external and not network.shared and not context.may_see(network.project_id):
+    if not own and not opened[network_shares.SHARED]:
         raise Forbidden(
             f"It is not allowed to create an interface on external network {network_id}, which is "
             "not shared. Use another network."

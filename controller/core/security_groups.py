@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, delete, or_, select, true
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from controller.core import network_quotas, port_updates
+from controller.core import network_quotas, port_updates, resource_tags
 from controller.core.context import Context
 from controller.core.network_faults import (
     SecurityGroupCannotRemoveDefault,
@@ -176,6 +176,7 @@ def remove(session: Session, context: Context, group: SecurityGroup) -> None:
             )
         )
     )
+    resource_tags.erase(session, [group.id])
     session.delete(group)
     session.flush()
     port_updates.group_changed(session, naming, context)

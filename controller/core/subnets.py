@@ -6,7 +6,15 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, or_, select, true
 from sqlalchemy.orm import Session
 
-from controller.core import addresses, macs, network_quotas, port_updates, subnet_ranges
+from controller.core import (
+    addresses,
+    macs,
+    network_quotas,
+    network_shares,
+    port_updates,
+    resource_tags,
+    subnet_ranges,
+)
 from controller.core.context import Context
 from controller.core.network_faults import InvalidInput, SubnetInUse, SubnetNotFound
 from controller.db.models import IPAllocation, Network, Port, Subnet
@@ -27,7 +35,14 @@ def visible(context: Context) -> ColumnElement[bool]:
     return or_(
         Subnet.project_id == context.project_id,
         Subnet.network_id.in_(
-            select(Network.id).where(or_(Network.shared, Network.project_id == context.project_id))
+            select(Network.id).where(
+                or_(
+                    Network.project_id == context.project_id,
+                    Network.id.in_(
+                        network_shares.network_ids(context.project_id, network_shares.SHARED)
+                    ),
+                )
+            )
         ),
     )
 
@@ -244,6 +259,7 @@ def remove(session: Session, subnet: Subnet) -> None:
     remove_dhcp_ports(session, subnet_id=subnet.id)
     if automatic:
         _take_automatic_back(session, subnet)
+    resource_tags.erase(session, [subnet.id])
     session.delete(subnet)
     session.flush()
 
@@ -280,4 +296,5 @@ def remove_dhcp_ports(
     which = Port.device_id == f"dhcp-{subnet_id}" if subnet_id else Port.network_id == network_id
     port_ids = list(session.scalars(select(Port.id).where(owned, which)))
     addresses.release(session, port_ids)
+    resource_tags.erase(session, port_ids)
     session.execute(delete(Port).where(Port.id.in_(port_ids)))

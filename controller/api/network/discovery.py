@@ -12,10 +12,13 @@ COLLECTIONS = {
     "port": "ports",
     "security_group": "security-groups",
     "security_group_rule": "security-group-rules",
+    "rbac_policy": "rbac-policies",
+    "agent": "agents",
 }
 UPDATED = "2026-01-01T00:00:00-00:00"
 # Only what this release does: clients decide by these what to ask for.
 EXTENSIONS = {
+    "agent": ("agent", "The hosts, as clients know agents"),
     "allowed-address-pairs": ("Allowed Address Pairs", "More addresses that a port may use"),
     "availability_zone": ("Availability Zone", "The availability zones of networks"),
     "binding": ("Port Binding", "Where a port is bound, for operators"),
@@ -33,12 +36,15 @@ EXTENSIONS = {
     "provider": ("Provider Network", "What a network stands on, for operators"),
     "quota_details": ("Quota details management support", "What is used of a quota"),
     "quotas": ("Quota management support", "What a project may have"),
+    "quota-check-limit": ("Quota check limit", "A quota below what is used is refused if asked"),
+    "rbac-policies": ("RBAC Policies", "Networks that are shared with some projects"),
     "security-group": ("security-group", "Groups of rules that filter ports"),
     "security-groups-normalized-cidr": ("Normalized CIDR field", "A rule's prefix in plain form"),
     "security-groups-shared-filtering": ("Security group filtering", "Filters by shared"),
     "sorting": ("Sorting support", "Lists in the order that is asked for"),
     "standard-attr-description": ("standard-attr-description", "Resources have a description"),
     "standard-attr-revisions": ("Resource revision numbers", "A number that rises with changes"),
+    "standard-attr-tag": ("Tag support for resources", "Words to find resources by"),
     "standard-attr-timestamp": ("Resource timestamps", "When resources were made and changed"),
 }
 

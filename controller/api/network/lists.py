@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute
 
 from controller.api.common.calls import Call
+from controller.core import resource_tags
 from controller.core.network_faults import InvalidInput
 from controller.errors import BadRequest
 
@@ -67,7 +68,7 @@ def chosen(call: Call, view: dict[str, Any]) -> dict[str, Any]:
 def fetch(call: Call, listing: Listing, visible: ColumnElement[bool]) -> Page:
     """Return the page that the query asks for, in one statement (two with a marker)."""
     statement = select(listing.model).where(visible, *_filters(call, listing))
-    limit, backward = _limit(call), _word(call.query.get("page_reverse", "false"), "page_reverse")
+    limit, backward = _limit(call), word(call.query.get("page_reverse", "false"), "page_reverse")
     order = _order(call, listing)
     if backward:
         order = [(column, not descending) for column, descending in order]
@@ -95,15 +96,30 @@ def _filters(call: Call, listing: Listing) -> Iterable[ColumnElement[bool]]:
             fits = any(value.lower() == str(listing.constants[name]).lower() for value in values)
             yield true() if fits else false()
         elif name in TAG_FILTERS:
-            # Nothing has a tag in this release.
-            yield true() if name.startswith("not-") else false()
+            yield _tagged(listing, name, [tag for value in values for tag in value.split(",")])
         else:
             raise BadRequest(f"['{name}'] is invalid attribute for filtering")
 
 
+def _tagged(listing: Listing, name: str, tags: Sequence[str]) -> ColumnElement[bool]:
+    has = resource_tags.has_any if name.endswith("-any") else resource_tags.has_all
+    found = has(listing.model.id, tags)
+    return ~found if name.startswith("not-") else found
+
+
+def with_tags(
+    call: Call, rows: Sequence[Any], views: Iterable[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return the rows' views with their tags, in one statement, and of each the chosen fields."""
+    tags = resource_tags.of(call.session, [row.id for row in rows])
+    return [
+        chosen(call, {**view, "tags": tags[row.id]}) for row, view in zip(rows, views, strict=True)
+    ]
+
+
 def _value(column: InstrumentedAttribute[Any], name: str, text: str) -> Any:
     if isinstance(column.type, Boolean):
-        return _word(text, name)
+        return word(text, name)
     if isinstance(column.type, Integer):
         # No number here has more digits; longer ones are none that a database can compare.
         if not (text.isascii() and text.isdigit()) or len(text) > 9:
@@ -112,7 +128,7 @@ def _value(column: InstrumentedAttribute[Any], name: str, text: str) -> Any:
     return text
 
 
-def _word(text: str, name: str) -> bool:
+def word(text: str, name: str) -> bool:
     try:
         return WORDS[text.lower()]
     except KeyError as error:

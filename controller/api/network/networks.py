@@ -1,14 +1,15 @@
 """Networks: list, show, create, update, delete."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, or_, select
 
 from controller.api.common.calls import Call, Reply
 from controller.api.network import bodies, lists, views
 from controller.api.network.policies import PROVIDER, authorize_attributes
-from controller.core import networks
+from controller.core import network_shares, networks
 from controller.core.network_faults import InvalidInput
 from controller.db.models import Network, Subnet
 
@@ -30,7 +31,6 @@ def _listing(call: Call) -> lists.Listing:
         "project_id": Network.project_id,
         "tenant_id": Network.project_id,
         "admin_state_up": Network.admin_state_up,
-        "shared": Network.shared,
         "router:external": Network.external,
         "is_default": Network.is_default,
         "mtu": Network.mtu,
@@ -43,11 +43,21 @@ def _listing(call: Call) -> lists.Listing:
         Network,
         columns,
         constants={"status": "ACTIVE", "ipv4_address_scope": None, "ipv6_address_scope": None},
+        conditions={"shared": partial(_shared, call)},
     )
 
 
+def _shared(call: Call, values: Sequence[str]) -> ColumnElement[bool]:
+    """Return the condition that a network is shared with the caller, or is not."""
+    wanted = {lists.word(value, "shared") for value in values}
+    shared = Network.id.in_(
+        network_shares.network_ids(call.context.project_id, network_shares.SHARED)
+    )
+    return or_(*(shared if each else ~shared for each in wanted))
+
+
 def _views(call: Call, rows: Sequence[Network]) -> list[dict[str, Any]]:
-    """Return the networks as the caller may see them, in one more statement."""
+    """Return the networks as the caller may see them, in three more statements."""
     subnet_ids: dict[str, list[str]] = {row.id: [] for row in rows}
     for subnet_id, network_id in call.session.execute(
         select(Subnet.id, Subnet.network_id)
@@ -56,10 +66,12 @@ def _views(call: Call, rows: Sequence[Network]) -> list[dict[str, Any]]:
     ):
         subnet_ids[network_id].append(subnet_id)
     provider = call.allows("get_network:provider:network_type")
-    return [
-        lists.chosen(call, views.network(row, subnet_ids[row.id], provider=provider))
+    shared = network_shares.shared_among(call.session, call.context.project_id, list(subnet_ids))
+    shown = (
+        views.network(row, subnet_ids[row.id], shared=row.id in shared, provider=provider)
         for row in rows
-    ]
+    )
+    return lists.with_tags(call, rows, shown)
 
 
 def list_networks(call: Call) -> Reply:

@@ -67,8 +67,17 @@ RULES = [
     Rule("get_security_group_rule", READER),
     Rule("create_security_group_rule", MEMBER),
     Rule("delete_security_group_rule", MEMBER),
+    Rule("get_rbac_policy", READER),
+    *(Rule(f"{action}_rbac_policy", MEMBER) for action in ("create", "update", "delete")),
+    # To all projects, or as a way out: for operators.
+    *(Rule(f"{action}_rbac_policy:target_tenant", ADMIN) for action in ("create", "update")),
+    Rule("get_tags", READER),
     Rule("get_quota", READER),
+    Rule("update_quota", ADMIN),
+    Rule("delete_quota", ADMIN),
     Rule("get_agent", ADMIN),
+    Rule("update_agent", ADMIN),
+    Rule("delete_agent", ADMIN),
     Rule("get_availability_zone", "@"),
 ]
 NAMES = frozenset(rule.name for rule in RULES)

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, select
 from controller.api.common.calls import Call, Reply
 from controller.api.network import bodies, lists, views
 from controller.api.network.policies import authorize_attributes
-from controller.core import dns_names, networks, port_records, security_groups
+from controller.core import dns_names, network_shares, networks, port_records, security_groups
 from controller.core.network_faults import InvalidInput
 from controller.db.models import Host, IPAllocation, Network, Port, PortSecurityGroup
 
@@ -82,24 +82,22 @@ def _listing(call: Call) -> lists.Listing:
 
 
 def _views(call: Call, rows: Sequence[Port]) -> list[dict[str, Any]]:
-    """Return the ports as the caller may see them, in two more statements, for admins three."""
+    """Return the ports as the caller may see them, in three more statements, for admins four."""
     port_ids = [row.id for row in rows]
     fixed_ips = port_records.fixed_ips_of(call.session, port_ids)
     group_ids = security_groups.of_ports(call.session, port_ids)
     bindings = _bindings(call, rows) if call.allows("get_port:binding:host_id") else {}
-    return [
-        lists.chosen(
-            call,
-            views.port(
-                row,
-                fixed_ips[row.id],
-                group_ids[row.id],
-                dns_names.assignment(call.settings, row, fixed_ips[row.id]),
-                bindings.get(row.id),
-            ),
+    shown = (
+        views.port(
+            row,
+            fixed_ips[row.id],
+            group_ids[row.id],
+            dns_names.assignment(call.settings, row, fixed_ips[row.id]),
+            bindings.get(row.id),
         )
         for row in rows
-    ]
+    )
+    return lists.with_tags(call, rows, shown)
 
 
 def _bindings(call: Call, rows: Sequence[Port]) -> dict[str, dict[str, Any]]:
@@ -130,7 +128,9 @@ def _authorize(
     target = {
         "project_id": project_id,
         "network:project_id": network.project_id,
-        "network:shared": network.shared,
+        "network:shared": network_shares.is_shared(
+            call.session, call.context.project_id, network.id
+        ),
     }
     call.authorize(action, target)
     # In any case of letters: LIKE in SQL, by which a server's ports are found, knows none.

@@ -4,13 +4,16 @@ from flask import Blueprint
 
 from controller.api.common.calls import Route, Services, build_blueprint
 from controller.api.network import (
+    agents,
     discovery,
     networks,
     ports,
     quotas,
     schemas,
     subnets,
+    tags,
 )
+from controller.api.network import rbac_policies as rbac
 from controller.api.network import security_groups as groups
 from controller.api.network.dialect import NetworkDialect
 
@@ -19,6 +22,9 @@ NETWORK, SUBNET, PORT = f"{NETWORKS}/<network_id>", f"{SUBNETS}/<subnet_id>", f"
 GROUPS, RULES = "/v2.0/security-groups", "/v2.0/security-group-rules"
 GROUP, RULE = f"{GROUPS}/<group_id>", f"{RULES}/<rule_id>"
 QUOTA = "/v2.0/quotas/<project_id>"
+AGENT = "/v2.0/agents/<agent_id>"
+RBAC_POLICIES, RBAC_POLICY = "/v2.0/rbac-policies", "/v2.0/rbac-policies/<policy_id>"
+TAGS, TAG = "/v2.0/<noun>/<resource_id>/tags", "/v2.0/<noun>/<resource_id>/tags/<tag>"
 
 # Writes name the rule to read here, without which nothing is there for the caller at all; who may
 # write is asked by the handler, which knows whose resource it is.
@@ -56,7 +62,24 @@ ROUTES = [
     Route("GET", f"{QUOTA}/default", quotas.show_default_quota, "get_quota"),
     Route("GET", f"{QUOTA}/details", quotas.show_quota_details, "get_quota"),
     Route("GET", "/v2.0/availability_zones", quotas.list_zones, "get_availability_zone"),
-    Route("GET", "/v2.0/agents", quotas.list_agents, "get_agent"),
+    Route("PUT", QUOTA, quotas.update_quota, "get_quota", schemas.QUOTA_UPDATE),
+    Route("DELETE", QUOTA, quotas.delete_quota, "get_quota"),
+    Route("GET", "/v2.0/agents", agents.list_agents, "get_agent"),
+    Route("GET", AGENT, agents.show_agent, "get_agent"),
+    Route("PUT", AGENT, agents.update_agent, "update_agent", schemas.AGENT_UPDATE),
+    Route("DELETE", AGENT, agents.delete_agent, "delete_agent"),
+    Route("GET", RBAC_POLICIES, rbac.list_policies, "get_rbac_policy"),
+    Route("POST", RBAC_POLICIES, rbac.create_policy, "get_rbac_policy", schemas.RBAC_CREATE),
+    Route("GET", RBAC_POLICY, rbac.show_policy, "get_rbac_policy"),
+    Route("PUT", RBAC_POLICY, rbac.update_policy, "get_rbac_policy", schemas.RBAC_UPDATE),
+    Route("DELETE", RBAC_POLICY, rbac.delete_policy, "get_rbac_policy"),
+    Route("GET", TAGS, tags.list_tags, "get_tags"),
+    Route("PUT", TAGS, tags.replace_tags, "get_tags", schemas.TAGS),
+    Route("POST", TAGS, tags.add_tags, "get_tags", schemas.TAGS),
+    Route("DELETE", TAGS, tags.remove_tags, "get_tags"),
+    Route("GET", TAG, tags.check_tag, "get_tags"),
+    Route("PUT", TAG, tags.add_tag, "get_tags"),
+    Route("DELETE", TAG, tags.remove_tag, "get_tags"),
 ]  # fmt: skip
 
 NOT_BUILT = [
@@ -70,10 +93,6 @@ NOT_BUILT = [
     ),
     ("PUT", "/v2.0/routers/<router_id>/add_router_interface"),
     ("PUT", "/v2.0/routers/<router_id>/remove_router_interface"),
-    ("PUT,DELETE", QUOTA),
-    ("GET,PUT,DELETE", "/v2.0/agents/<agent_id>"),
-    ("GET,PUT,DELETE", "/v2.0/<noun>/<resource_id>/tags"),
-    ("GET,PUT,DELETE", "/v2.0/<noun>/<resource_id>/tags/<tag>"),
 ]
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from controller.quota_defaults import NETWORK as NETWORK_QUOTAS
+
 Schema = Mapping[str, Any]
 Properties = Mapping[str, Schema]
 
@@ -157,6 +159,38 @@ _PORT: Properties = {
 }
 PORT_CREATE = one_or_many("port", {**_PORT, **_OWNER, "network_id": UUID}, ("network_id",))
 PORT_UPDATE = one("port", _PORT)
+
+TAGS = _object({"tags": {"type": "array", "maxItems": 100, "items": TEXT}}, ("tags",))
+RBAC_CREATE = _object(
+    {
+        "rbac_policy": _object(
+            {
+                **_OWNER,
+                "object_type": TEXT,
+                "object_id": UUID,
+                "action": TEXT,
+                "target_tenant": {"type": "string", "maxLength": 36},
+            },
+            ("object_type", "object_id", "action", "target_tenant"),
+        )
+    },
+    ("rbac_policy",),
+)
+RBAC_UPDATE = _object(
+    {
+        "rbac_policy": _object(
+            {"target_tenant": {"type": "string", "maxLength": 36}}, ("target_tenant",)
+        )
+    },
+    ("rbac_policy",),
+)
+AGENT_UPDATE = one(
+    "agent", {"admin_state_up": FLAG, "description": {"type": ["string", "null"], "maxLength": 255}}
+)
+_LIMIT: Schema = {"type": "integer", "minimum": -1, "maximum": 2147483647}
+QUOTA_UPDATE = one(
+    "quota", {**dict.fromkeys(NETWORK_QUOTAS, _LIMIT), "force": FLAG, "check_limit": FLAG}
+)
 
 _GROUP: Properties = {"name": TEXT, "description": TEXT, "stateful": {"enum": [True]}}
 GROUP_CREATE = one_or_many("security_group", {**_GROUP, **_OWNER}, ("name",))

@@ -59,7 +59,7 @@ def _ensure_default(call: Call) -> None:
 
 def _views(call: Call, rows: Sequence[SecurityGroup]) -> list[dict[str, Any]]:
     rules = security_groups.rules_of(call.session, [row.id for row in rows])
-    return [lists.chosen(call, views.security_group(row, rules[row.id])) for row in rows]
+    return lists.with_tags(call, rows, (views.security_group(row, rules[row.id]) for row in rows))
 
 
 def list_groups(call: Call) -> Reply:

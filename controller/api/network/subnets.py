@@ -1,5 +1,6 @@
 """Subnets: list, show, create, update, delete."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from controller.api.common.calls import Call, Reply
@@ -29,17 +30,18 @@ LISTING = lists.Listing(
 )
 
 
-def _view(call: Call, row: Subnet) -> dict[str, Any]:
-    return lists.chosen(call, views.subnet(row))
+def _views(call: Call, rows: Sequence[Subnet]) -> list[dict[str, Any]]:
+    return lists.with_tags(call, rows, map(views.subnet, rows))
 
 
 def list_subnets(call: Call) -> Reply:
     page = lists.fetch(call, LISTING, subnets.visible(call.context))
-    return Reply(page.body("subnets", (_view(call, row) for row in page.rows)))
+    return Reply(page.body("subnets", _views(call, page.rows)))
 
 
 def show_subnet(call: Call, subnet_id: str) -> Reply:
-    return Reply({"subnet": _view(call, subnets.get(call.session, call.context, subnet_id))})
+    subnet = subnets.get(call.session, call.context, subnet_id)
+    return Reply({"subnet": _views(call, [subnet])[0]})
 
 
 def create_subnets(call: Call) -> Reply:
@@ -53,7 +55,7 @@ def create_subnets(call: Call) -> Reply:
         subnet = subnets.create(
             call.session, call.settings, network, project_id, bodies.columns(item, {}, UNCOLUMNED)
         )
-        return _view(call, subnet)
+        return _views(call, [subnet])[0]
 
     return bodies.create_each(call, "subnet", create)
 
@@ -67,7 +69,7 @@ def update_subnet(call: Call, subnet_id: str) -> Reply:
     network = _network_of(call, subnet)
     call.authorize("update_subnet", _target(subnet, network))
     subnets.update(call.session, network, subnet, call.body["subnet"])
-    return Reply({"subnet": _view(call, subnet)})
+    return Reply({"subnet": _views(call, [subnet])[0]})
 
 
 def delete_subnet(call: Call, subnet_id: str) -> Reply:

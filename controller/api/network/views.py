@@ -36,13 +36,15 @@ def _common(row: Described) -> dict[str, Any]:
     }
 
 
-def network(row: Network, subnet_ids: Sequence[str], *, provider: bool) -> dict[str, Any]:
+def network(
+    row: Network, subnet_ids: Sequence[str], *, shared: bool, provider: bool
+) -> dict[str, Any]:
     """Return a network; `provider` shows what it stands on, which is for operators."""
     view = {
         **_common(row),
         "status": "ACTIVE",
         "admin_state_up": row.admin_state_up,
-        "shared": row.shared,
+        "shared": shared,
         "router:external": row.external,
         "is_default": row.is_default,
         "mtu": row.mtu,

@@ -13,6 +13,12 @@ from controller.db.models.identity import (
 )
 from controller.db.models.images import Image, ImageTag
 from controller.db.models.moves import Migration
+from controller.db.models.network_extras import (
+    AddressScope,
+    NetworkShare,
+    ResourceTag,
+    SubnetPool,
+)
 from controller.db.models.networks import (
     IPAllocation,
     Network,
@@ -32,6 +38,7 @@ from controller.db.models.snapshots import DiskSnapshot
 from controller.db.models.workers import Worker
 
 __all__ = [
+    "AddressScope",
     "Allocation",
     "AuthAttempt",
     "Base",
@@ -48,6 +55,7 @@ __all__ = [
     "Keypair",
     "Migration",
     "Network",
+    "NetworkShare",
     "Operation",
     "Port",
     "PortDeparture",
@@ -56,6 +64,7 @@ __all__ = [
     "QuotaLimit",
     "ReconcilerRound",
     "ResourceProvider",
+    "ResourceTag",
     "RevokedToken",
     "Role",
     "RoleAssignment",
@@ -66,6 +75,7 @@ __all__ = [
     "ServerEvent",
     "ServerTag",
     "Subnet",
+    "SubnetPool",
     "User",
     "Worker",
 ]

@@ -17,7 +17,6 @@ class Network(Base):
     name: Mapped[str] = mapped_column(Name, default="")
     description: Mapped[str] = mapped_column(Name, default="")
     admin_state_up: Mapped[bool] = mapped_column(default=True)
-    shared: Mapped[bool] = mapped_column(default=False)
     external: Mapped[bool] = mapped_column(default=False)
     mtu: Mapped[int] = mapped_column(default=1500)
     # flat: the physical network itself; vlan: an id on it; vxlan: an id of the overlay between
@@ -52,6 +51,8 @@ class Subnet(Base):
     # True where the network's namespace carries the gateway; False where a physical router does.
     gateway_served: Mapped[bool] = mapped_column(default=False)
     enable_dhcp: Mapped[bool] = mapped_column(default=True)
+    # The pool that it was cut from, if any.
+    subnetpool_id: Mapped[str | None] = mapped_column(ForeignKey("subnet_pools.id"), index=True)
     # slaac, dhcpv6-stateful or dhcpv6-stateless: what routers say, and where addresses come from.
     ipv6_ra_mode: Mapped[str | None] = mapped_column(String(16))
     ipv6_address_mode: Mapped[str | None] = mapped_column(String(16))

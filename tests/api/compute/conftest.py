@@ -7,7 +7,7 @@ import pytest
 
 from controller.api.common.calls import Services
 from controller.conductor.engine import Engine
-from controller.core import hosts
+from controller.core import hosts, network_shares
 from controller.db.base import utcnow
 from controller.db.models import Flavor, Host, Image, Network, Subnet
 from controller.runner.simulated import FACTS, SimulatedExecutor
@@ -52,11 +52,10 @@ def image(services: Services, admin: Any) -> Image:
 @pytest.fixture
 def network(services: Services, admin: Any) -> Network:
     with services.db.write() as session:
-        row = Network(
-            project_id=admin.project_id, name="public", shared=True, physical_network="physnet1"
-        )
+        row = Network(project_id=admin.project_id, name="public", physical_network="physnet1")
         session.add(row)
         session.flush()
+        network_shares.set_open(session, row, network_shares.SHARED, wanted=True)
         session.add(
             Subnet(
                 network_id=row.id,

@@ -135,7 +135,6 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=255), nullable=False),
         sa.Column("description", sa.String(length=255), nullable=False),
         sa.Column("admin_state_up", sa.Boolean(), nullable=False),
-        sa.Column("shared", sa.Boolean(), nullable=False),
         sa.Column("external", sa.Boolean(), nullable=False),
         sa.Column("mtu", sa.Integer(), nullable=False),
         sa.Column("network_type", sa.String(length=16), nullable=False),
@@ -153,6 +152,85 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("networks", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_networks_project_id"), ["project_id"], unique=False)
+
+    op.create_table(
+        "address_scopes",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("ip_version", sa.Integer(), nullable=False),
+        sa.Column("shared", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_address_scopes")),
+    )
+    with op.batch_alter_table("address_scopes", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_address_scopes_project_id"), ["project_id"], unique=False
+        )
+
+    op.create_table(
+        "subnet_pools",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("description", sa.String(length=255), nullable=False),
+        sa.Column("ip_version", sa.Integer(), nullable=False),
+        sa.Column("prefixes", sa.JSON(), nullable=False),
+        sa.Column("default_prefixlen", sa.Integer(), nullable=False),
+        sa.Column("min_prefixlen", sa.Integer(), nullable=False),
+        sa.Column("max_prefixlen", sa.Integer(), nullable=False),
+        sa.Column("default_quota", sa.Integer(), nullable=True),
+        sa.Column("address_scope_id", sa.String(length=36), nullable=True),
+        sa.Column("shared", sa.Boolean(), nullable=False),
+        sa.Column("is_default", sa.Boolean(), nullable=False),
+        sa.Column("revision_number", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(), nullable=False),
+        sa.Column("updated_at", sa.DateTime(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["address_scope_id"],
+            ["address_scopes.id"],
+            name=op.f("fk_subnet_pools_address_scope_id"),
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_subnet_pools")),
+    )
+    with op.batch_alter_table("subnet_pools", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_subnet_pools_project_id"), ["project_id"], unique=False
+        )
+
+    op.create_table(
+        "network_shares",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=36), nullable=False),
+        sa.Column("network_id", sa.String(length=36), nullable=False),
+        sa.Column("action", sa.String(length=32), nullable=False),
+        sa.Column("target_project_id", sa.String(length=36), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["network_id"], ["networks.id"], name=op.f("fk_network_shares_network_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_network_shares")),
+        sa.UniqueConstraint(
+            "network_id",
+            "action",
+            "target_project_id",
+            name=op.f("uq_network_shares_network_id_action_target_project_id"),
+        ),
+    )
+    with op.batch_alter_table("network_shares", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_network_shares_project_id"), ["project_id"], unique=False
+        )
+        batch_op.create_index(
+            batch_op.f("ix_network_shares_target_project_id"), ["target_project_id"], unique=False
+        )
+
+    op.create_table(
+        "resource_tags",
+        sa.Column("resource_id", sa.String(length=36), nullable=False),
+        sa.Column("tag", sa.String(length=255), nullable=False),
+        sa.PrimaryKeyConstraint("resource_id", "tag", name=op.f("pk_resource_tags")),
+    )
+    with op.batch_alter_table("resource_tags", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_resource_tags_tag"), ["tag"], unique=False)
 
     op.create_table(
         "workers",
@@ -402,6 +480,7 @@ def upgrade() -> None:
         sa.Column("gateway_ip", sa.String(length=64), nullable=True),
         sa.Column("gateway_served", sa.Boolean(), nullable=False),
         sa.Column("enable_dhcp", sa.Boolean(), nullable=False),
+        sa.Column("subnetpool_id", sa.String(length=36), nullable=True),
         sa.Column("ipv6_ra_mode", sa.String(length=16), nullable=True),
         sa.Column("ipv6_address_mode", sa.String(length=16), nullable=True),
         sa.Column("dhcp_ip", sa.String(length=64), nullable=True),
@@ -414,11 +493,17 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["network_id"], ["networks.id"], name=op.f("fk_subnets_network_id")
         ),
+        sa.ForeignKeyConstraint(
+            ["subnetpool_id"], ["subnet_pools.id"], name=op.f("fk_subnets_subnetpool_id")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_subnets")),
     )
     with op.batch_alter_table("subnets", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_subnets_network_id"), ["network_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_subnets_project_id"), ["project_id"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_subnets_subnetpool_id"), ["subnetpool_id"], unique=False
+        )
 
     op.create_table(
         "users",
@@ -707,6 +792,10 @@ def downgrade() -> None:
     op.drop_table("resource_providers")
     op.drop_table("quota_limits")
     op.drop_table("workers")
+    op.drop_table("resource_tags")
+    op.drop_table("network_shares")
+    op.drop_table("subnet_pools")
+    op.drop_table("address_scopes")
     op.drop_table("networks")
     op.drop_table("images")
     op.drop_table("host_drains")

@@ -1,0 +1,121 @@
+"""RBAC policies: a network that is shared with one project, or with all, and for how long."""
+
+import pytest
+
+from .conftest import V2, make
+
+SHARED, EXTERNAL = "access_as_shared", "access_as_external"
+
+
+def wanted(network, target, action=SHARED, **values):
+    policy = {
+        "object_type": "network", "object_id": network["id"], "action": action,
+        "target_tenant": target, **values,
+    }  # fmt: skip
+    return {"rbac_policy": policy}
+
+
+def post(caller, network, target, action=SHARED, **values):
+    return caller.post(f"{V2}/rbac-policies", json=wanted(network, target, action, **values))
+
+
+def test_a_network_is_shared_with_one_project(alice, bob, admin, private, private_subnet):
+    assert bob.get(f"{V2}/networks/{private['id']}").status_code == 404
+    answer = post(alice, private, bob.project_id)
+    assert answer.status_code == 201, answer.text
+    policy = answer.json["rbac_policy"]
+    assert policy["project_id"] == alice.project_id
+    seen = bob.get(f"{V2}/networks/{private['id']}").json["network"]
+    assert seen["shared"] is True
+    assert alice.get(f"{V2}/networks/{private['id']}").json["network"]["shared"] is False
+    assert bob.get(f"{V2}/subnets/{private_subnet['id']}").status_code == 200
+    assert len(bob.get(f"{V2}/networks?shared=true").json["networks"]) == 1
+    assert bob.get(f"{V2}/networks?shared=false").json["networks"] == []
+    port = make(bob, "port", network_id=private["id"])
+    path = f"{V2}/rbac-policies/{policy['id']}"
+    assert port["id"] in alice.delete(path).json["NeutronError"]["message"]
+    assert alice.delete(path).json["NeutronError"]["type"] == "RbacPolicyInUse"
+    bob.delete(f"{V2}/ports/{port['id']}")
+    assert alice.delete(path).status_code == 204
+    assert bob.get(f"{V2}/networks/{private['id']}").status_code == 404
+
+
+def test_the_shared_attribute_is_a_policy_for_all(admin, bob, public):
+    (policy,) = admin.get(f"{V2}/rbac-policies?action={SHARED}").json["rbac_policies"]
+    assert (policy["object_id"], policy["target_tenant"]) == (public["id"], "*")
+    external = admin.get(f"{V2}/rbac-policies?action={EXTERNAL}").json["rbac_policies"]
+    assert len(external) == 1
+    admin.put(f"{V2}/networks/{public['id']}", json={"network": {"shared": False}})
+    assert bob.get(f"{V2}/networks/{public['id']}").json["network"]["shared"] is False
+    assert admin.get(f"{V2}/rbac-policies?action={SHARED}").json["rbac_policies"] == []
+    assert admin.delete(f"{V2}/networks/{public['id']}").status_code == 204
+    assert admin.get(f"{V2}/rbac-policies").json["rbac_policies"] == []
+
+
+def test_a_way_out_for_one_project(admin, alice, bob):
+    network = make(admin, "network", name="out")
+    assert post(admin, network, bob.project_id, EXTERNAL).status_code == 201
+    seen = bob.get(f"{V2}/networks/{network['id']}").json["network"]
+    assert (seen["router:external"], seen["shared"]) == (True, False)
+    assert alice.get(f"{V2}/networks/{network['id']}").status_code == 404
+    answer = bob.post(f"{V2}/ports", json={"port": {"network_id": network["id"]}})
+    assert answer.status_code == 403
+
+
+def test_another_share_lets_ports_stay(admin, bob, public, public_subnet):
+    make(bob, "port", network_id=public["id"])
+    body = {"network": {"shared": False}}
+    assert admin.put(f"{V2}/networks/{public['id']}", json=body).status_code == 409
+    assert post(admin, public, bob.project_id).status_code == 201
+    assert admin.put(f"{V2}/networks/{public['id']}", json=body).status_code == 200
+
+
+def test_a_policy_moves_to_another_project(alice, bob, private):
+    policy = post(alice, private, "someone").json["rbac_policy"]
+    path = f"{V2}/rbac-policies/{policy['id']}"
+    changed = alice.put(path, json={"rbac_policy": {"target_tenant": bob.project_id}})
+    assert changed.json["rbac_policy"]["target_tenant"] == bob.project_id
+    assert bob.get(f"{V2}/networks/{private['id']}").status_code == 200
+
+
+def test_what_is_refused(admin, alice, bob, private, public, refused):
+    refused(post(alice, private, "*"), 403, "PolicyNotAuthorized")
+    refused(post(alice, private, bob.project_id, EXTERNAL), 403, "PolicyNotAuthorized")
+    refused(post(bob, private, bob.project_id), 404, "NetworkNotFound")
+    refused(post(bob, public, bob.project_id), 403, "PolicyNotAuthorized")
+    refused(post(alice, private, ""), 400, "InvalidInput")
+    refused(post(alice, private, "x", "access_as_owner"), 400, "InvalidInput")
+    refused(post(alice, private, "x", object_type="qos_policy"), 400, "InvalidInput")
+    refused(post(alice, private, "x", colour="blue"), 400, "HTTPBadRequest")
+    policy = post(alice, private, bob.project_id).json["rbac_policy"]
+    refused(post(alice, private, bob.project_id), 409, "RbacPolicyAlreadyExists")
+    path = f"{V2}/rbac-policies/{policy['id']}"
+    refused(bob.get(path), 404, "RbacPolicyNotFound")
+    refused(bob.delete(path), 404, "RbacPolicyNotFound")
+    to_all = {"rbac_policy": {"target_tenant": "*"}}
+    refused(alice.put(path, json=to_all), 403, "PolicyNotAuthorized")
+
+
+@pytest.mark.parametrize("noun", ["network", "rbac_policy"])
+def test_own_quotas(admin, alice, bob, private, noun, refused):
+    path = f"{V2}/quotas/{alice.project_id}"
+    refused(alice.put(path, json={"quota": {noun: 5}}), 403, "PolicyNotAuthorized")
+    assert admin.put(path, json={"quota": {noun: 1}}).json["quota"][noun] == 1
+    assert alice.get(path).json["quota"][noun] == 1
+    assert bob.get(f"{V2}/quotas/{bob.project_id}").json["quota"][noun] > 1
+    (listed,) = admin.get(f"{V2}/quotas").json["quotas"]
+    assert (listed["project_id"], listed[noun]) == (alice.project_id, 1)
+    assert bob.get(f"{V2}/quotas").json["quotas"] == []
+    if noun == "network":
+        answer = alice.post(f"{V2}/networks", json={"network": {}})
+    else:
+        assert post(alice, private, "one").status_code == 201
+        answer = post(alice, private, "two")
+    refused(answer, 409, "OverQuota")
+    details = alice.get(f"{path}/details").json["quota"][noun]
+    assert details == {"limit": 1, "used": 1, "reserved": 0}
+    refused(admin.put(path, json={"quota": {noun: 0, "check_limit": True}}), 400, "InvalidInput")
+    refused(admin.put(path, json={"quota": {"colour": 1}}), 400, "HTTPBadRequest")
+    refused(admin.put(path, json={"quota": {noun: -2}}), 400, "HTTPBadRequest")
+    assert admin.delete(path).status_code == 204
+    assert alice.get(path).json["quota"][noun] > 1
