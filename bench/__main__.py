@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import actions, creates, dispatch, lists, load, memory
+from bench import actions, addresses, creates, dispatch, lists, load, memory
 from bench.report import Report
 from lab import contents
 from lab.cloud import Cloud
@@ -17,7 +17,7 @@ from lab.demo import HOSTS
 LAB_NAME = "bench"
 
 
-PARTS = ("controller", "load", "actions")
+PARTS = ("controller", "load", "actions", "addresses")
 
 
 def main() -> int:
@@ -34,11 +34,18 @@ def main() -> int:
     directory = Path(tempfile.mkdtemp(prefix="novella-bench-", dir="/var/tmp"))
     try:
         for part in arguments.parts or PARTS:
-            measure = {"controller": _controller, "load": _load, "actions": _actions}[part]
+            measure = MEASURES[part]
             measure(directory / part, arguments)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     return 0
+
+
+def _addresses(directory: Path, arguments: argparse.Namespace) -> None:
+    """The database alone: addresses given per second."""
+    report = Report("addresses")
+    addresses.measure(directory, report, arguments.rounds * 20)
+    print(f"written: {report.write()}")
 
 
 def _load(directory: Path, _arguments: argparse.Namespace) -> None:
@@ -95,6 +102,14 @@ def _set_up(cloud: Cloud, password: str) -> None:
     admin = contents.connect(cloud)
     contents.make_flavors(admin)
     contents.make_public_network(admin, cloud)
+
+
+MEASURES = {
+    "controller": _controller,
+    "load": _load,
+    "actions": _actions,
+    "addresses": _addresses,
+}
 
 
 if __name__ == "__main__":

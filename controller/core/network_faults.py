@@ -26,6 +26,14 @@ class SecurityGroupRuleNotFound(NotFound):
     pass
 
 
+class SubnetPoolNotFound(NotFound):
+    pass
+
+
+class AddressScopeNotFound(NotFound):
+    pass
+
+
 class RbacPolicyNotFound(NotFound):
     pass
 
@@ -102,6 +110,22 @@ class SecurityGroupEthertypeConflictWithProtocol(BadRequest):
     pass
 
 
+class SubnetPoolDeleteError(BadRequest):
+    """Subnets stand on it."""
+
+
+class AddressScopePrefixConflict(BadRequest):
+    """Another pool of the scope has some of the addresses."""
+
+
+class SubnetAllocationError(BadRequest):
+    """The pool has no room for it."""
+
+
+class SubnetPoolQuotaExceeded(Conflict):
+    pass
+
+
 class NetworkInUse(InUse):
     pass
 
@@ -120,6 +144,10 @@ class PortBound(InUse):
 
 class ServicePortInUse(InUse):
     """The port is the network's own, and goes with what it serves."""
+
+
+class AddressScopeInUse(InUse):
+    pass
 
 
 class RbacPolicyInUse(InUse):

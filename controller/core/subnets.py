@@ -13,11 +13,13 @@ from controller.core import (
     network_shares,
     port_updates,
     resource_tags,
+    subnet_pools,
     subnet_ranges,
 )
 from controller.core.context import Context
 from controller.core.network_faults import InvalidInput, SubnetInUse, SubnetNotFound
-from controller.db.models import IPAllocation, Network, Port, Subnet
+from controller.db.models import IPAllocation, Network, Port, Subnet, SubnetPool
+from controller.errors import BadRequest
 from controller.settings import Settings
 
 DHCP_OWNER = "network:dhcp"
@@ -70,10 +72,12 @@ def create(
     network: Network,
     project_id: str,
     values: Mapping[str, Any],
+    pool: SubnetPool | None = None,
 ) -> Subnet:
-    """Return a new subnet of `network`.
+    """Return a new subnet of `network`, cut from `pool` if there is one.
 
-    `values` has columns of Subnet; `cidr` must be there. An absent `gateway_ip` is the range's
+    `values` has columns of Subnet; `cidr` must be there, or a pool, whose `prefixlen` may be. An
+    absent `gateway_ip` is the range's
     first address, None means no gateway. With `enable_dhcp`, an address of the pools goes to the
     hosts' DHCP servers; where guests make their own addresses, ports that are there are given
     theirs. Raises OverQuota, InvalidInput and the pools' refusals.
@@ -82,6 +86,7 @@ def create(
     version = values.get("ip_version", 4)
     values = _plain(version, values)
     _lock(session, network)
+    values["cidr"] = _cidr(session, pool, project_id, values)
     cidr = subnet_ranges.parse_cidr(values["cidr"], version)
     check_modes(
         cidr,
@@ -96,9 +101,11 @@ def create(
     if gateway is not None:
         gateway = subnet_ranges.check_gateway(cidr, gateway)
     pools = values.get("allocation_pools")
+    columns = {name: value for name, value in values.items() if name != "prefixlen"}
     subnet = Subnet(
         **{
-            **values,
+            **columns,
+            "subnetpool_id": pool.id if pool else None,
             "network_id": network.id,
             "project_id": project_id,
             "cidr": str(cidr),
@@ -116,6 +123,26 @@ def create(
     if addresses.is_automatic(subnet):
         _give_automatic(session, subnet)
     return subnet
+
+
+def _cidr(
+    session: Session, pool: SubnetPool | None, project_id: str, values: Mapping[str, Any]
+) -> str:
+    cidr, prefixlen = values.get("cidr"), values.get("prefixlen")
+    if pool is None:
+        if cidr is None:
+            raise BadRequest("A subnetpool must be specified in the absence of a cidr.")
+        if prefixlen is not None:
+            raise BadRequest("prefixlen goes with a subnetpool alone. Leave it out, or the cidr.")
+        return str(cidr)
+    if cidr is not None and prefixlen is not None:
+        raise BadRequest("cidr and prefixlen must not be supplied together. Leave one out.")
+    if pool.ip_version != values.get("ip_version", 4):
+        raise BadRequest(
+            f"Cannot allocate a subnet of IPv{values.get('ip_version', 4)} from subnet pool "
+            f"{pool.id}, which is of IPv{pool.ip_version}."
+        )
+    return subnet_pools.cut(session, pool, project_id, cidr, prefixlen)
 
 
 def check_modes(

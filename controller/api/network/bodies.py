@@ -30,6 +30,14 @@ def owner(call: Call, item: Item) -> str:
     return str(project_id)
 
 
+def with_numbers(item: Item, *names: str) -> dict[str, Any]:
+    """Return the item with numbers where they came as text."""
+    return {
+        name: int(value) if name in names and isinstance(value, str) else value
+        for name, value in item.items()
+    }
+
+
 def columns(
     item: Item, renamed: Mapping[str, str], dropped: tuple[str, ...] = ()
 ) -> dict[str, Any]:

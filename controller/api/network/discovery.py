@@ -12,16 +12,20 @@ COLLECTIONS = {
     "port": "ports",
     "security_group": "security-groups",
     "security_group_rule": "security-group-rules",
+    "subnetpool": "subnetpools",
+    "address_scope": "address-scopes",
     "rbac_policy": "rbac-policies",
     "agent": "agents",
 }
 UPDATED = "2026-01-01T00:00:00-00:00"
 # Only what this release does: clients decide by these what to ask for.
 EXTENSIONS = {
+    "address-scope": ("Address scope", "What addresses of subnet pools are unique in"),
     "agent": ("agent", "The hosts, as clients know agents"),
     "allowed-address-pairs": ("Allowed Address Pairs", "More addresses that a port may use"),
     "availability_zone": ("Availability Zone", "The availability zones of networks"),
     "binding": ("Port Binding", "Where a port is bound, for operators"),
+    "default-subnetpools": ("Default Subnetpools", "A pool for subnets that name none"),
     "dns-integration": ("DNS Integration", "Ports have names"),
     "empty-string-filtering": ("Empty String Filtering", "Filters by an empty text"),
     "external-net": ("Neutron external network", "Networks that lead outside"),
@@ -45,6 +49,7 @@ EXTENSIONS = {
     "standard-attr-description": ("standard-attr-description", "Resources have a description"),
     "standard-attr-revisions": ("Resource revision numbers", "A number that rises with changes"),
     "standard-attr-tag": ("Tag support for resources", "Words to find resources by"),
+    "subnet_allocation": ("Subnet Allocation", "Subnets are cut from pools"),
     "standard-attr-timestamp": ("Resource timestamps", "When resources were made and changed"),
 }
 

@@ -11,7 +11,7 @@ from controller.api.network import bodies, lists, views
 from controller.api.network.policies import PROVIDER, authorize_attributes
 from controller.core import network_shares, networks
 from controller.core.network_faults import InvalidInput
-from controller.db.models import Network, Subnet
+from controller.db.models import Network, Subnet, SubnetPool
 
 COLUMNS = {
     "router:external": "external",
@@ -42,7 +42,7 @@ def _listing(call: Call) -> lists.Listing:
     return lists.Listing(
         Network,
         columns,
-        constants={"status": "ACTIVE", "ipv4_address_scope": None, "ipv6_address_scope": None},
+        constants={"status": "ACTIVE"},
         conditions={"shared": partial(_shared, call)},
     )
 
@@ -59,16 +59,21 @@ def _shared(call: Call, values: Sequence[str]) -> ColumnElement[bool]:
 def _views(call: Call, rows: Sequence[Network]) -> list[dict[str, Any]]:
     """Return the networks as the caller may see them, in three more statements."""
     subnet_ids: dict[str, list[str]] = {row.id: [] for row in rows}
-    for subnet_id, network_id in call.session.execute(
-        select(Subnet.id, Subnet.network_id)
+    scopes: dict[tuple[str, int], str] = {}
+    for subnet_id, network_id, version, scope_id in call.session.execute(
+        select(Subnet.id, Subnet.network_id, Subnet.ip_version, SubnetPool.address_scope_id)
+        .outerjoin(SubnetPool, SubnetPool.id == Subnet.subnetpool_id)
         .where(Subnet.network_id.in_(subnet_ids))
         .order_by(Subnet.created_at, Subnet.id)
     ):
         subnet_ids[network_id].append(subnet_id)
+        if scope_id:
+            scopes[network_id, version] = scope_id
     provider = call.allows("get_network:provider:network_type")
     shared = network_shares.shared_among(call.session, call.context.project_id, list(subnet_ids))
     shown = (
         views.network(row, subnet_ids[row.id], shared=row.id in shared, provider=provider)
+        | {f"ipv{version}_address_scope": scopes.get((row.id, version)) for version in (4, 6)}
         for row in rows
     )
     return lists.with_tags(call, rows, shown)

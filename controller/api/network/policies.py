@@ -67,6 +67,16 @@ RULES = [
     Rule("get_security_group_rule", READER),
     Rule("create_security_group_rule", MEMBER),
     Rule("delete_security_group_rule", MEMBER),
+    *(
+        Rule(f"{action}_{noun}", READER if action == "get" else MEMBER)
+        for noun in ("subnetpool", "address_scope")
+        for action in ("get", "create", "update", "delete")
+    ),
+    Rule("create_subnetpool:shared", ADMIN),
+    Rule("create_subnetpool:is_default", ADMIN),
+    Rule("update_subnetpool:is_default", ADMIN),
+    Rule("create_address_scope:shared", ADMIN),
+    Rule("update_address_scope:shared", ADMIN),
     Rule("get_rbac_policy", READER),
     *(Rule(f"{action}_rbac_policy", MEMBER) for action in ("create", "update", "delete")),
     # To all projects, or as a way out: for operators.

@@ -15,6 +15,7 @@ from controller.api.network import (
 )
 from controller.api.network import rbac_policies as rbac
 from controller.api.network import security_groups as groups
+from controller.api.network import subnet_pools as pools
 from controller.api.network.dialect import NetworkDialect
 
 NETWORKS, SUBNETS, PORTS = "/v2.0/networks", "/v2.0/subnets", "/v2.0/ports"
@@ -24,6 +25,8 @@ GROUP, RULE = f"{GROUPS}/<group_id>", f"{RULES}/<rule_id>"
 QUOTA = "/v2.0/quotas/<project_id>"
 AGENT = "/v2.0/agents/<agent_id>"
 RBAC_POLICIES, RBAC_POLICY = "/v2.0/rbac-policies", "/v2.0/rbac-policies/<policy_id>"
+POOLS, POOL = "/v2.0/subnetpools", "/v2.0/subnetpools/<pool_id>"
+SCOPES, SCOPE = "/v2.0/address-scopes", "/v2.0/address-scopes/<scope_id>"
 TAGS, TAG = "/v2.0/<noun>/<resource_id>/tags", "/v2.0/<noun>/<resource_id>/tags/<tag>"
 
 # Writes name the rule to read here, without which nothing is there for the caller at all; who may
@@ -68,6 +71,16 @@ ROUTES = [
     Route("GET", AGENT, agents.show_agent, "get_agent"),
     Route("PUT", AGENT, agents.update_agent, "update_agent", schemas.AGENT_UPDATE),
     Route("DELETE", AGENT, agents.delete_agent, "delete_agent"),
+    Route("GET", POOLS, pools.list_pools, "get_subnetpool"),
+    Route("POST", POOLS, pools.create_pools, "get_subnetpool", schemas.POOL_CREATE),
+    Route("GET", POOL, pools.show_pool, "get_subnetpool"),
+    Route("PUT", POOL, pools.update_pool, "get_subnetpool", schemas.POOL_UPDATE),
+    Route("DELETE", POOL, pools.delete_pool, "get_subnetpool"),
+    Route("GET", SCOPES, pools.list_scopes, "get_address_scope"),
+    Route("POST", SCOPES, pools.create_scopes, "get_address_scope", schemas.SCOPE_CREATE),
+    Route("GET", SCOPE, pools.show_scope, "get_address_scope"),
+    Route("PUT", SCOPE, pools.update_scope, "get_address_scope", schemas.SCOPE_UPDATE),
+    Route("DELETE", SCOPE, pools.delete_scope, "get_address_scope"),
     Route("GET", RBAC_POLICIES, rbac.list_policies, "get_rbac_policy"),
     Route("POST", RBAC_POLICIES, rbac.create_policy, "get_rbac_policy", schemas.RBAC_CREATE),
     Route("GET", RBAC_POLICY, rbac.show_policy, "get_rbac_policy"),
@@ -85,7 +98,7 @@ ROUTES = [
 NOT_BUILT = [
     *(
         row
-        for noun in ("subnetpools", "floatingips", "routers")
+        for noun in ("floatingips", "routers")
         for row in (
             ("GET,POST", f"/v2.0/{noun}"),
             ("GET,PUT,DELETE", f"/v2.0/{noun}/<resource_id>"),

@@ -101,6 +101,13 @@ _SUBNET: Properties = {
         "items": _object({"destination": ADDRESS, "nexthop": ADDRESS}, ("destination", "nexthop")),
     },
 }
+# Numbers also as text, which the openstack client sends.
+_LENGTH: Schema = {
+    "type": ["integer", "string"],
+    "minimum": 1,
+    "maximum": 128,
+    "pattern": r"\A[0-9]{1,3}\Z",
+}
 _IPV6_MODE: Schema = {"enum": ["dhcpv6-stateful", "dhcpv6-stateless", "slaac", None]}
 SUBNET_CREATE = one_or_many(
     "subnet",
@@ -109,12 +116,14 @@ SUBNET_CREATE = one_or_many(
         **_OWNER,
         "network_id": UUID,
         "cidr": ADDRESS,
+        "prefixlen": _LENGTH,
         "ip_version": {"enum": [4, 6]},
-        "subnetpool_id": {"type": "null"},
+        "subnetpool_id": {"anyOf": [UUID, {"type": "null"}]},
+        "use_default_subnetpool": FLAG,
         "ipv6_address_mode": _IPV6_MODE,
         "ipv6_ra_mode": _IPV6_MODE,
     },
-    ("network_id", "cidr"),
+    ("network_id",),
 )
 SUBNET_UPDATE = one("subnet", _SUBNET)
 
@@ -160,6 +169,24 @@ _PORT: Properties = {
 PORT_CREATE = one_or_many("port", {**_PORT, **_OWNER, "network_id": UUID}, ("network_id",))
 PORT_UPDATE = one("port", _PORT)
 
+_POOL: Properties = {
+    "name": TEXT,
+    "description": TEXT,
+    "prefixes": {"type": "array", "minItems": 1, "maxItems": 100, "items": ADDRESS},
+    "default_prefixlen": _LENGTH,
+    "min_prefixlen": _LENGTH,
+    "max_prefixlen": _LENGTH,
+    "default_quota": {"type": ["integer", "null"], "minimum": 0, "maximum": 2147483647},
+    "address_scope_id": {"anyOf": [UUID, {"type": "null"}]},
+    "is_default": FLAG,
+}
+POOL_CREATE = one_or_many("subnetpool", {**_POOL, **_OWNER, "shared": FLAG}, ("name", "prefixes"))
+POOL_UPDATE = one("subnetpool", _POOL)
+_SCOPE: Properties = {"name": TEXT, "shared": FLAG}
+SCOPE_CREATE = one_or_many(
+    "address_scope", {**_SCOPE, **_OWNER, "ip_version": {"enum": [4, 6]}}, ("name", "ip_version")
+)
+SCOPE_UPDATE = one("address_scope", _SCOPE)
 TAGS = _object({"tags": {"type": "array", "maxItems": 100, "items": TEXT}}, ("tags",))
 RBAC_CREATE = _object(
     {

@@ -5,10 +5,10 @@ from typing import Any
 
 from controller.api.common.calls import Call, Reply
 from controller.api.network import bodies, lists, views
-from controller.core import networks, subnets
-from controller.db.models import Network, Subnet
+from controller.core import networks, subnet_pools, subnets
+from controller.db.models import Network, Subnet, SubnetPool
 
-UNCOLUMNED = ("network_id", "subnetpool_id")
+UNCOLUMNED = ("network_id", "subnetpool_id", "use_default_subnetpool")
 LISTING = lists.Listing(
     Subnet,
     {
@@ -21,12 +21,13 @@ LISTING = lists.Listing(
         "ip_version": Subnet.ip_version,
         "cidr": Subnet.cidr,
         "gateway_ip": Subnet.gateway_ip,
+        "subnetpool_id": Subnet.subnetpool_id,
         "enable_dhcp": Subnet.enable_dhcp,
         "ipv6_address_mode": Subnet.ipv6_address_mode,
         "ipv6_ra_mode": Subnet.ipv6_ra_mode,
         "revision_number": Subnet.revision_number,
     },
-    constants={"subnetpool_id": None, "segment_id": None},
+    constants={"segment_id": None},
 )
 
 
@@ -45,7 +46,8 @@ def show_subnet(call: Call, subnet_id: str) -> Reply:
 
 
 def create_subnets(call: Call) -> Reply:
-    def create(item: bodies.Item) -> dict[str, Any]:
+    def create(wanted: bodies.Item) -> dict[str, Any]:
+        item = bodies.with_numbers(wanted, "prefixlen")
         network = networks.get(call.session, call.context, item["network_id"])
         project_id = bodies.owner(call, item)
         call.authorize(
@@ -53,11 +55,25 @@ def create_subnets(call: Call) -> Reply:
             {"project_id": project_id, "network:project_id": network.project_id},
         )
         subnet = subnets.create(
-            call.session, call.settings, network, project_id, bodies.columns(item, {}, UNCOLUMNED)
+            call.session,
+            call.settings,
+            network,
+            project_id,
+            bodies.columns(item, {}, UNCOLUMNED),
+            _pool(call, item),
         )
         return _views(call, [subnet])[0]
 
     return bodies.create_each(call, "subnet", create)
+
+
+def _pool(call: Call, item: bodies.Item) -> SubnetPool | None:
+    """Return the pool that the subnet is to be cut from, None for none."""
+    if item.get("subnetpool_id"):
+        return subnet_pools.get(call.session, call.context, item["subnetpool_id"])
+    if item.get("use_default_subnetpool"):
+        return subnet_pools.default(call.session, item.get("ip_version", 4))
+    return None
 
 
 def _network_of(call: Call, subnet: Subnet) -> Network:

@@ -4,7 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 from controller.api.common.calls import Call, Reply
-from controller.core import networks, port_records, resource_tags, security_groups, subnets
+from controller.core import (
+    networks,
+    port_records,
+    resource_tags,
+    security_groups,
+    subnet_pools,
+    subnets,
+)
 from controller.errors import NotFound
 
 # How a resource is found by its id, and what its policies call it, by the collection in the path.
@@ -13,6 +20,7 @@ NOUNS: dict[str, tuple[str, Callable[..., Any]]] = {
     "subnets": ("subnet", subnets.get),
     "ports": ("port", port_records.get),
     "security-groups": ("security_group", security_groups.get),
+    "subnetpools": ("subnetpool", subnet_pools.get),
 }
 
 

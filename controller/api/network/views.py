@@ -6,15 +6,17 @@ from typing import Any
 
 from controller.core import segments
 from controller.db.models import (
+    AddressScope,
     IPAllocation,
     Network,
     Port,
     SecurityGroup,
     SecurityGroupRule,
     Subnet,
+    SubnetPool,
 )
 
-Described = Network | Subnet | Port | SecurityGroup
+Described = Network | Subnet | Port | SecurityGroup | SubnetPool
 
 
 def time(moment: datetime) -> str:
@@ -36,6 +38,32 @@ def _common(row: Described) -> dict[str, Any]:
     }
 
 
+def subnet_pool(row: SubnetPool) -> dict[str, Any]:
+    return {
+        **_common(row),
+        "ip_version": row.ip_version,
+        "prefixes": row.prefixes,
+        "default_prefixlen": row.default_prefixlen,
+        "min_prefixlen": row.min_prefixlen,
+        "max_prefixlen": row.max_prefixlen,
+        "default_quota": row.default_quota,
+        "address_scope_id": row.address_scope_id,
+        "shared": row.shared,
+        "is_default": row.is_default,
+    }
+
+
+def address_scope(row: AddressScope) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "name": row.name,
+        "project_id": row.project_id,
+        "tenant_id": row.project_id,
+        "ip_version": row.ip_version,
+        "shared": row.shared,
+    }
+
+
 def network(
     row: Network, subnet_ids: Sequence[str], *, shared: bool, provider: bool
 ) -> dict[str, Any]:
@@ -52,8 +80,6 @@ def network(
         "subnets": list(subnet_ids),
         "availability_zone_hints": [],
         "availability_zones": [],
-        "ipv4_address_scope": None,
-        "ipv6_address_scope": None,
     }
     if provider:
         view |= {
@@ -76,7 +102,7 @@ def subnet(row: Subnet) -> dict[str, Any]:
         "allocation_pools": row.allocation_pools,
         "dns_nameservers": row.dns_nameservers,
         "host_routes": row.host_routes,
-        "subnetpool_id": None,
+        "subnetpool_id": row.subnetpool_id,
         "ipv6_address_mode": row.ipv6_address_mode,
         "ipv6_ra_mode": row.ipv6_ra_mode,
         "service_types": [],

@@ -28,7 +28,6 @@ def test_extensions_that_clients_look_for(alice, refused):
     [
         ("GET", "routers"),
         ("POST", "floatingips"),
-        ("GET", "subnetpools/some"),
         ("PUT", "routers/some/add_router_interface"),
     ],
 )
