@@ -23,7 +23,7 @@ def test_a_pool_says_what_it_gives_out(alice, pool):
     lengths = pool["min_prefixlen"], pool["default_prefixlen"], pool["max_prefixlen"]
     assert lengths == (24, 26, 32)
     assert (pool["ip_version"], pool["is_default"], pool["shared"]) == (4, False, False)
-    six = make(alice, "subnetpool", name="six", prefixes=["fd00:1::/48", "fd00:0::/48"])
+    six = make(alice, "subnetpool", name="six", prefixes=["fd00:0:1::/48", "fd00::/48"])
     assert (six["min_prefixlen"], six["prefixes"]) == (64, ["fd00::/47"])
 
 
