@@ -40,6 +40,7 @@ def for_servers(session: Session, server_ids: Sequence[str]) -> dict[str, dict[s
     rules = security_groups.rules_of(
         session, {group_id for group_ids in groups_of_port.values() for group_id in group_ids}
     )
+    stateless = security_groups.stateless(session, rules)
     members = _members(
         session,
         {rule.remote_group_id for each in rules.values() for rule in each if rule.remote_group_id},
@@ -59,7 +60,11 @@ def for_servers(session: Session, server_ids: Sequence[str]) -> dict[str, dict[s
             "networks": [described[each].as_told_to(hosts[each]) for each in hosts],
             "ports": told,
             "security_groups": [
-                {"id": group_id, "rules": [_rule(rule) for rule in rules[group_id]]}
+                {
+                    "id": group_id,
+                    "stateful": group_id not in stateless,
+                    "rules": [_rule(rule) for rule in rules[group_id]],
+                }
                 for group_id in group_ids
             ],
             "remote_group_members": {

@@ -158,6 +158,10 @@ class SecurityGroupInUse(InUse):
     pass
 
 
+class SecurityGroupConflict(InUse):
+    """A port is either tracked or not: its groups are all stateful, or none is."""
+
+
 class PortSecurityPortHasSecurityGroup(InUse):
     """Filtering can't be turned off while the port has groups."""
 

@@ -341,6 +341,7 @@ def _change_groups(
     # What the port has already may stay, also where an admin gave it another project's.
     new = [group_id for group_id in dict.fromkeys(wanted) if group_id not in before]
     added = security_groups.check_all(session, context, new) if new else []
+    security_groups.check_alike(session, wanted)
     dropped = [group_id for group_id in before if group_id not in wanted]
     session.execute(
         delete(PortSecurityGroup).where(

@@ -12,6 +12,7 @@ from controller.core.context import Context
 from controller.core.network_faults import (
     SecurityGroupCannotRemoveDefault,
     SecurityGroupCannotUpdateDefault,
+    SecurityGroupConflict,
     SecurityGroupDefaultAlreadyExists,
     SecurityGroupInUse,
     SecurityGroupNotFound,
@@ -49,7 +50,26 @@ def check_all(session: Session, context: Context, group_ids: Collection[str]) ->
     for group_id in wanted:
         if group_id not in known:
             raise not_found(group_id)
+    check_alike(session, wanted)
     return wanted
+
+
+def stateless(session: Session, group_ids: Collection[str]) -> set[str]:
+    """Return those of the groups that let no replies through by themselves."""
+    wanted = SecurityGroup.id.in_(group_ids), SecurityGroup.stateful.is_(False)
+    return set(session.scalars(select(SecurityGroup.id).where(*wanted)))
+
+
+def check_alike(session: Session, group_ids: Collection[str]) -> None:
+    """Refuse groups for one port that are stateful and stateless."""
+    kinds = session.scalars(
+        select(SecurityGroup.stateful).where(SecurityGroup.id.in_(group_ids)).distinct()
+    )
+    if len(set(kinds)) > 1:
+        raise SecurityGroupConflict(
+            "Cannot apply both stateful and stateless security groups on the same port at the same "
+            "time. Choose groups of one kind."
+        )
 
 
 def not_found(group_id: str) -> SecurityGroupNotFound:
@@ -132,7 +152,12 @@ def _egress_rules(group: SecurityGroup) -> list[SecurityGroupRule]:
 
 
 def update(session: Session, group: SecurityGroup, values: Mapping[str, Any]) -> SecurityGroup:
-    """Change name or description; the default group keeps its name."""
+    """Change name or description; the default group keeps its name.
+
+    And whether it is stateful, while no port has it, as in Neutron.
+    """
+    if values.get("stateful", group.stateful) != group.stateful:
+        _check_unused(session, group)
     if group.default_for and values.get("name", group.name) != group.name:
         raise SecurityGroupCannotUpdateDefault(
             "Updating the name of the default security group is not allowed. Make another group."
@@ -144,13 +169,7 @@ def update(session: Session, group: SecurityGroup, values: Mapping[str, Any]) ->
     return group
 
 
-def remove(session: Session, context: Context, group: SecurityGroup) -> None:
-    """Delete a group with its rules, and with the rules of other groups that name it as remote."""
-    if group.default_for and not context.is_admin:
-        raise SecurityGroupCannotRemoveDefault(
-            f"Insufficient rights for removing default security group {group.id}. Its rules can be "
-            "deleted instead."
-        )
+def _check_unused(session: Session, group: SecurityGroup) -> None:
     port_id = session.scalar(
         select(PortSecurityGroup.port_id)
         .where(PortSecurityGroup.security_group_id == group.id)
@@ -160,6 +179,16 @@ def remove(session: Session, context: Context, group: SecurityGroup) -> None:
         raise SecurityGroupInUse(
             f"Security Group {group.id} in use by port {port_id}. Take it off its ports first."
         )
+
+
+def remove(session: Session, context: Context, group: SecurityGroup) -> None:
+    """Delete a group with its rules, and with the rules of other groups that name it as remote."""
+    if group.default_for and not context.is_admin:
+        raise SecurityGroupCannotRemoveDefault(
+            f"Insufficient rights for removing default security group {group.id}. Its rules can be "
+            "deleted instead."
+        )
+    _check_unused(session, group)
     naming = set(
         session.scalars(
             select(SecurityGroupRule.security_group_id).where(

@@ -219,7 +219,7 @@ QUOTA_UPDATE = one(
     "quota", {**dict.fromkeys(NETWORK_QUOTAS, _LIMIT), "force": FLAG, "check_limit": FLAG}
 )
 
-_GROUP: Properties = {"name": TEXT, "description": TEXT, "stateful": {"enum": [True]}}
+_GROUP: Properties = {"name": TEXT, "description": TEXT, "stateful": {"type": "boolean"}}
 GROUP_CREATE = one_or_many("security_group", {**_GROUP, **_OWNER}, ("name",))
 GROUP_UPDATE = one("security_group", _GROUP)
 

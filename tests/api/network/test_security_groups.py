@@ -164,11 +164,24 @@ def test_readers_only_read(rita, alice, web, refused):
     refused(rita.delete(f"{V2}/security-groups/{web['id']}"), 403, "PolicyNotAuthorized")
 
 
-def test_stateless_groups_are_not_there(alice, refused):
-    answer = alice.post(
-        f"{V2}/security-groups", json={"security_group": {"name": "x", "stateful": False}}
-    )
-    refused(answer, 400, "HTTPBadRequest")
+def stateless(alice):
+    body = {"security_group": {"name": "x", "stateful": False}}
+    return alice.post(f"{V2}/security-groups", json=body).json["security_group"]
+
+
+def test_a_stateless_group_shares_no_port_with_a_stateful_one(alice, web, refused, private):
+    group = stateless(alice)
+    assert group["stateful"] is False
+    port = {"network_id": private["id"], "security_groups": [group["id"], web["id"]]}
+    refused(alice.post(f"{V2}/ports", json={"port": port}), 409, "SecurityGroupConflict")
+    port["security_groups"] = [group["id"]]
+    made = alice.post(f"{V2}/ports", json={"port": port}).json["port"]
+    both = {"port": {"security_groups": [group["id"], web["id"]]}}
+    refused(alice.put(f"{V2}/ports/{made['id']}", json=both), 409, "SecurityGroupConflict")
+    url, change = f"{V2}/security-groups/{group['id']}", {"security_group": {"stateful": True}}
+    refused(alice.put(url, json=change), 409, "SecurityGroupInUse")
+    alice.delete(f"{V2}/ports/{made['id']}")
+    assert alice.put(url, json=change).json["security_group"]["stateful"] is True
 
 
 def test_rules_are_filtered(alice, web):
