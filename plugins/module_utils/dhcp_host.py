@@ -7,7 +7,7 @@ import os
 import re
 from typing import Any
 
-from . import dhcp_release, names, network_files, port_rules, service_units, work
+from . import dhcp_options, dhcp_release, names, network_files, port_rules, service_units, work
 
 # A host name as RFC 1123 has it; it goes into dnsmasq's file as it is.
 HOSTNAME_RE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
@@ -19,6 +19,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "mac_address": {"type": "str"},
     "ip_addresses": {"type": "list", "elements": "str", "default": []},
     "hostname": {"type": "str"},
+    "extra_dhcp_opts": {"type": "list", "elements": "dict", "default": []},
     "state_path": {"type": "path", "default": network_files.STATE_PATH},
     "service_backend": {
         "type": "str",
@@ -42,20 +43,32 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
             f"Cannot reserve the address of port {params['port_id']}: network {files.network_id} "
             "is not on this host. Make it first (network_namespace)."
         )
-    changed = before != after
+    options_path = files.dhcp_opt(params["port_id"])
+    options_before = work.read_file(options_path) or ""
+    given = params.get("extra_dhcp_opts") or []
+    options = dhcp_options.lines(given, params["port_id"]) if is_present else ""
+    changed = before != after or options_before != options
     if changed and not check_mode:
-        if is_present:
-            work.write_file(path, after, 0o644)
-        else:
-            work.remove_file(path)
+        _write(options_path, options)
+        _write(path, after, is_kept=is_present)
         service_units.reload(names.dhcp_service(files.network_id), params["service_backend"])
     if not check_mode:
         _release(files, params, before)
-    result = {"changed": changed, "diff": work.text_diff(path, before, after)}
+    diffs = [work.text_diff(path, before, after)]
+    if options_before != options:
+        diffs.append(work.text_diff(options_path, options_before, options))
+    result = {"changed": changed, "diff": diffs if len(diffs) > 1 else diffs[0]}
     if is_present and is_new and not check_mode:
         kept = ("network_id", "port_id", "state_path", "service_backend")
         result["undo_args"] = {**{name: params[name] for name in kept}, "state": "absent"}
     return result
+
+
+def _write(path: str, text: str, is_kept: bool = False) -> None:
+    if text or is_kept:
+        work.write_file(path, text, 0o644)
+    else:
+        work.remove_file(path)
 
 
 def _release(files: network_files.NetworkFiles, params: dict[str, Any], before: str) -> None:
@@ -78,7 +91,7 @@ def _release(files: network_files.NetworkFiles, params: dict[str, Any], before: 
 
 
 def host_lines(params: dict[str, Any]) -> str:
-    """Return the file of the port: a line for each IPv4 address.
+    """Return the file of the port: a line for each address.
 
     Raises WorkError for what could not stand in it.
     """
@@ -94,17 +107,18 @@ def host_lines(params: dict[str, Any]) -> str:
             f"Refused the host name {hostname!r} of port {port_id}: use letters, digits and "
             "hyphens, 63 at most (RFC 1123)."
         )
+    tag = f",set:{port_id}" if params.get("extra_dhcp_opts") else ""
     lines = [
-        f"{mac},{address}{',' + hostname if hostname else ''}"
+        f"{mac}{tag},{_written(address, port_id)}{',' + hostname if hostname else ''}"
         for address in params["ip_addresses"]
-        if _version(address, port_id) == 4
     ]
     return "".join(line + "\n" for line in lines)
 
 
-def _version(address: str, port_id: str) -> int:
+def _written(address: str, port_id: str) -> str:
     try:
-        return ipaddress.ip_address(address).version
+        is_ipv6 = ipaddress.ip_address(address).version == 6
+        return f"[{ipaddress.IPv6Address(address)}]" if is_ipv6 else address
     except ValueError as error:
         raise work.WorkError(
             f"Refused the address {address!r} of port {port_id}: it is no IP address. Correct it."

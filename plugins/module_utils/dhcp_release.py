@@ -36,7 +36,8 @@ def leases(path: str) -> list[Lease]:
     for line in (work.read_file(path) or "").splitlines():
         words = line.split()
         # expiry, MAC, address, host name, client id
-        if len(words) == 5 and words[0].isdecimal():
+        # (of IPv6, an association in place of the MAC, and nobody needs that back).
+        if len(words) == 5 and words[0].isdecimal() and words[1].count(":") == 5:
             found.append(Lease(words[1].lower(), words[2], words[4]))
     return found
 

@@ -1,7 +1,7 @@
 """Where a network's files lie on a host, and who still uses the network there.
 
 `<state_path>/networks/<network id>/`: dnsmasq.conf, leases, dhcp-hosts/<port id>,
-metadata/<address>.json, passwords/<server id>.<serial>.
+dhcp-opts/<port id>, metadata/<address>.json, passwords/<server id>.<serial>.
 
 `/run/novella/bridges/<bridge>/<port id>`: a port for whose sake the bridge is needed, from before
 its first own file is there until it is deleted. Without it, a delete that finds nobody on the
@@ -51,6 +51,11 @@ class NetworkFiles:
         return os.path.join(self.folder, "dhcp-hosts")
 
     @property
+    def dhcp_opts(self) -> str:
+        """What single ports are told by DHCP besides: a file of options each."""
+        return os.path.join(self.folder, "dhcp-opts")
+
+    @property
     def metadata(self) -> str:
         return os.path.join(self.folder, "metadata")
 
@@ -61,6 +66,9 @@ class NetworkFiles:
 
     def dhcp_host(self, port_id: str) -> str:
         return os.path.join(self.dhcp_hosts, work.check_uuid(port_id, "Port id"))
+
+    def dhcp_opt(self, port_id: str) -> str:
+        return os.path.join(self.dhcp_opts, work.check_uuid(port_id, "Port id"))
 
     def ports(self) -> set[str]:
         """Return the ids of the ports that have an address here."""

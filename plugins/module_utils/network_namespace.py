@@ -31,11 +31,14 @@ from . import (
 NETNS_FOLDER = network_links.NETNS_FOLDER
 INSIDE = names.NAMESPACE_INTERFACE
 
-# Inside the namespace. Nothing is routed between networks, and the metadata server binds port 80
-# without any privilege.
+# Inside the namespace; IPv6 is on where the network has it. Nothing is routed between networks, and
+# the metadata server binds port 80 without any privilege.
 SYSCTLS = {
     "net.ipv6.conf.all.disable_ipv6": "1",
     "net.ipv6.conf.default.disable_ipv6": "1",
+    # It hears the advertisements of its own dnsmasq.
+    "net.ipv6.conf.default.accept_ra": "0",
+    f"net.ipv6.conf.{INSIDE}.accept_ra": "0",
     "net.ipv4.ip_forward": "0",
     "net.ipv4.ip_unprivileged_port_start": "80",
 }
@@ -246,9 +249,16 @@ def _sysctls(netns: str) -> dict[str, str]:
     return network_links.inside(netns, read)
 
 
-def _set_sysctls(netns: str) -> None:
+def _wanted_sysctls(served: list[subnets.Subnet]) -> dict[str, str]:
+    is_off = "0" if subnets.has_ipv6(served) else "1"
+    return {
+        name: is_off if name.endswith(".disable_ipv6") else value for name, value in SYSCTLS.items()
+    }
+
+
+def _set_sysctls(netns: str, served: list[subnets.Subnet]) -> None:
     def write() -> None:
-        for name, value in SYSCTLS.items():
+        for name, value in _wanted_sysctls(served).items():
             # A kernel without IPv6 has none of its settings.
             with (
                 contextlib.suppress(FileNotFoundError),
@@ -303,13 +313,18 @@ def _describe(look: _Look, network_id: str) -> str:
 
 
 def _addresses(link: dict[str, Any]) -> list[str]:
-    return sorted(f"{a['local']}/{a['prefixlen']}" for a in link.get("addr_info", []))
+    # A link-local one of IPv6 is the kernel's own, made of the MAC.
+    return sorted(
+        f"{a['local']}/{a['prefixlen']}"
+        for a in link.get("addr_info", [])
+        if not (a.get("family") == "inet6" and a.get("scope") == "link")
+    )
 
 
 def _wanted(mtu: int, bridge: str, network_id: str, served: list[subnets.Subnet]) -> str:
     outside = [f"cable {bridge} {mtu} {mtu} {mac_address(network_id)}", "up", "ipv6 outside off"]
     addresses = subnets.namespace_addresses(served)
-    return _text(outside, addresses, subnets.on_link_routes(served), SYSCTLS)
+    return _text(outside, addresses, subnets.on_link_routes(served), _wanted_sysctls(served))
 
 
 def _make_links(
@@ -324,7 +339,7 @@ def _make_links(
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(NETNS_FOLDER, netns))
         work.run_command(["ip", "netns", "add", netns])
-    _set_sysctls(netns)
+    _set_sysctls(netns, served)
     lines = []
     if veth not in look.outside or INSIDE not in look.inside:
         # Half a cable: its other end went with another namespace.
@@ -349,7 +364,11 @@ def _make_inside(mtu: int, network_id: str, served: list[subnets.Subnet], look: 
         f"link set dev {INSIDE} address {mac_address(network_id)} mtu {mtu}",
         f"link set dev {INSIDE} up",
         *(f"address delete {address} dev {INSIDE}" for address in sorted(present - wanted)),
-        *(f"address add {address} dev {INSIDE}" for address in sorted(wanted - present)),
+        # Every host has the same: nobody is asked whether an address is free.
+        *(
+            f"address add {address} dev {INSIDE}{' nodad' if ':' in address else ''}"
+            for address in sorted(wanted - present)
+        ),
     ]
     routes = subnets.on_link_routes(served)
     lines += [f"route delete {r} dev {INSIDE}" for r in look.routes if r not in routes]

@@ -8,9 +8,13 @@ import re
 from . import names
 from .filter_base import Entries
 from .filter_tables import EB_FILTER, IP4_RAW, IP6_RAW, Tables, Wanted
-from .subnets import METADATA_IP, Subnet
+from .subnets import METADATA_IP, Subnet, advertised, has_ipv6
 
 PLACE = (EB_FILTER, "nv-networks")
+_IPV4_ENDS = (
+    ("ARP", "--arp-ip-src"), ("ARP", "--arp-ip-dst"), ("IPv4", "--ip-src"), ("IPv4", "--ip-dst"),
+)  # fmt: skip
+_IPV6_ENDS = (("IPv6", "--ip6-src"), ("IPv6", "--ip6-dst"))
 ZONES = "nv-zones"
 # Zone 0 is everybody's who asks for none.
 LAST_ZONE = 65535
@@ -34,9 +38,23 @@ def network_tables(
         # Here is what goes between guests and an uplink.
         *_own_address_rules(subnets),
     ]
-    if any(subnet.dhcp_ip for subnet in subnets):
+    if any(subnet.dhcp_ip and not subnet.is_ipv6 for subnet in subnets):
         rules.append("-p IPv4 --ip-proto udp --ip-dport 67:68 -j DROP")
+    rules += _ipv6_rules(subnets, uplinks)
     return {EB_FILTER: {chain: [*rules, "-j RETURN"]}}, {PLACE: {chain: entry}}
+
+
+def _ipv6_rules(subnets: list[Subnet], uplinks: list[str]) -> list[str]:
+    """What of IPv6 stays on the host: DHCP, and advertisements where we send them or routers do."""
+    rules = []
+    if any(subnet.dhcp_ip and subnet.is_ipv6 for subnet in subnets):
+        rules.append("-p IPv6 --ip6-proto udp --ip6-dport 546:547 -j DROP")
+    # Behind a VXLAN device are our own hosts alone, each with advertisements of its own.
+    is_overlay = any(name.startswith(names.VXLAN_PREFIX) for name in uplinks)
+    if advertised(subnets) or (is_overlay and has_ipv6(subnets)):
+        rules += [f"-p IPv6 --ip6-proto ipv6-icmp --ip6-icmp-type {kind} -j DROP"
+                  for kind in ("router-solicitation", "router-advertisement")]  # fmt: skip
+    return rules
 
 
 def _own_address_rules(subnets: list[Subnet]) -> list[str]:
@@ -47,12 +65,7 @@ def _own_address_rules(subnets: list[Subnet]) -> list[str]:
     return [
         f"-p {protocol} {option} {address} -j DROP"
         for address in sorted(addresses)
-        for protocol, option in (
-            ("ARP", "--arp-ip-src"),
-            ("ARP", "--arp-ip-dst"),
-            ("IPv4", "--ip-src"),
-            ("IPv4", "--ip-dst"),
-        )
+        for protocol, option in (_IPV6_ENDS if ":" in address else _IPV4_ENDS)
     ]
 
 

@@ -32,7 +32,12 @@ def have(
     gone, and is started again.
     """
     conf = subnets.dnsmasq_conf(
-        served, params["mtu"], files.dhcp_hosts, files.leases, params["dhcp_user"]
+        served,
+        params["mtu"],
+        files.dhcp_hosts,
+        files.leases,
+        params["dhcp_user"],
+        files.dhcp_opts,
     )
     before = work.read_file(files.dnsmasq_conf) or ""
     diffs = (
@@ -54,7 +59,8 @@ def have(
         state = "restarted" if is_new or has_new_conf else "started"
         results = [service_units.present(dhcp, backend, check_mode, state)]
         pid = results[0]["service"]["pid"]
-        listeners.append(service_readiness.Listener(dhcp, "udp", 67, params["dhcp_user"], pid))
+        kind, port = subnets.listener(served)
+        listeners.append(service_readiness.Listener(dhcp, kind, port, params["dhcp_user"], pid))
     metadata = metadata_service(files, params["metadata_user"])
     state = "restarted" if is_new else "started"
     results.append(service_units.present(metadata, backend, check_mode, state))
@@ -86,6 +92,7 @@ def _have_folders(files: network_files.NetworkFiles, metadata_user: str) -> bool
             network_files.make_folder(os.path.dirname(files.folder), network_files.PASSAGE_MODE),
             network_files.make_folder(files.folder, network_files.PASSAGE_MODE),
             network_files.make_folder(files.dhcp_hosts, 0o755),
+            network_files.make_folder(files.dhcp_opts, 0o755),
             network_files.make_folder(files.metadata, 0o750, gid),
             network_files.make_folder(files.passwords, 0o770, gid),
         ]

@@ -24,8 +24,9 @@ _WORDS_BYTES = 1500
 
 @dataclass(frozen=True)
 class Listener:
-    """What `service` serves: `kind` is tcp or udp. `user` is whom it runs as in the end.
+    """What `service` serves: `kind` is tcp, udp, udp6 or raw6, whose port is a protocol.
 
+    `user` is whom it runs as in the end.
     `pid` is its process, as far as somebody has just looked.
     """
 
@@ -79,7 +80,7 @@ def _user_of(pid: int) -> int:
 
 def _sockets(pid: int, listener: Listener) -> set[str]:
     """The sockets that listen on the port in the process's network namespace, as links to them."""
-    listening = {"tcp": "0A", "udp": "07"}[listener.kind]
+    listening = {"tcp": "0A", "udp": "07", "udp6": "07", "raw6": "07"}[listener.kind]
     with open(f"/proc/{pid}/net/{listener.kind}", encoding="ascii") as file:
         rows = [line.split() for line in file.readlines()[1:]]
     return {

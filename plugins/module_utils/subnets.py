@@ -9,19 +9,30 @@ from typing import Any
 from . import work
 
 METADATA_IP = "169.254.169.254"
+SLAAC, STATEFUL, STATELESS = MODES = ("slaac", "dhcpv6-stateful", "dhcpv6-stateless")
 
 
 @dataclass(frozen=True)
 class Subnet:
-    """An IPv4 subnet. `dhcp_ip` is None where nobody serves DHCP; `gateway_served`: we do."""
+    """A subnet. `dhcp_ip` is None where nobody serves DHCP; `gateway_served`: we do.
+
+    The modes are those of an IPv6 subnet with DHCP: slaac, dhcpv6-stateful or dhcpv6-stateless, or
+    None for what others do.
+    """
 
     id: str
-    cidr: ipaddress.IPv4Network
+    cidr: ipaddress.IPv4Network | ipaddress.IPv6Network
     gateway_ip: str | None = None
     dhcp_ip: str | None = None
     gateway_served: bool = False
     dns_nameservers: list[str] = field(default_factory=list)
     host_routes: list[tuple[str, str]] = field(default_factory=list)
+    ra_mode: str | None = None
+    address_mode: str | None = None
+
+    @property
+    def is_ipv6(self) -> bool:
+        return self.cidr.version == 6
 
 
 def parse(subnets: list[dict[str, Any]]) -> list[Subnet]:
@@ -33,37 +44,84 @@ def _parse(given: dict[str, Any]) -> Subnet:
     subnet_id = work.check_uuid(given.get("id"), "Subnet id")
     try:
         cidr = ipaddress.ip_network(given.get("cidr"))
-        if cidr.version != 4:
-            raise ValueError("only IPv4 is served")
+        modes = [_mode(given.get(f"ipv6_{name}_mode"), cidr) for name in ("ra", "address")]
         return Subnet(
             id=subnet_id,
             cidr=cidr,
-            gateway_ip=_own(given.get("gateway_ip"), cidr),
+            gateway_ip=_gateway(given.get("gateway_ip"), cidr),
             dhcp_ip=_own(given.get("dhcp_ip"), cidr),
             gateway_served=bool(given.get("gateway_served")),
-            dns_nameservers=[_address(dns) for dns in given.get("dns_nameservers") or []],
+            dns_nameservers=[_address(dns, cidr) for dns in given.get("dns_nameservers") or []],
             host_routes=[
-                (str(ipaddress.IPv4Network(route["destination"])), _address(route["nexthop"]))
+                (str(type(cidr)(route["destination"])), _address(route["nexthop"], cidr))
                 for route in given.get("host_routes") or []
             ],
+            ra_mode=modes[0],
+            address_mode=modes[1],
         )
     except (ValueError, TypeError, KeyError) as error:
         raise work.WorkError(
-            f"Refused the subnet {subnet_id}: {error}. Give cidr, gateway_ip and dhcp_ip as IPv4, "
-            "the last two inside the first, and host_routes with destination and nexthop."
+            f"Refused the subnet {subnet_id}: {error}. Give cidr, gateway_ip and dhcp_ip of one IP "
+            "version, the last two inside the first, and host_routes with destination and nexthop."
         ) from error
 
 
-def _address(value: Any) -> str:
-    return str(ipaddress.IPv4Address(value))
+def _mode(value: Any, cidr: ipaddress.IPv4Network | ipaddress.IPv6Network) -> str | None:
+    if not value or cidr.version == 4:
+        return None
+    if value not in MODES:
+        raise ValueError(f"{value!r} is none of {', '.join(MODES)}")
+    return str(value)
 
 
-def _own(value: Any, cidr: ipaddress.IPv4Network) -> str | None:
+def _address(value: Any, cidr: ipaddress.IPv4Network | ipaddress.IPv6Network) -> str:
+    address = ipaddress.ip_address(value)
+    if address.version != cidr.version or "%" in str(address):
+        raise ValueError(f"{value} is no IPv{cidr.version} address")
+    return str(address)
+
+
+def _own(value: Any, cidr: ipaddress.IPv4Network | ipaddress.IPv6Network) -> str | None:
     if not value:
         return None
-    if ipaddress.IPv4Address(value) not in cidr:
+    if ipaddress.ip_address(_address(value, cidr)) not in cidr:
         raise ValueError(f"{value} is not in {cidr}")
-    return _address(value)
+    return _address(value, cidr)
+
+
+def _gateway(value: Any, cidr: ipaddress.IPv4Network | ipaddress.IPv6Network) -> str | None:
+    # A physical IPv6 router may be known by its link-local address alone.
+    is_link_local = value and ipaddress.ip_address(value).is_link_local
+    return _address(value, cidr) if is_link_local and cidr.version == 6 else _own(value, cidr)
+
+
+def has_ipv6(subnets: list[Subnet]) -> bool:
+    """Whether the namespace has any part in IPv6."""
+    return any(subnet.is_ipv6 for subnet in subnets)
+
+
+def advertised(subnets: list[Subnet]) -> bool:
+    """Whether the namespace sends router advertisements."""
+    return any(subnet.ra_mode for subnet in _served6(subnets))
+
+
+def _served6(subnets: list[Subnet]) -> list[Subnet]:
+    """Return the IPv6 subnets that dnsmasq has to do with: those that it has an address in."""
+    return [
+        subnet
+        for subnet in subnets
+        if subnet.is_ipv6
+        and (subnet.dhcp_ip or (subnet.gateway_served and subnet.gateway_ip))
+        and (subnet.ra_mode or subnet.address_mode not in (None, SLAAC))
+    ]
+
+
+def listener(subnets: list[Subnet]) -> tuple[str, int]:
+    """Return what shows that dnsmasq serves: a kind of socket and its port (or protocol)."""
+    if any(subnet.dhcp_ip and not subnet.is_ipv6 for subnet in subnets):
+        return "udp", 67
+    has_dhcp6 = any({s.address_mode, s.ra_mode} & {STATEFUL, STATELESS} for s in _served6(subnets))
+    return ("udp6", 547) if has_dhcp6 else ("raw6", 58)
 
 
 def namespace_addresses(subnets: list[Subnet]) -> list[str]:
@@ -72,9 +130,13 @@ def namespace_addresses(subnets: list[Subnet]) -> list[str]:
     for subnet in subnets:
         if subnet.dhcp_ip:
             addresses.add(f"{subnet.dhcp_ip}/{subnet.cidr.prefixlen}")
-        if subnet.gateway_served and subnet.gateway_ip:
+        if subnet.gateway_served and subnet.gateway_ip and _is_inside(subnet):
             addresses.add(f"{subnet.gateway_ip}/{subnet.cidr.prefixlen}")
     return sorted(addresses)
+
+
+def _is_inside(subnet: Subnet) -> bool:
+    return ipaddress.ip_address(subnet.gateway_ip or "::") in subnet.cidr
 
 
 def on_link_routes(subnets: list[Subnet]) -> list[str]:
@@ -82,19 +144,27 @@ def on_link_routes(subnets: list[Subnet]) -> list[str]:
     return sorted(
         str(subnet.cidr)
         for subnet in subnets
-        if not subnet.dhcp_ip and not (subnet.gateway_served and subnet.gateway_ip)
+        if not subnet.is_ipv6
+        and not subnet.dhcp_ip
+        and not (subnet.gateway_served and subnet.gateway_ip)
     )
 
 
 def dnsmasq_conf(
-    subnets: list[Subnet], mtu: int, hosts_folder: str, leases: str, user: str
+    subnets: list[Subnet],
+    mtu: int,
+    hosts_folder: str,
+    leases: str,
+    user: str,
+    opts_folder: str,
 ) -> str | None:
     """Return dnsmasq's configuration, None when no subnet serves DHCP.
 
     It answers known ports alone, each with the one address of its file in `hosts_folder`.
     """
-    served = [subnet for subnet in subnets if subnet.dhcp_ip]
-    if not served:
+    served = [subnet for subnet in subnets if subnet.dhcp_ip and not subnet.is_ipv6]
+    served6 = _served6(subnets)
+    if not served and not served6:
         return None
     lines = [
         "# Written by Novella; a run of its playbooks writes it again.",
@@ -111,10 +181,17 @@ def dnsmasq_conf(
         f"dhcp-leasefile={leases}",
         "dhcp-lease-max=65536",
         "log-facility=-",
+        # What single ports are told besides; read again together with the hosts.
+        f"dhcp-optsfile={opts_folder}",
         f"dhcp-option=option:mtu,{mtu}",
     ]
     for subnet in served:
         lines += _range(subnet)
+    if advertised(subnets):
+        # What there is to know of the network, but no way out of it: that is a router's word.
+        lines += ["enable-ra", f"ra-param=eth0,mtu:{mtu},60,0"]
+    for subnet in served6:
+        lines += _range6(subnet)
     return "\n".join(lines) + "\n"
 
 
@@ -137,3 +214,19 @@ def _range(subnet: Subnet) -> list[str]:
         # Option 249 is what Windows asks for.
         f"dhcp-option=tag:{tag},249,{','.join(routes)}",
     ]
+
+
+def _range6(subnet: Subnet) -> list[str]:
+    """Return the lines of an IPv6 subnet: how guests have their addresses, and what they are told.
+
+    Without advertisements of ours, DHCP is all there is: `static` answers known ports alone.
+    """
+    mode = subnet.address_mode or subnet.ra_mode
+    words = {SLAAC: "ra-only", STATELESS: "ra-stateless"} if subnet.ra_mode else {}
+    prefix, length = subnet.cidr.network_address, subnet.cidr.prefixlen
+    word = words.get(mode or "", "static")
+    lines = [f"dhcp-range=set:{subnet.id},{prefix},{word},{length},86400"]
+    if subnet.dns_nameservers:
+        dns = ",".join(f"[{address}]" for address in subnet.dns_nameservers)
+        lines.append(f"dhcp-option=tag:{subnet.id},option6:dns-server,{dns}")
+    return lines

@@ -36,6 +36,13 @@ options:
   hostname:
     description: The name that DHCP gives, as RFC 1123 has it.
     type: str
+  extra_dhcp_opts:
+    description:
+      - What the guest is told besides, each with C(opt_name) (dnsmasq's name of the option, or its
+        number), C(opt_value) and C(ip_version) (4 or 6).
+    type: list
+    elements: dict
+    default: []
   service_backend:
     description: What supervises dnsmasq; see M(novella.cloud.service_unit).
     type: str

@@ -8,6 +8,7 @@ import pytest
 
 from ansible_collections.novella.cloud.plugins.module_utils import (
     dhcp_host,
+    dhcp_options,
     dhcp_release,
     names,
     network_rules,
@@ -33,7 +34,7 @@ def parse(**changes: Any) -> list[subnets.Subnet]:
 
 
 def conf(**changes: Any) -> list[str]:
-    text = subnets.dnsmasq_conf(parse(**changes), 1450, "/hosts", "/leases", "dnsmasq")
+    text = subnets.dnsmasq_conf(parse(**changes), 1450, "/hosts", "/leases", "dnsmasq", "/opts")
     return (text or "").splitlines()
 
 
@@ -78,6 +79,7 @@ def test_a_subnet_without_gateway_or_dns_names_none() -> None:
     [
         {"id": "x"},
         {"cidr": "fd00::/64"},
+        {"cidr": "fd00::/64", "gateway_ip": "fd01::1", "dhcp_ip": None},
         {"cidr": "10.91.1.7/24"},
         {"dhcp_ip": "10.92.1.2"},
         {"dns_nameservers": ["1.1.1.1\nuser=root"]},
@@ -113,9 +115,106 @@ def reservation(**changes: Any) -> str:
     return dhcp_host.host_lines({**given, "ip_addresses": ["10.91.1.5", "fd00::5"], **changes})
 
 
-def test_a_reservation_is_a_line_for_each_ipv4_address() -> None:
-    assert reservation() == "fa:16:3e:00:00:01,10.91.1.5,web\n"
-    assert reservation(hostname=None) == "fa:16:3e:00:00:01,10.91.1.5\n"
+SIX = {
+    "cidr": "2001:db8::/64",
+    "gateway_ip": "2001:db8::1",
+    "dhcp_ip": "2001:db8::2",
+    "dns_nameservers": ["2001:db8::53"],
+    "host_routes": [],
+}
+
+
+def conf6(mode: str | None, ra_mode: str | None = None, **changes: Any) -> list[str]:
+    return conf(**SIX, ipv6_address_mode=mode, ipv6_ra_mode=ra_mode, **changes)
+
+
+@pytest.mark.parametrize(
+    ("mode", "word"),
+    [("slaac", "ra-only"), ("dhcpv6-stateless", "ra-stateless"), ("dhcpv6-stateful", "static")],
+)
+def test_an_ipv6_subnet_is_advertised_as_its_modes_say_but_as_no_router(
+    mode: str, word: str
+) -> None:
+    lines = conf6(mode, mode)
+    assert f"dhcp-range=set:{SUBNET['id']},2001:db8::,{word},64,86400" in lines
+    assert "ra-param=eth0,mtu:1450,60,0" in lines
+    assert f"dhcp-option=tag:{SUBNET['id']},option6:dns-server,[2001:db8::53]" in lines
+
+
+def test_advertisements_of_others_are_left_to_them() -> None:
+    assert "enable-ra" not in conf6("dhcpv6-stateful")
+    assert f"dhcp-range=set:{SUBNET['id']},2001:db8::,static,64,86400" in conf6("dhcpv6-stateful")
+    assert conf6("slaac") == []
+    assert conf6(None) == []
+    rules = {}
+    for name, uplink, ra_mode in (
+        ("ours", "eth1", "slaac"),
+        ("overlay", "nvx0b1c2d3e4f7", None),
+        ("theirs", "eth1", None),
+    ):
+        served = parse(**SIX, ipv6_address_mode="slaac", ipv6_ra_mode=ra_mode)
+        rules[name], _ = network_rules.network_tables(NETWORK_ID, served, [uplink])
+    chain = names.network_chain(NETWORK_ID)
+    dropped = "-p IPv6 --ip6-proto ipv6-icmp --ip6-icmp-type router-advertisement -j DROP"
+    found = {name: dropped in tables[EB_FILTER][chain] for name, tables in rules.items()}
+    assert found == {"ours": True, "overlay": True, "theirs": False}
+
+
+def test_a_network_of_ipv6_alone_is_known_to_serve_by_its_own_sockets() -> None:
+    assert subnets.listener(parse()) == ("udp", 67)
+    modes = {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
+    assert subnets.listener(parse(**SIX, **modes)) == ("raw6", 58)
+    stateful = {"ipv6_address_mode": "dhcpv6-stateful"}
+    assert subnets.listener(parse(**SIX, **stateful)) == ("udp6", 547)
+
+
+def test_no_ipv6_address_of_ours_passes_the_uplink() -> None:
+    chains, _ = network_rules.network_tables(NETWORK_ID, parse(**SIX), ["eth1"])
+    rules = chains[EB_FILTER][names.network_chain(NETWORK_ID)]
+    assert "-p IPv6 --ip6-src 2001:db8::2 -j DROP" in rules
+    assert "-p IPv6 --ip6-proto udp --ip6-dport 546:547 -j DROP" in rules
+
+
+@pytest.mark.parametrize(
+    ("option", "line"),
+    [
+        ({"opt_name": "bootfile-name", "opt_value": "a.0"}, 'option:bootfile-name,"a.0"'),
+        ({"opt_name": "150", "opt_value": "10.0.0.1,10.0.0.2"}, "150,10.0.0.1,10.0.0.2"),
+        (
+            {"opt_name": "dns-server", "opt_value": "2001:db8::1", "ip_version": 6},
+            "option6:dns-server,[2001:db8::1]",
+        ),
+        ({"opt_name": "domain-name", "opt_value": 'a",b\\'}, 'option:domain-name,"a\\",b\\\\"'),
+        ({"opt_name": "router", "opt_value": ""}, "option:router"),
+    ],
+)
+def test_an_extra_option_is_one_text_or_addresses(option: dict[str, Any], line: str) -> None:
+    assert dhcp_options.lines([option], "p") == f"tag:p,{line}\n"
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"opt_name": "x\ny", "opt_value": "1"},
+        {"opt_name": "a,b", "opt_value": "1"},
+        {"opt_name": "255", "opt_value": "1"},
+        {"opt_name": "router", "opt_value": "1\ndhcp-script=/bin/sh"},
+        {"opt_name": "router", "opt_value": "x" * 256},
+    ],
+)
+def test_an_extra_option_that_dnsmasq_could_read_otherwise_is_refused(
+    option: dict[str, Any],
+) -> None:
+    with pytest.raises(work.WorkError):
+        dhcp_options.lines([option], "p")
+
+
+def test_a_reservation_is_a_line_for_each_address() -> None:
+    mac = "fa:16:3e:00:00:01"
+    assert reservation() == f"{mac},10.91.1.5,web\n{mac},[fd00::5],web\n"
+    assert reservation(hostname=None) == f"{mac},10.91.1.5\n{mac},[fd00::5]\n"
+    tagged = reservation(extra_dhcp_opts=[{}], ip_addresses=["10.91.1.5"])
+    assert tagged == f"{mac},set:{NETWORK_ID},10.91.1.5,web\n"
 
 
 @pytest.mark.parametrize(
