@@ -26,6 +26,8 @@ NETWORK: dict[str, int] = {
     "network": 100,
     "subnet": 100,
     "port": 500,
+    "router": 10,
+    "floatingip": 50,
     "security_group": 10,
     "security_group_rule": 100,
     "subnetpool": UNLIMITED,

@@ -3,6 +3,7 @@
 from controller.conductor.dry_run import DryRun
 from controller.conductor.host_adopt import HostAdopt
 from controller.conductor.image_prefetch import ImagePrefetch
+from controller.conductor.network_update import NetworkUpdate
 from controller.conductor.port_update import PortUpdate
 from controller.conductor.power import FLOWS as POWER
 from controller.conductor.server_cleanup import ServerCleanup
@@ -45,6 +46,7 @@ FLOWS: dict[str, Flow] = {
         ServerCleanup(),
         HostAdopt(),
         PortUpdate(),
+        NetworkUpdate(),
         ImagePrefetch(),
         UpdateMetadata(),
         DryRun(),

@@ -22,12 +22,15 @@ from controller.conductor.server_cleanup import KIND as CLEANUP
 from controller.conductor.server_evacuate import FENCE
 from controller.conductor.steps import Outcome, Play
 from controller.core import (
+    agent_gateways,
     boot_images,
     host_access,
     hosts,
     network_arguments,
+    network_updates,
     port_departures,
     port_updates,
+    router_arguments,
 )
 from controller.core.operations import UNFINISHED
 from controller.core.sealing import unseal
@@ -132,8 +135,8 @@ def prepare(
         host = hosts.get(session, play.host_id)
         arguments["fenced_host"] = {"name": host.name, "address": host.address}
     elif play.whole_host:
-        entries = of_whole_host(session, settings, play.host_id)
-        arguments["host_fence"] = next_host_fence(session, play.host_id)
+        entries, found = _whole_host(session, settings, play)
+        arguments |= found
     elif play.check or play.told:
         pairs = zip(going, operations, strict=True)
         entries = [_told(ticket.play, operation) for ticket, operation in pairs]
@@ -173,7 +176,9 @@ def prepare(
         cancelled=cancelled,
         reports_progress=play.peer_host_id is not None and not play.check,
     )
-    return Prepared(run, going, frozenset(entry["id"] for entry in entries), given_up)
+    # Of all of a host's networks, the one result bears the host's id.
+    about = {entry["id"] for entry in entries} or {play.host_id}
+    return Prepared(run, going, frozenset(about), given_up)
 
 
 def outcomes(prepared: Prepared, result: RunResult) -> list[tuple[Ticket, Outcome]]:
@@ -367,6 +372,18 @@ def next_host_fence(session: Session, host_id: str) -> dict[str, Any]:
     )
     query = select(Host.generation).where(Host.id == host_id)
     return {"id": host_id, "generation": session.scalar(query)}
+
+
+def _whole_host(
+    session: Session, settings: Settings, play: Play
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return the servers of a run about all of a host, and its arguments besides."""
+    fence = {"host_fence": next_host_fence(session, play.host_id)}
+    if play.playbook != network_updates.KIND:
+        return of_whole_host(session, settings, play.host_id), fence
+    # Where no address was left when the host came to need one, there may be by now.
+    agent_gateways.ensure(session, {play.host_id})
+    return [], fence | router_arguments.of_host(session, play.host_id)
 
 
 def of_whole_host(session: Session, settings: Settings, host_id: str) -> list[dict[str, Any]]:

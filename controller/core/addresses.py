@@ -133,6 +133,18 @@ def check_named(subnet: Subnet, port: Port, ip_address: str) -> None:
         )
 
 
+def take_gateway(session: Session, subnet: Subnet, port_id: str) -> IPAllocation:
+    """Give the port of a router the gateway's address of `subnet`, or raise IpAddressInUse."""
+    assert subnet.gateway_ip is not None  # noqa: S101 -- the caller has looked
+    taken = _insert_all(session, subnet, [(port_id, subnet.gateway_ip)])
+    if not taken:
+        raise IpAddressInUse(
+            f"Unable to complete operation for network {subnet.network_id}. The IP address "
+            f"{subnet.gateway_ip} is in use. Add the router by a port with another address."
+        )
+    return taken[0]
+
+
 def allocate(session: Session, subnet: Subnet, port_id: str) -> IPAllocation:
     """Give the port a free address of the subnet's pools, or raise IpAddressGenerationFailure."""
     for _ in range(TRIES):

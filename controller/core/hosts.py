@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
+from controller.core import agent_gateways
 from controller.core.operations import UNFINISHED
 from controller.db.base import utcnow
 from controller.db.models import (
@@ -171,6 +172,7 @@ def remove(session: Session, host: Host) -> None:
             f"until `novella operation list --host {host.name} --kind server_cleanup` says that "
             "all have succeeded."
         )
+    agent_gateways.forget_host(session, host.id)
     # The past keeps no host that isn't there; a finished operation still says what it did.
     for model in (Server, Operation, Port):
         session.execute(update(model).where(model.host_id == host.id).values(host_id=None))

@@ -1,12 +1,12 @@
 """What plays are told of a server's networks: networks, ports, groups with rules, and members."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from controller.core import dns_names, port_records, security_groups
+from controller.core import dns_names, port_records, router_arguments, security_groups
 from controller.core.described_networks import Described, networks
 from controller.core.security_group_rules import ICMP, ICMPV6, protocol_number
 from controller.db.models import (
@@ -46,6 +46,10 @@ def for_servers(session: Session, server_ids: Sequence[str]) -> dict[str, dict[s
         {rule.remote_group_id for each in rules.values() for rule in each if rule.remote_group_id},
     )
     tunnel_ips = _tunnel_ips(session, {port.host_id for port in ports})
+    on_hosts: dict[str, set[str]] = {}
+    for port in ports:
+        on_hosts.setdefault(str(port.host_id), set()).add(port.network_id)
+    routers = router_arguments.of_networks(session, on_hosts)
     arguments = {}
     for server_id in server_ids:
         own = [port for port in ports if port.device_id == server_id]
@@ -59,6 +63,7 @@ def for_servers(session: Session, server_ids: Sequence[str]) -> dict[str, dict[s
         arguments[server_id] = {
             "networks": [described[each].as_told_to(hosts[each]) for each in hosts],
             "ports": told,
+            "routers": _routers_of(own, routers),
             "security_groups": [
                 {
                     "id": group_id,
@@ -85,8 +90,27 @@ def detached(session: Session, port: Port) -> dict[str, Any]:
     }
 
 
+def _routers_of(
+    ports: Sequence[Port], routers: Mapping[str, list[dict[str, Any]]]
+) -> list[dict[str, Any]]:
+    """Return the routers with an interface on a network of these ports, which are on one host."""
+    own = {port.network_id for port in ports}
+    on_host = routers[str(ports[0].host_id)] if ports else []
+    return [
+        router
+        for router in on_host
+        if own & {interface["network"]["id"] for interface in router["interfaces"]}
+    ]
+
+
 def _without_ports() -> dict[str, Any]:
-    return {"networks": [], "ports": [], "security_groups": [], "remote_group_members": {}}
+    return {
+        "networks": [],
+        "ports": [],
+        "routers": [],
+        "security_groups": [],
+        "remote_group_members": {},
+    }
 
 
 def _tunnel_ips(session: Session, host_ids: Collection[str | None]) -> dict[str | None, str | None]:

@@ -50,6 +50,42 @@ class ExtensionNotFound(NotFound):
     pass
 
 
+class RouterNotFound(NotFound):
+    pass
+
+
+class RouterInterfaceNotFound(NotFound):
+    """The router has no such port."""
+
+
+class RouterInterfaceNotFoundForSubnet(NotFound):
+    pass
+
+
+class FloatingIPNotFound(NotFound):
+    pass
+
+
+class ExternalGatewayForFloatingIPNotFound(NotFound):
+    """No router leads from the port's subnet to the floating IP's network."""
+
+
+class BadNetworkRequest(BadRequest):
+    """What Neutron has no name of its own for, and calls BadRequest."""
+
+
+class SubnetMismatchForPort(BadRequest):
+    """The port that is named has no address of the subnet that is named beside it."""
+
+
+class InvalidRoutes(BadRequest):
+    pass
+
+
+class RoutesExhausted(BadRequest):
+    """A router would have more routes than the cloud allows."""
+
+
 class InvalidInput(BadRequest):
     """A value that fits its schema but not what it is about: an address outside of its subnet."""
 
@@ -152,6 +188,34 @@ class AddressScopeInUse(InUse):
 
 class RbacPolicyInUse(InUse):
     """Ports of others are on the network by it."""
+
+
+class ExternalNetworkInUse(InUse):
+    """Routers or floating IPs have addresses of the network, so it stays external."""
+
+
+class GatewayIpInUse(InUse):
+    """A router answers at the subnet's gateway, so it can't change."""
+
+
+class RouterInUse(InUse):
+    pass
+
+
+class RouterInterfaceInUseByFloatingIP(InUse):
+    pass
+
+
+class RouterInterfaceInUseByRoute(InUse):
+    pass
+
+
+class RouterExternalGatewayInUseByFloatingIp(InUse):
+    pass
+
+
+class FloatingIPPortAlreadyAssociated(InUse):
+    """The port's address has a floating IP of this network already."""
 
 
 class SecurityGroupInUse(InUse):

@@ -9,11 +9,13 @@ from sqlalchemy.orm import Session
 from controller import quota_defaults
 from controller.core.network_faults import InvalidInput, OverQuota
 from controller.db.models import (
+    FloatingIP,
     Network,
     NetworkShare,
     Port,
     Project,
     QuotaLimit,
+    Router,
     SecurityGroup,
     SecurityGroupRule,
     Subnet,
@@ -27,6 +29,8 @@ COUNTED: dict[str, Any] = {
     "network": Network,
     "subnet": Subnet,
     "port": Port,
+    "router": Router,
+    "floatingip": FloatingIP,
     "security_group": SecurityGroup,
     "security_group_rule": SecurityGroupRule,
     "subnetpool": SubnetPool,

@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, delete, or_, select, true
 from sqlalchemy.orm import Session
 
 from controller.core import (
+    agent_gateways,
     network_quotas,
     network_shares,
     port_updates,
@@ -16,10 +17,12 @@ from controller.core import (
 )
 from controller.core.context import Context
 from controller.core.network_faults import (
+    ExternalNetworkInUse,
     InvalidInput,
     NetworkInUse,
     NetworkNotFound,
 )
+from controller.core.router_ports import AGENT_GATEWAY, FLOATING, GATEWAY
 from controller.db.models import Network, Port, Subnet
 from controller.settings import Settings
 
@@ -88,6 +91,8 @@ def update(
     """Change columns of `network`; raises NetworkInUse when others' ports need it shared."""
     if "mtu" in values:
         segments.check_mtu(settings, network, values["mtu"])
+    if network.external and values.get("external") is False:
+        _refuse_routers(session, network)
     for action, name in OPENINGS.items():
         if name in values:
             network_shares.set_open(session, network, action, wanted=bool(values[name]))
@@ -105,11 +110,28 @@ def update(
     return network
 
 
+def _refuse_routers(session: Session, network: Network) -> None:
+    port = session.scalar(
+        select(Port.id)
+        .where(Port.network_id == network.id, Port.device_owner.in_((GATEWAY, FLOATING)))
+        .limit(1)
+    )
+    if port:
+        raise ExternalNetworkInUse(
+            f"External network {network.id} cannot be updated to be made non-external, since it "
+            "has existing gateway ports or floating IPs. Clear those gateways and delete those "
+            "floating IPs first."
+        )
+
+
 def remove(session: Session, network: Network) -> None:
     """Delete a network with its subnets; raises NetworkInUse while it has ports of others."""
     port = session.scalar(
         select(Port.id)
-        .where(Port.network_id == network.id, Port.device_owner != subnets.DHCP_OWNER)
+        .where(
+            Port.network_id == network.id,
+            Port.device_owner.not_in((subnets.DHCP_OWNER, AGENT_GATEWAY)),
+        )
         .limit(1)
     )
     if port:
@@ -120,6 +142,7 @@ def remove(session: Session, network: Network) -> None:
     subnet_ids = session.scalars(select(Subnet.id).where(Subnet.network_id == network.id)).all()
     resource_tags.erase(session, [network.id, *subnet_ids])
     network_shares.erase(session, network.id)
+    agent_gateways.forget_network(session, network.id)
     subnets.remove_dhcp_ports(session, network_id=network.id)
     session.execute(delete(Subnet).where(Subnet.network_id == network.id))
     session.delete(network)

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, or_, select, true
+from sqlalchemy import update as sql_update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -17,6 +18,7 @@ from controller.core import (
     networks,
     port_updates,
     resource_tags,
+    router_ports,
     security_groups,
     subnets,
 )
@@ -32,11 +34,22 @@ from controller.core.network_faults import (
     PortSecurityPortHasSecurityGroup,
     ServicePortInUse,
 )
-from controller.db.models import IPAllocation, Network, Port, PortSecurityGroup, Subnet
+from controller.db.models import (
+    FloatingIP,
+    IPAllocation,
+    Network,
+    Port,
+    PortSecurityGroup,
+    Subnet,
+)
 from controller.settings import Settings
 
 SERVER_OWNER = "compute:"
 SERVICE_OWNER = "network:"
+ROUTING_OWNERS = frozenset(
+    {router_ports.INTERFACE, router_ports.GATEWAY, router_ports.FLOATING}
+    | {router_ports.AGENT_GATEWAY}
+)
 
 
 def visible(context: Context) -> ColumnElement[bool]:
@@ -298,6 +311,11 @@ def update(
 
 
 def _check_bound(port: Port, values: Mapping[str, Any]) -> None:
+    if port.device_owner in ROUTING_OWNERS and not values.keys() <= {"name", "description"}:
+        raise ServicePortInUse(
+            f"Port {port.id} cannot be changed directly via the port API: it has owner "
+            f"{port.device_owner}. Change the router or the floating IP that it is part of."
+        )
     if port.device_owner == subnets.DHCP_OWNER:
         raise ServicePortInUse(
             f"Port {port.id} cannot be changed directly via the port API: it is that of the DHCP "
@@ -369,6 +387,8 @@ def _change_addresses(
             present.remove(kept)
     for held in present:
         session.delete(held)
+    gone = [held.ip_address for held in present]
+    _take_off(session, FloatingIP.fixed_port_id == port.id, FloatingIP.fixed_ip_address.in_(gone))
     session.flush()
     for fixed_ip in missing:
         _give_address(session, network, available, port, fixed_ip)
@@ -388,6 +408,11 @@ def remove(session: Session, port: Port) -> None:
             f"Port {port.id} cannot be deleted directly via the port API: it is that of the DHCP "
             "server of its subnet. Turn off enable_dhcp, or delete the subnet."
         )
+    if port.device_owner in ROUTING_OWNERS:
+        raise ServicePortInUse(
+            f"Port {port.id} cannot be deleted directly via the port API: it has owner "
+            f"{port.device_owner}. Remove it from the router, or delete the floating IP."
+        )
     if port.device_owner.startswith(SERVER_OWNER) and port.device_id:
         raise PortInUse(
             f"Port {port.id} is in use by server {port.device_id}. Delete the server first."
@@ -396,11 +421,24 @@ def remove(session: Session, port: Port) -> None:
 
 
 def erase(session: Session, port_ids: Sequence[str]) -> None:
-    """Delete ports with their addresses and groups, whoever uses them."""
+    """Delete ports with their addresses and groups, whoever uses them.
+
+    Floating IPs that stood for them stand for nothing then.
+    """
+    _take_off(session, FloatingIP.fixed_port_id.in_(port_ids))
     addresses.release(session, port_ids)
     resource_tags.erase(session, port_ids)
     session.execute(delete(PortSecurityGroup).where(PortSecurityGroup.port_id.in_(port_ids)))
     session.execute(delete(Port).where(Port.id.in_(port_ids)))
+
+
+def _take_off(session: Session, *which: ColumnElement[bool]) -> None:
+    """Have these floating IPs stand for nothing."""
+    session.execute(
+        sql_update(FloatingIP)
+        .where(*which)
+        .values(fixed_port_id=None, fixed_ip_address=None, router_id=None, status="DOWN")
+    )
 
 
 def fixed_ips_of(session: Session, port_ids: Sequence[str]) -> dict[str, list[IPAllocation]]:

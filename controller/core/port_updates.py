@@ -35,22 +35,26 @@ def submit_for_hosts(
     context: Context | None = None,
     *,
     after_s: float = 0.0,
+    kind: str = KIND,
 ) -> None:
     """Submit a port_update for each host that doesn't have one waiting; it starts after `after_s`.
 
-    `context` is None where the controller itself asks, not a caller.
+    `context` is None where the controller itself asks, not a caller. `kind` is another operation
+    about all of a host that reads its arguments when it starts; see core.network_updates.
     """
     if not host_ids:
         return
     start = utcnow() + timedelta(seconds=after_s) if after_s else None
-    waiting = set(_hold_waiting(session, host_ids, start))
+    waiting = set(_hold_waiting(session, kind, host_ids, start))
     for host_id in sorted(set(host_ids) - waiting):
-        operations.submit(session, KIND, context=context, host_id=host_id, not_before=start)
+        operations.submit(session, kind, context=context, host_id=host_id, not_before=start)
     if not after_s:
         wake_after(session)
 
 
-def submit_behind(session: Session, host_id: str, run_id: str, after_s: float) -> None:
+def submit_behind(
+    session: Session, host_id: str, run_id: str, after_s: float, *, kind: str = KIND
+) -> None:
     """Submit an update that comes after the run, which sets rules and is nobody's operation.
 
     It starts after `after_s`, by when the run has ended in any case, or at `hurry_behind`. It is an
@@ -58,7 +62,7 @@ def submit_behind(session: Session, host_id: str, run_id: str, after_s: float) -
     """
     operations.submit(
         session,
-        KIND,
+        kind,
         context=Context(f"{BEHIND}{run_id}", user_id=""),
         host_id=host_id,
         not_before=utcnow() + timedelta(seconds=after_s),
@@ -86,7 +90,7 @@ def hurry_behind(session: Session, host_id: str, run_id: str) -> None:
 
 
 def _hold_waiting(
-    session: Session, host_ids: Collection[str], start: datetime | None
+    session: Session, kind: str, host_ids: Collection[str], start: datetime | None
 ) -> Iterable[str]:
     """Return the hosts with an update waiting, which can't be claimed before we have committed.
 
@@ -95,7 +99,7 @@ def _hold_waiting(
     nobody would send it again.
     """
     waits = (
-        Operation.kind == KIND,
+        Operation.kind == kind,
         Operation.state == QUEUED,
         Operation.host_id.in_(host_ids),
         or_(Operation.request_id.is_(None), Operation.request_id.not_like(f"{BEHIND}%")),

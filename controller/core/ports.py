@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from controller.core import (
     network_shares,
+    network_updates,
     port_departures,
     port_records,
     port_updates,
@@ -293,6 +294,9 @@ def _bind(session: Session, ports: Sequence[Port], host_id: str) -> None:
     )
     port_updates.submit_for_hosts(session, left)
     port_updates.servers_came_or_went(session, _groups_of(session, ports), told_host=host_id)
+    network_updates.ports_moved(session, ports, host_id, left)
+    networks = {port.network_id for port in ports}
+    network_updates.members_changed(session, networks, told_host=host_id, left=left)
 
 
 def unbind(session: Session, server_id: str) -> None:
@@ -306,10 +310,12 @@ def unbind_port(session: Session, port: Port) -> None:
 
 
 def _unbind(session: Session, ports: Sequence[Port]) -> None:
+    left = {port.host_id for port in ports if port.host_id}
     for port in ports:
         port.host_id, port.status = None, "DOWN"
     session.flush()
     port_updates.servers_came_or_went(session, _groups_of(session, ports))
+    network_updates.ports_left(session, ports, left)
 
 
 def release(session: Session, server_id: str) -> None:
@@ -324,6 +330,8 @@ def release_port(session: Session, server_id: str, port: Port) -> None:
 
 def _release(session: Session, server_id: str, ports: Sequence[Port]) -> None:
     bound_groups = _groups_of(session, [port for port in ports if port.host_id])
+    left = {port.host_id for port in ports if port.host_id}
+    networks = {port.network_id for port in ports}
     port_departures.record(session, server_id, ports)
     port_records.erase(session, [port.id for port in ports if port.made_by_server])
     for port in ports:
@@ -336,6 +344,8 @@ def _release(session: Session, server_id: str, ports: Sequence[Port]) -> None:
         port.revision_number += 1
     session.flush()
     port_updates.servers_came_or_went(session, bound_groups)
+    if left:
+        network_updates.members_changed(session, networks, left=left)
 
 
 def rename(session: Session, server_id: str, hostname: str) -> None:

@@ -12,6 +12,7 @@ from controller.core.network_faults import (
     OutOfBoundsAllocationPool,
     OverlappingAllocationPools,
 )
+from controller.db.models import Subnet
 
 # Gateway, DHCP server and one port need a /29; a /30 is for those who serve DHCP themselves.
 LONGEST_PREFIX = {4: 30, 6: 126}
@@ -50,6 +51,11 @@ def parse_cidr(text: str, ip_version: int) -> Range:
             f"link-local, where the metadata service is). Choose another."
         )
     return loose
+
+
+def range_of(subnet: Subnet) -> Range:
+    """Return a subnet's range."""
+    return ipaddress.ip_network(subnet.cidr)
 
 
 def check_apart(cidr: Range, neighbours: Iterable[str], network_id: str) -> None:

@@ -17,7 +17,12 @@ from controller.core import (
     subnet_ranges,
 )
 from controller.core.context import Context
-from controller.core.network_faults import InvalidInput, SubnetInUse, SubnetNotFound
+from controller.core.network_faults import (
+    GatewayIpInUse,
+    InvalidInput,
+    SubnetInUse,
+    SubnetNotFound,
+)
 from controller.db.models import IPAllocation, Network, Port, Subnet, SubnetPool
 from controller.errors import BadRequest
 from controller.settings import Settings
@@ -232,8 +237,23 @@ def update(session: Session, network: Network, subnet: Subnet, values: Mapping[s
     return subnet
 
 
+def _gateway_port(session: Session, subnet: Subnet) -> str | None:
+    """Return the port that answers at the gateway's address: the interface of a router."""
+    return session.scalar(
+        select(IPAllocation.port_id).where(
+            IPAllocation.subnet_id == subnet.id, IPAllocation.ip_address == subnet.gateway_ip
+        )
+    )
+
+
 def _check_gateway_change(session: Session, subnet: Subnet, gateway: str | None) -> None:
     """A gateway that hosts serve or tell guests of can change only while nobody is there."""
+    router_port = _gateway_port(session, subnet) if subnet.gateway_ip else None
+    if router_port:
+        raise GatewayIpInUse(
+            f"Current gateway ip {subnet.gateway_ip} already in use by port {router_port}. Unable "
+            "to update. Remove the router's interface first."
+        )
     holder = session.scalar(
         select(IPAllocation.port_id).where(
             IPAllocation.subnet_id == subnet.id, IPAllocation.ip_address == gateway

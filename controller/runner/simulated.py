@@ -98,6 +98,11 @@ class SimulatedExecutor:
         if run.playbook == "server_live_migrate" and host != run.hosts[0]:
             # The destination, which the source is told of; it has no play of its own.
             return HostResult(OK)
+        if run.playbook == "network_update":
+            items = [self._item(run, host.id)]
+            self.hosts.take_networks(run, host, items)
+            message = items[0]["msg"]
+            return HostResult(FAILED if message else OK, items, {}, message)
         items = []
         for server in run.arguments.get("servers", []):
             if self.drops and self.drops(run, server["id"]):

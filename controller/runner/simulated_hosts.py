@@ -72,6 +72,9 @@ class SimulatedHost:
     # Servers of which all is there but the domain, which has gone to another host.
     left: set[str] = field(default_factory=set)
     boots: int = 1
+    # What the last network_update told of all of the host: its routers, and its networks.
+    networks: list[dict[str, Any]] = field(default_factory=list)
+    routers: list[dict[str, Any]] = field(default_factory=list)
 
     def boot(self) -> None:
         """Be switched off and on again: nothing runs then."""
@@ -103,6 +106,15 @@ class SimulatedHosts:
                     _give(there, cloud_id, entry)
                 elif entry["id"] in done:
                     _apply(there, run.playbook, cloud_id, entry)
+
+    def take_networks(self, run: Run, host: HostAccess, items: Iterable[Mapping[str, Any]]) -> None:
+        """Note what the host was told of all its networks, unless it failed or was a check."""
+        if run.check or any(item.get("failed") for item in items):
+            return
+        with self._lock:
+            there = self.hosts.setdefault(host.id, SimulatedHost())
+            there.networks = list(run.arguments["networks"])
+            there.routers = list(run.arguments["routers"])
 
     def has(self, host: HostAccess, server_id: str) -> bool:
         """Return whether the host has a domain of the server."""

@@ -35,6 +35,8 @@ class NetworkDialect:
 
 def fault_type(error: NovellaError) -> str:
     """Return Neutron's name for the cause: the class's own where it is one of the networks'."""
+    if isinstance(error, network_faults.BadNetworkRequest):
+        return "BadRequest"
     if type(error).__module__ == network_faults.__name__:
         return type(error).__name__
     if isinstance(error, Forbidden):

@@ -82,6 +82,32 @@ RULES = [
     # To all projects, or as a way out: for operators.
     *(Rule(f"{action}_rbac_policy:target_tenant", ADMIN) for action in ("create", "update")),
     Rule("get_tags", READER),
+    Rule("get_router", READER),
+    *(
+        Rule(f"{action}_router{attribute}", rule)
+        for action in ("create", "update")
+        for attribute, rule in (
+            ("", MEMBER),
+            (":external_gateway_info", MEMBER),
+            (":external_gateway_info:network_id", MEMBER),
+            (":external_gateway_info:enable_snat", ADMIN),
+            (":external_gateway_info:external_fixed_ips", ADMIN),
+            (":distributed", ADMIN),
+            (":ha", ADMIN),
+        )
+    ),
+    Rule("get_router:distributed", ADMIN),
+    Rule("get_router:ha", ADMIN),
+    Rule("delete_router", MEMBER),
+    Rule("add_router_interface", MEMBER),
+    Rule("remove_router_interface", MEMBER),
+    Rule("add_extraroutes", MEMBER),
+    Rule("remove_extraroutes", MEMBER),
+    Rule("get_floatingip", READER),
+    Rule("create_floatingip", MEMBER),
+    Rule("create_floatingip:floating_ip_address", ADMIN),
+    Rule("update_floatingip", MEMBER),
+    Rule("delete_floatingip", MEMBER),
     Rule("get_quota", READER),
     Rule("update_quota", ADMIN),
     Rule("delete_quota", ADMIN),

@@ -6,9 +6,12 @@ from controller.api.common.calls import Route, Services, build_blueprint
 from controller.api.network import (
     agents,
     discovery,
+    floating_ips,
     networks,
     ports,
     quotas,
+    router_schemas,
+    routers,
     schemas,
     subnets,
     tags,
@@ -22,6 +25,8 @@ NETWORKS, SUBNETS, PORTS = "/v2.0/networks", "/v2.0/subnets", "/v2.0/ports"
 NETWORK, SUBNET, PORT = f"{NETWORKS}/<network_id>", f"{SUBNETS}/<subnet_id>", f"{PORTS}/<port_id>"
 GROUPS, RULES = "/v2.0/security-groups", "/v2.0/security-group-rules"
 GROUP, RULE = f"{GROUPS}/<group_id>", f"{RULES}/<rule_id>"
+ROUTERS, ROUTER = "/v2.0/routers", "/v2.0/routers/<router_id>"
+FLOATING_IPS, FLOATING_IP = "/v2.0/floatingips", "/v2.0/floatingips/<floating_ip_id>"
 QUOTA = "/v2.0/quotas/<project_id>"
 AGENT = "/v2.0/agents/<agent_id>"
 RBAC_POLICIES, RBAC_POLICY = "/v2.0/rbac-policies", "/v2.0/rbac-policies/<policy_id>"
@@ -60,6 +65,20 @@ ROUTES = [
     Route("POST", RULES, groups.create_rules, "get_security_group_rule", schemas.RULE_CREATE),
     Route("GET", RULE, groups.show_rule, "get_security_group_rule"),
     Route("DELETE", RULE, groups.delete_rule, "get_security_group_rule"),
+    Route("GET", ROUTERS, routers.list_routers, "get_router"),
+    Route("POST", ROUTERS, routers.create_routers, "get_router", router_schemas.ROUTER_CREATE),
+    Route("GET", ROUTER, routers.show_router, "get_router"),
+    Route("PUT", ROUTER, routers.update_router, "get_router", router_schemas.ROUTER_UPDATE),
+    Route("DELETE", ROUTER, routers.delete_router, "get_router"),
+    Route("PUT", f"{ROUTER}/add_router_interface", routers.add_interface, "get_router", router_schemas.INTERFACE),  # noqa: E501 -- a row of the table
+    Route("PUT", f"{ROUTER}/remove_router_interface", routers.remove_interface, "get_router", router_schemas.INTERFACE),  # noqa: E501
+    Route("PUT", f"{ROUTER}/add_extraroutes", routers.add_routes, "get_router", router_schemas.EXTRA_ROUTES),  # noqa: E501
+    Route("PUT", f"{ROUTER}/remove_extraroutes", routers.remove_routes, "get_router", router_schemas.EXTRA_ROUTES),  # noqa: E501
+    Route("GET", FLOATING_IPS, floating_ips.list_floating_ips, "get_floatingip"),
+    Route("POST", FLOATING_IPS, floating_ips.create_floating_ips, "get_floatingip", router_schemas.FLOATING_IP_CREATE),  # noqa: E501
+    Route("GET", FLOATING_IP, floating_ips.show_floating_ip, "get_floatingip"),
+    Route("PUT", FLOATING_IP, floating_ips.update_floating_ip, "get_floatingip", router_schemas.FLOATING_IP_UPDATE),  # noqa: E501
+    Route("DELETE", FLOATING_IP, floating_ips.delete_floating_ip, "get_floatingip"),
     Route("GET", "/v2.0/quotas", quotas.list_quotas, "get_quota"),
     Route("GET", QUOTA, quotas.show_quota, "get_quota"),
     Route("GET", f"{QUOTA}/default", quotas.show_default_quota, "get_quota"),
@@ -96,16 +115,8 @@ ROUTES = [
 ]  # fmt: skip
 
 NOT_BUILT = [
-    *(
-        row
-        for noun in ("floatingips", "routers")
-        for row in (
-            ("GET,POST", f"/v2.0/{noun}"),
-            ("GET,PUT,DELETE", f"/v2.0/{noun}/<resource_id>"),
-        )
-    ),
-    ("PUT", "/v2.0/routers/<router_id>/add_router_interface"),
-    ("PUT", "/v2.0/routers/<router_id>/remove_router_interface"),
+    ("GET,POST", f"{FLOATING_IP}/port_forwardings"),
+    ("GET,PUT,DELETE", f"{FLOATING_IP}/port_forwardings/<forwarding_id>"),
 ]
 
 

@@ -32,6 +32,7 @@ from controller.db.models.operations import Operation
 from controller.db.models.placement import Allocation, Inventory, ResourceProvider
 from controller.db.models.quotas import QuotaLimit
 from controller.db.models.reconciling import PortDeparture, ReconcilerRound
+from controller.db.models.routers import AgentGateway, FloatingIP, Router
 from controller.db.models.servers import Server, ServerAction, ServerEvent, ServerTag
 from controller.db.models.setting import CloudSetting
 from controller.db.models.snapshots import DiskSnapshot
@@ -39,6 +40,7 @@ from controller.db.models.workers import Worker
 
 __all__ = [
     "AddressScope",
+    "AgentGateway",
     "Allocation",
     "AuthAttempt",
     "Base",
@@ -46,6 +48,7 @@ __all__ = [
     "DiskSnapshot",
     "Domain",
     "Flavor",
+    "FloatingIP",
     "Host",
     "HostDrain",
     "IPAllocation",
@@ -68,6 +71,7 @@ __all__ = [
     "RevokedToken",
     "Role",
     "RoleAssignment",
+    "Router",
     "SecurityGroup",
     "SecurityGroupRule",
     "Server",

@@ -16,19 +16,18 @@ def test_extensions_that_clients_look_for(alice, refused):
     aliases = {each["alias"] for each in alice.get(f"{V2}/extensions").json["extensions"]}
     assert {
         "security-group", "provider", "external-net", "port-security", "binding",
-        "allowed-address-pairs",
+        "allowed-address-pairs", "router", "ext-gw-mode", "extraroute-atomic",
     } <= aliases  # fmt: skip
-    assert not {"router", "trunk", "qos"} & aliases
+    assert not {"trunk", "qos"} & aliases
     assert alice.get(f"{V2}/extensions/provider").json["extension"]["alias"] == "provider"
-    refused(alice.get(f"{V2}/extensions/router"), 404, "ExtensionNotFound")
+    refused(alice.get(f"{V2}/extensions/trunk"), 404, "ExtensionNotFound")
 
 
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("GET", "routers"),
-        ("POST", "floatingips"),
-        ("PUT", "routers/some/add_router_interface"),
+        ("GET", "floatingips/some/port_forwardings"),
+        ("DELETE", "floatingips/some/port_forwardings/other"),
     ],
 )
 def test_published_but_not_built_answers_501(alice, method, path, refused):

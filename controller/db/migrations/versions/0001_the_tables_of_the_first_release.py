@@ -759,12 +759,107 @@ def upgrade() -> None:
         sa.Column("finished_at", sa.DateTime(), nullable=True),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_reconciler_rounds")),
     )
+    op.create_table(
+        "routers",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("description", sa.String(length=255), nullable=False),
+        sa.Column("admin_state_up", sa.Boolean(), nullable=False),
+        sa.Column("gateway_port_id", sa.String(length=36), nullable=True),
+        sa.Column("enable_snat", sa.Boolean(), nullable=False),
+        sa.Column("routes", sa.JSON(), nullable=False),
+        sa.Column("revision_number", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(), nullable=False),
+        sa.Column("updated_at", sa.DateTime(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["gateway_port_id"], ["ports.id"], name=op.f("fk_routers_gateway_port_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_routers")),
+    )
+    with op.batch_alter_table("routers", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_routers_gateway_port_id"), ["gateway_port_id"], unique=False
+        )
+        batch_op.create_index(batch_op.f("ix_routers_project_id"), ["project_id"], unique=False)
+
+    op.create_table(
+        "floating_ips",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=36), nullable=False),
+        sa.Column("description", sa.String(length=255), nullable=False),
+        sa.Column("floating_network_id", sa.String(length=36), nullable=False),
+        sa.Column("floating_port_id", sa.String(length=36), nullable=False),
+        sa.Column("floating_ip_address", sa.String(length=64), nullable=False),
+        sa.Column("fixed_port_id", sa.String(length=36), nullable=True),
+        sa.Column("fixed_ip_address", sa.String(length=64), nullable=True),
+        sa.Column("router_id", sa.String(length=36), nullable=True),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("revision_number", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(), nullable=False),
+        sa.Column("updated_at", sa.DateTime(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["fixed_port_id"], ["ports.id"], name=op.f("fk_floating_ips_fixed_port_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["floating_network_id"],
+            ["networks.id"],
+            name=op.f("fk_floating_ips_floating_network_id"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["floating_port_id"], ["ports.id"], name=op.f("fk_floating_ips_floating_port_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["router_id"], ["routers.id"], name=op.f("fk_floating_ips_router_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_floating_ips")),
+        sa.UniqueConstraint(
+            "fixed_port_id",
+            "floating_network_id",
+            "fixed_ip_address",
+            name=op.f("uq_floating_ips_fixed_port_id_network_address"),
+        ),
+        sa.UniqueConstraint("floating_port_id", name=op.f("uq_floating_ips_floating_port_id")),
+    )
+    with op.batch_alter_table("floating_ips", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_floating_ips_floating_ip_address"), ["floating_ip_address"], unique=False
+        )
+        batch_op.create_index(
+            batch_op.f("ix_floating_ips_floating_network_id"), ["floating_network_id"], unique=False
+        )
+        batch_op.create_index(
+            batch_op.f("ix_floating_ips_project_id"), ["project_id"], unique=False
+        )
+        batch_op.create_index(batch_op.f("ix_floating_ips_router_id"), ["router_id"], unique=False)
+
+    op.create_table(
+        "agent_gateways",
+        sa.Column("host_id", sa.String(length=36), nullable=False),
+        sa.Column("network_id", sa.String(length=36), nullable=False),
+        sa.Column("port_id", sa.String(length=36), nullable=False),
+        sa.ForeignKeyConstraint(["host_id"], ["hosts.id"], name=op.f("fk_agent_gateways_host_id")),
+        sa.ForeignKeyConstraint(
+            ["network_id"], ["networks.id"], name=op.f("fk_agent_gateways_network_id")
+        ),
+        sa.ForeignKeyConstraint(["port_id"], ["ports.id"], name=op.f("fk_agent_gateways_port_id")),
+        sa.PrimaryKeyConstraint("host_id", "network_id", name=op.f("pk_agent_gateways")),
+        sa.UniqueConstraint("port_id", name=op.f("uq_agent_gateways_port_id")),
+    )
+    with op.batch_alter_table("agent_gateways", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_agent_gateways_network_id"), ["network_id"], unique=False
+        )
+
     # ### end Alembic commands ###
 
 
 def downgrade() -> None:
     # A table takes its indexes along; MariaDB drops none that a foreign key needs.
     # ### commands auto generated by Alembic - please adjust! ###
+    op.drop_table("agent_gateways")
+    op.drop_table("floating_ips")
+    op.drop_table("routers")
     op.drop_table("reconciler_rounds")
     op.drop_table("migrations")
     op.drop_table("port_departures")

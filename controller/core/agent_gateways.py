@@ -1,0 +1,112 @@
+"""Agent gateways: each host's own address on the external networks that its routers lead to.
+
+What leaves a host through SNAT comes from it. It is taken in the transaction that makes the host
+need it, so that a play always has one to tell of, and freed when the host no longer uses it.
+"""
+
+import logging
+from collections.abc import Collection
+
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, aliased
+
+from controller.core import addresses, router_ports, subnets
+from controller.core.network_faults import IpAddressGenerationFailure
+from controller.core.router_ports import AGENT_GATEWAY, INTERFACE
+from controller.db.models import AgentGateway, Network, Port, Router
+
+log = logging.getLogger(__name__)
+
+Pair = tuple[str, str]
+
+
+def needed(session: Session, host_ids: Collection[str]) -> set[Pair]:
+    """Return (host, external network) for each that one of these hosts has a router to."""
+    bound, interface, gateway = aliased(Port), aliased(Port), aliased(Port)
+    query = (
+        select(bound.host_id, gateway.network_id)
+        .join(interface, interface.network_id == bound.network_id)
+        .join(Router, Router.id == interface.device_id)
+        .join(gateway, gateway.id == Router.gateway_port_id)
+        .where(bound.host_id.in_(host_ids), interface.device_owner == INTERFACE)
+        .distinct()
+    )
+    return {(host_id, network_id) for host_id, network_id in session.execute(query) if host_id}
+
+
+def ensure(session: Session, host_ids: Collection[str]) -> None:
+    """Give each of these hosts the addresses that it needs and has not.
+
+    Without one left in the pools, the host goes without: its servers reach each other, and nothing
+    outside. It is tried again whenever the host is told of its networks.
+    """
+    if not host_ids:
+        return
+    # Which hosts need what is asked of rows that were changed just now.
+    session.flush()
+    wanted = needed(session, host_ids)
+    if not wanted:
+        return
+    present = session.execute(
+        select(AgentGateway.host_id, AgentGateway.network_id).where(
+            AgentGateway.host_id.in_(host_ids)
+        )
+    )
+    for host_id, network_id in sorted(wanted - {(each[0], each[1]) for each in present}):
+        _make(session, host_id, network_id)
+
+
+def _make(session: Session, host_id: str, network_id: str) -> None:
+    network = session.get_one(Network, network_id)
+    try:
+        with session.begin_nested():
+            port = router_ports.insert(session, network_id, AGENT_GATEWAY, host_id)
+            available = subnets.of_network(session, network_id)
+            router_ports.give_addresses(session, network, available, port, [])
+            session.add(AgentGateway(host_id=host_id, network_id=network_id, port_id=port.id))
+    except IpAddressGenerationFailure:
+        log.warning(
+            "no address is left on external network %s for host %s: what its routers send outside "
+            "goes nowhere; widen the network's allocation pools",
+            network_id,
+            host_id,
+        )
+    except IntegrityError:
+        # Another transaction gave the host one at the same time.
+        pass
+
+
+def drop_unneeded(session: Session, host_id: str) -> None:
+    """Free the addresses that the host needs no more; for when it has been told so."""
+    session.flush()
+    wanted = needed(session, {host_id})
+    held = session.scalars(select(AgentGateway).where(AgentGateway.host_id == host_id)).all()
+    _forget(session, [each for each in held if (host_id, each.network_id) not in wanted])
+
+
+def forget_host(session: Session, host_id: str) -> None:
+    """Free all addresses of a host that is removed."""
+    _forget(
+        session,
+        session.scalars(select(AgentGateway).where(AgentGateway.host_id == host_id)).all(),
+    )
+
+
+def forget_network(session: Session, network_id: str) -> None:
+    """Free the hosts' addresses on a network that nothing leads to any more."""
+    _forget(
+        session,
+        session.scalars(select(AgentGateway).where(AgentGateway.network_id == network_id)).all(),
+    )
+
+
+def _forget(session: Session, gateways: Collection[AgentGateway]) -> None:
+    if not gateways:
+        return
+    port_ids = [each.port_id for each in gateways]
+    for each in gateways:
+        session.delete(each)
+    session.flush()
+    addresses.release(session, port_ids)
+    session.execute(delete(Port).where(Port.id.in_(port_ids)))

@@ -1,0 +1,90 @@
+"""Which hosts a network, a router or a port concerns: those that carry it, because of bound ports.
+
+A host carries the networks of its servers' ports, the routers with an interface on one of those,
+and what else those routers connect. Few statements, however many hosts there are.
+"""
+
+from collections.abc import Collection
+
+from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy.orm import Session, aliased
+
+from controller.core.router_ports import INTERFACE
+from controller.db.models import Network, Port, Router
+
+VXLAN = "vxlan"
+
+
+def of_networks(session: Session, network_ids: Collection[str]) -> set[str]:
+    """Return the hosts that carry any of these networks, in one statement."""
+    if not network_ids:
+        return set()
+    return _with_ports_on(session, _reaching(network_ids), network_ids)
+
+
+def of_router(session: Session, router_id: str) -> set[str]:
+    """Return the hosts that carry a router."""
+    connected = select(Port.network_id).where(
+        Port.device_id == router_id, Port.device_owner == INTERFACE
+    )
+    return _with_ports_on(session, connected, ())
+
+
+def _reaching(network_ids: Collection[str]) -> Select[str]:
+    """Return the query for the networks from which a router leads into one of `network_ids`."""
+    near, far = aliased(Port), aliased(Port)
+    return (
+        select(far.network_id)
+        .join(near, near.device_id == far.device_id)
+        .where(
+            near.network_id.in_(network_ids),
+            near.device_owner == INTERFACE,
+            far.device_owner == INTERFACE,
+        )
+    )
+
+
+def _with_ports_on(session: Session, found: Select[str], network_ids: Collection[str]) -> set[str]:
+    on: ColumnElement[bool] = Port.network_id.in_(found)
+    if network_ids:
+        on = on | Port.network_id.in_(network_ids)
+    query = select(Port.host_id).where(Port.host_id.is_not(None), on).distinct()
+    return {host_id for host_id in session.scalars(query) if host_id}
+
+
+def told_of_members(session: Session, network_ids: Collection[str]) -> set[str]:
+    """Return those of these networks whose hosts are told of each port: overlays, and routed ones.
+
+    Nobody needs to know who else is on a physical network without a router.
+    """
+    if not network_ids:
+        return set()
+    routed = select(Port.network_id).where(
+        Port.network_id.in_(network_ids), Port.device_owner == INTERFACE
+    )
+    query = select(Network.id).where(
+        Network.id.in_(network_ids), (Network.network_type == VXLAN) | Network.id.in_(routed)
+    )
+    return set(session.scalars(query))
+
+
+def routers_of(session: Session, network_ids: Collection[str]) -> list[Router]:
+    """Return the routers with an interface on any of these networks, in the order of their ids."""
+    if not network_ids:
+        return []
+    attached = select(Port.device_id).where(
+        Port.network_id.in_(network_ids), Port.device_owner == INTERFACE
+    )
+    return list(session.scalars(select(Router).where(Router.id.in_(attached)).order_by(Router.id)))
+
+
+def networks_with_ports(session: Session, host_id: str) -> list[str]:
+    """Return the networks that the host has bound ports of, in the order of their ids."""
+    query = select(Port.network_id).where(Port.host_id == host_id).distinct()
+    return sorted(session.scalars(query))
+
+
+def all_with_networks(session: Session) -> set[str]:
+    """Return every host that has a bound port."""
+    query = select(Port.host_id).where(Port.host_id.is_not(None)).distinct()
+    return {host_id for host_id in session.scalars(query) if host_id}

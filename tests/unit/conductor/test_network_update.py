@@ -1,0 +1,210 @@
+"""network_update: the hosts follow their networks, routers and floating IPs."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from controller.core import (
+    floating_ips,
+    network_updates,
+    ports,
+    router_arguments,
+    router_interfaces,
+    routers,
+    subnets,
+)
+from controller.core.context import Context
+from controller.db.models import AgentGateway, FloatingIP, Host, IPAllocation, Network, Port
+from tests.unit.conductor.conftest import CONTEXT, Cloud
+
+ADMIN = Context("req-test", user_id="u" * 32, project_id=CONTEXT.project_id, is_admin=True)
+
+
+@dataclass
+class Fabric:
+    """Two overlay networks, `blue` and `red`, behind one router that leads to `outside`."""
+
+    cloud: Cloud
+    first: str
+    second: str
+    networks: dict[str, str]
+    subnet_ids: dict[str, str]
+    router_id: str
+
+    def server_on(self, name: str, host_id: str, address: str) -> str:
+        """Return the port of a new server's on network `name`, bound to the host."""
+        server_id = self.cloud.add_server()
+        with self.cloud.db.write() as session:
+            port = Port(
+                network_id=self.networks[name], project_id=CONTEXT.project, device_id=server_id,
+                device_owner="compute:nova", mac_address=f"fa:16:3e:00:00:{address[-2:]}",
+            )  # fmt: skip
+            session.add(port)
+            session.flush()
+            allocation = IPAllocation(
+                subnet_id=self.subnet_ids[name], ip_address=address, port_id=port.id,
+                position=int(address.rpartition(".")[2]),
+            )  # fmt: skip
+            session.add(allocation)
+            session.flush()
+            ports.bind(session, server_id, host_id)
+            return port.id
+
+    def settle(self) -> None:
+        """Have everything done that waits, servers' own plays left out."""
+        for operation in self.cloud.operations(kind="server_create", state="queued"):
+            with self.cloud.db.write() as session:
+                session.merge(operation).state = "succeeded"
+        self.cloud.clock.advance(network_updates.GATHER_S + 1)
+        self.cloud.work()
+
+    def told(self, name: str) -> dict[str, Any]:
+        """Return what the host was told last."""
+        runs = [
+            run.arguments
+            for run in self.cloud.executor.runs
+            if run.playbook == "network_update" and run.hosts[0].name == name
+        ]
+        return runs[-1]
+
+
+@pytest.fixture
+def fabric(cloud: Cloud) -> Fabric:
+    hosts = cloud.add_host("h1"), cloud.add_host("h2")
+    networks, subnet_ids = {}, {}
+    with cloud.db.write() as session:
+        for number, host_id in enumerate(hosts, 1):
+            session.get_one(Host, host_id).tunnel_ip = f"10.90.0.{number}"
+        for number, name in enumerate(("blue", "red", "outside")):
+            network = Network(
+                project_id=CONTEXT.project, name=name, mtu=1450,
+                network_type="flat" if name == "outside" else "vxlan",
+                physical_network="physnet1" if name == "outside" else None,
+                segmentation_id=None if name == "outside" else 100 + number,
+                external=name == "outside",
+            )  # fmt: skip
+            session.add(network)
+            session.flush()
+            subnet = subnets.create(
+                session, cloud.settings, network, CONTEXT.project, {"cidr": f"10.{number}.0.0/24"}
+            )
+            networks[name], subnet_ids[name] = network.id, subnet.id
+        router = routers.create(
+            session, cloud.settings, ADMIN, CONTEXT.project,
+            {"external_gateway_info": {"network_id": networks["outside"]}},
+        )  # fmt: skip
+        for name in ("blue", "red"):
+            router_interfaces.add_subnet(session, cloud.settings, ADMIN, router, subnet_ids[name])
+        router_id = router.id
+    return Fabric(cloud, *hosts, networks, subnet_ids, router_id)
+
+
+def test_a_host_learns_of_members_elsewhere(fabric: Fabric) -> None:
+    fabric.server_on("blue", fabric.first, "10.0.0.11")
+    fabric.server_on("red", fabric.second, "10.1.0.22")
+    fabric.settle()
+    told = fabric.told("h1")
+    assert [each["id"] for each in told["networks"]] == [fabric.networks["blue"]]
+    (router,) = told["routers"]
+    assert {each["network"]["id"] for each in router["interfaces"]} == {
+        fabric.networks["blue"],
+        fabric.networks["red"],
+    }
+    by_network = {each["network"]["id"]: each for each in router["interfaces"]}
+    red = by_network[fabric.networks["red"]]
+    assert red["ip_addresses"] == [{"ip_address": "10.1.0.1", "cidr": "10.1.0.0/24"}]
+    assert red["network"]["peers"] == ["10.90.0.2"]
+    assert [each["ip_addresses"] for each in red["network"]["members"]] == [["10.1.0.22"]]
+
+
+def test_each_host_has_an_address_outside_while_it_needs_one(fabric: Fabric) -> None:
+    fabric.server_on("blue", fabric.first, "10.0.0.11")
+    port_id = fabric.server_on("red", fabric.second, "10.1.0.22")
+    fabric.settle()
+    with fabric.cloud.db.write() as session:
+        held = set(session.scalars(select(AgentGateway.host_id)))
+        assert held == {fabric.first, fabric.second}
+        (router,) = router_arguments.of_host(session, fabric.first)["routers"]
+        own = router["gateway"]["host_port"]["ip_addresses"]
+        assert own != router["gateway"]["ip_addresses"]
+        assert router["gateway"]["gateway_ips"] == ["10.2.0.1"]
+        ports.unbind_port(session, session.get_one(Port, port_id))
+    fabric.settle()
+    assert fabric.told("h2")["routers"] == []
+    with fabric.cloud.db.read() as session:
+        assert list(session.scalars(select(AgentGateway.host_id))) == [fabric.first]
+        left = select(Port.device_id).where(Port.device_owner == "network:floatingip_agent_gateway")
+        assert list(session.scalars(left)) == [fabric.first]
+
+
+def _floating_ip(fabric: Fabric, port_id: str) -> str:
+    with fabric.cloud.db.write() as session:
+        made = floating_ips.create(
+            session, fabric.cloud.settings, ADMIN, CONTEXT.project,
+            {"floating_network_id": fabric.networks["outside"], "port_id": port_id},
+        )  # fmt: skip
+        return made.id
+
+
+def _status(fabric: Fabric, floating_ip_id: str) -> str:
+    with fabric.cloud.db.read() as session:
+        return session.get_one(FloatingIP, floating_ip_id).status
+
+
+def test_a_floating_ip_is_active_when_its_host_was_told(fabric: Fabric) -> None:
+    port_id = fabric.server_on("blue", fabric.first, "10.0.0.11")
+    fabric.settle()
+    floating_ip_id = _floating_ip(fabric, port_id)
+    assert _status(fabric, floating_ip_id) == "DOWN"
+    fabric.cloud.executor.unreachable = {"h1"}
+    fabric.settle()
+    assert _status(fabric, floating_ip_id) == "DOWN"
+    fabric.cloud.executor.unreachable = set()
+    fabric.cloud.clock.advance(3600)
+    fabric.settle()
+    assert _status(fabric, floating_ip_id) == "ACTIVE"
+    (router,) = fabric.told("h1")["routers"]
+    assert [each["tunnel_ip"] for each in router["floating_ips"]] == ["10.90.0.1"]
+
+
+def test_a_floating_ip_that_moves_leaves_its_old_host_first(fabric: Fabric) -> None:
+    port_id = fabric.server_on("blue", fabric.first, "10.0.0.11")
+    floating_ip_id = _floating_ip(fabric, port_id)
+    fabric.settle()
+    fabric.cloud.executor.runs.clear()
+    with fabric.cloud.db.write() as session:
+        port = session.get_one(Port, port_id)
+        ports.bind_port(session, port, fabric.second)
+    assert _status(fabric, floating_ip_id) == "DOWN"
+    fabric.cloud.work()
+    told = [
+        run.hosts[0].name for run in fabric.cloud.executor.runs if run.playbook == "network_update"
+    ]
+    assert told == ["h1", "h2"]
+    assert _status(fabric, floating_ip_id) == "ACTIVE"
+
+
+def test_a_host_is_told_once_of_many_changes(fabric: Fabric) -> None:
+    fabric.server_on("blue", fabric.first, "10.0.0.11")
+    fabric.settle()
+    with fabric.cloud.db.write() as session:
+        for _ in range(5):
+            network_updates.submit_for_hosts(session, {fabric.first})
+    assert len(fabric.cloud.operations(kind="network_update", state="queued")) == 1
+
+
+def test_it_is_tried_until_the_host_is_back(fabric: Fabric) -> None:
+    fabric.server_on("blue", fabric.first, "10.0.0.11")
+    fabric.cloud.executor.unreachable = {"h1"}
+    fabric.server_on("blue", fabric.second, "10.0.0.22")
+    fabric.settle()
+    (update,) = fabric.cloud.operations(kind="network_update", host_id=fabric.first)
+    assert (update.state, update.attempts) == ("queued", 1)
+    fabric.cloud.executor.unreachable = set()
+    fabric.cloud.clock.advance(3600)
+    fabric.cloud.work()
+    (update,) = fabric.cloud.operations(kind="network_update", host_id=fabric.first)
+    assert update.state == "succeeded"
+    assert fabric.told("h1")["networks"][0]["peers"] == ["10.90.0.2"]
