@@ -53,7 +53,8 @@ def unused(sets: Sets, present: Tables, changed: Wanted) -> list[str]:
         rules for key in (IP4, IP6) for rules in {**present[key], **changed.get(key, {})}.values()
     ]
     used = {name for rules in chains for rule in rules or [] for name in _MATCH_RE.findall(rule)}
-    return sorted(set(sets) - used)
+    # Those with the other hosts are filled before the rule that names them is written.
+    return sorted(set(sets) - used - {names.underlay_set(4), names.underlay_set(6)})
 
 
 def restore_lines(present: Sets, sets: Sets) -> list[str]:

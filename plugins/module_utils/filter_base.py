@@ -3,6 +3,7 @@
     iptables  FORWARD -> nv-forward -> nv-egress   (from a tap)  -> nv-o-<port>, its sources nv-s-
                                     -> nv-ingress  (to a tap)    -> nv-i-<port>
               INPUT -> nv-input, OUTPUT -> nv-output: the host has no part in tenants' networks
+                       nv-input -> nv-underlay: VXLAN packets of other hosts
     iptables  raw PREROUTING -> nv-zones: one for each network, what other bridges pass untracked
     ebtables  nat PREROUTING -> nv-egress -> nv-o-<port>  (before the bridge learns a source MAC)
               filter FORWARD -> nv-forward -> nv-networks -> nv-n-<network>, nv-r-<leg>
@@ -50,7 +51,11 @@ _INET = {
         # Both ends have agreed: a dropping policy of the operator is not meant for these.
         f"-i nvb+ {BRIDGED} -j ACCEPT",
     ],
-    "nv-input": [f"-i {ours}+ -j DROP" for ours in ("nvb", "nvt", "nvv", "nvr", "nve")],
+    "nv-input": [
+        *(f"-i {ours}+ -j DROP" for ours in ("nvb", "nvt", "nvv", "nvr", "nve")),
+        # See underlay.
+        "-p udp -m udp --dport 4789 -j nv-underlay",
+    ],
     "nv-output": [f"-o {ours}+ -j DROP" for ours in ("nvb", "nvt", "nvv", "nvr", "nve")],
 }
 FIXED: filter_tables.Wanted = {
@@ -75,12 +80,14 @@ DISPATCH = {
     # Of a bridge that has no guests nobody asks how its connections stand.
     (IP4_RAW, "nv-zones"): ["-i nvb+ -j CT --notrack"],
     (IP6_RAW, "nv-zones"): ["-i nvb+ -j CT --notrack"],
+    (IP4, "nv-underlay"): [],
+    (IP6, "nv-underlay"): [],
     (EB_NAT, "nv-egress"): ["-j DROP"],
     (EB_FILTER, "nv-ingress"): ["-j DROP"],
     (EB_FILTER, "nv-networks"): [],
 }
 # The tap or bridge, or the chain of the network or leg, that a rule of such a chain is about.
-_OWNER_RE = re.compile(r"\b(nv[tb][0-9a-f]{11}|nv-[nr]-[0-9a-f]{11})\b")
+_OWNER_RE = re.compile(r"\b(nv[tb][0-9a-f]{11}|nv-[nr]-[0-9a-f]{11}|nvs[46]-underlay)\b")
 
 # (table, chain) to the rules of each owner (a tap, or the chain of a network or leg); None takes
 # them out.

@@ -126,6 +126,8 @@ def sets() -> list[dict[str, Any]]:
     return [
         {"name": name, "members": len(members)}
         for name, members in sorted(address_sets.read().items())
+        # The other hosts are no group of a tenant's.
+        if name not in (names.underlay_set(4), names.underlay_set(6))
     ]
 
 

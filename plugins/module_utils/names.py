@@ -129,6 +129,11 @@ def group_set(group_id: str, version: int = 4) -> str:
     return f"{IPSET_PREFIX}{version}-{_checked(group_id).replace('-', '')[:20]}"
 
 
+def underlay_set(version: int) -> str:
+    """The ipset with the other hosts that may send VXLAN packets to this one."""
+    return f"{IPSET_PREFIX}{version}-underlay"
+
+
 def dhcp_service(network_id: str) -> str:
     """The supervised dnsmasq of a network."""
     return f"dhcp-{_checked(network_id)}"

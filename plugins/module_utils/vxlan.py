@@ -12,9 +12,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from . import bridge_uplinks, names, network_links, port_rules, work
+from . import bridge_uplinks, names, network_links, port_rules, underlay, work
 
-PORT = 4789
 MAX_ID = (1 << 24) - 1
 TO_ALL = "00:00:00:00:00:00"
 # What VXLAN adds to a frame: inner Ethernet, VXLAN, UDP, and IPv4 or IPv6.
@@ -45,7 +44,7 @@ class _Device:
 
     segmentation_id: int
     local: str
-    port: int = PORT
+    port: int = underlay.PORT
     learning: bool = False
 
     def lines(self) -> list[str]:
@@ -76,7 +75,8 @@ def _run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     if not check_mode:
         bridge_uplinks.check_bridge(found, name, bridge)
     link = found.get(name)
-    present = forwarding(name) if link else []
+    tables = forwarding()
+    present = tables.pop(name, [])
     is_same_device = link is not None and _device(link) == device
     after = _after(named, present if is_same_device else [], params["exact"])
     texts = (
@@ -91,7 +91,10 @@ def _run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         bridge_uplinks.plug(name, bridge, params["mtu"], params["cloud_id"])
     if not check_mode:
         forward(name, present, after)
-    return {"changed": diff["before"] != diff["after"], "diff": diff, "device": name}
+    diffs = [diff] if diff["before"] != diff["after"] else []
+    peers = {host for table in (*tables.values(), after) for _, host in table}
+    diffs += underlay.have(device.local, peers, check_mode)
+    return {"changed": bool(diffs), "diff": diffs, "device": name}
 
 
 def _segmentation_id(params: dict[str, Any]) -> int:
@@ -194,10 +197,13 @@ def _make(name: str, device: _Device, found: network_links.Links) -> None:
         ) from error
 
 
-def forwarding(name: str) -> list[Entry]:
-    """Return the device's entries, sorted; those of the bridge beside them are left out."""
-    said = json.loads(work.run_command(["bridge", "-j", "fdb", "show", "dev", name]) or "[]")
-    return sorted((each["mac"], each["dst"]) for each in said if each.get("dst"))
+def forwarding() -> dict[str, list[Entry]]:
+    """Return the entries of each of our devices, sorted; those of bridges are left out."""
+    found: dict[str, list[Entry]] = {}
+    for each in json.loads(work.run_command(["bridge", "-j", "fdb", "show"]) or "[]"):
+        if each.get("dst") and str(each.get("ifname")).startswith(names.VXLAN_PREFIX):
+            found.setdefault(each["ifname"], []).append((each["mac"], each["dst"]))
+    return {name: sorted(table) for name, table in found.items()}
 
 
 def forward(name: str, present: list[Entry], wanted: list[Entry]) -> None:

@@ -11,6 +11,8 @@ description:
     nothing, on UDP port 4789, and puts it into the network's bridge.
   - Its forwarding table has an entry for each of O(peers), which broadcasts go to, and one for the
     MAC address of each of O(members) on another host.
+  - VXLAN packets to O(local) are taken from the hosts in these tables alone; the rules stand in a
+    chain of our own.
   - M(novella.cloud.linux_bridge) removes it with the bridge.
 options:
   network_id:

@@ -10,6 +10,7 @@ import pytest
 from ansible_collections.novella.cloud.plugins.module_utils import (
     bridge_uplinks,
     network_links,
+    underlay,
     vlan,
     vxlan,
     work,
@@ -42,6 +43,7 @@ class Kernel:
         self.table: list[dict[str, Any]] = []
         self.done: list[str] = []
         self.refuses = ""
+        self.lets_in: tuple[str, set[str]] = ("", set())
 
     def batch(self, lines: Any, netns: str | None = None) -> None:
         assert netns is None
@@ -49,6 +51,10 @@ class Kernel:
         if self.refuses and any(" type " in line for line in asked):
             raise work.WorkError("no", stderr=self.refuses)
         self.done += asked
+
+    def underlay(self, local: str, peers: set[str], check_mode: bool) -> list[dict[str, str]]:
+        self.lets_in = (local, peers)
+        return []
 
     def run_command(self, argv: list[str], input: str | None = None) -> str:  # noqa: A002 - its name
         if argv[1] == "-j":
@@ -63,9 +69,9 @@ class Kernel:
             DEVICE, mtu=1450, master=BRIDGE, ifalias=bridge_uplinks.alias(CLOUD_ID),
             linkinfo={"info_kind": "vxlan", "info_data": data},
         )  # fmt: skip
-        self.table = [{"mac": mac, "dst": host} for mac, host in entries]
+        self.table = [{"ifname": DEVICE, "mac": mac, "dst": host} for mac, host in entries]
         # What the bridge itself has learned of its port.
-        self.table.append({"mac": "fa:16:3e:00:00:09", "master": BRIDGE})
+        self.table.append({"ifname": DEVICE, "mac": "fa:16:3e:00:00:09", "master": BRIDGE})
 
 
 @pytest.fixture
@@ -77,6 +83,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Kernel:
     monkeypatch.setattr(network_links, "switch_off_ipv6", lambda _: None)
     monkeypatch.setattr(network_links, "NETWORKS_LOCK", str(tmp_path / "lock"))
     monkeypatch.setattr(work, "run_command", made.run_command)
+    monkeypatch.setattr(underlay, "have", made.underlay)
     return made
 
 
@@ -120,9 +127,10 @@ def test_a_second_run_changes_nothing(kernel: Kernel) -> None:
 def test_check_mode_shows_the_entries_and_changes_nothing(kernel: Kernel) -> None:
     kernel.have(TO_ALL)
     result = have(check=True, peers=[THIRD])
-    assert f"to all by {SECOND}\n" in result["diff"]["before"]
-    assert f"to all by {THIRD}\n" in result["diff"]["after"]
-    assert f"to fa:16:3e:00:00:02 by {SECOND}\n" in result["diff"]["after"]
+    [diff] = result["diff"]
+    assert f"to all by {SECOND}\n" in diff["before"]
+    assert f"to all by {THIRD}\n" in diff["after"]
+    assert f"to fa:16:3e:00:00:02 by {SECOND}\n" in diff["after"]
     assert kernel.done == []
 
 
@@ -133,6 +141,14 @@ def test_what_is_not_named_goes_and_a_mac_that_moved_is_replaced(kernel: Kernel)
         f"fdb delete fa:16:3e:00:00:03 dev {DEVICE} dst {THIRD} self",
         f"fdb replace fa:16:3e:00:00:02 dev {DEVICE} dst {SECOND} self",
     ]
+
+
+def test_packets_are_taken_from_the_hosts_of_all_networks(kernel: Kernel) -> None:
+    kernel.have(TO_ALL, TO_SECOND)
+    kernel.table.append({"ifname": "nvx9999999999a", "mac": vxlan.TO_ALL, "dst": THIRD})
+    kernel.table.append({"ifname": "flannel.1", "mac": vxlan.TO_ALL, "dst": "192.0.2.1"})
+    have()
+    assert kernel.lets_in == (OWN, {SECOND, THIRD})
 
 
 def test_a_run_that_may_be_late_only_adds(kernel: Kernel) -> None:
