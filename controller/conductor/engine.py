@@ -23,7 +23,7 @@ from controller.conductor.lanes import Lanes
 from controller.conductor.moves import Ended, Mover
 from controller.conductor.runs import Prepared, Ticket
 from controller.conductor.steps import Outcome
-from controller.core import hosts, migrations, port_updates
+from controller.core import hosts, migrations, network_updates, port_updates
 from controller.db import failures
 from controller.db.base import utcnow
 from controller.db.session import Database
@@ -329,9 +329,15 @@ class Engine:
             self._note("noting how far a live migration is", error)
 
     def _mend_rules(self, prepared: Prepared, host_id: str, server_ids: frozenset[str]) -> None:
-        """Have the host's rules set anew if they changed meanwhile; before the operations end."""
+        """Have the host's rules and networks set anew if they changed meanwhile; before the
+        operations end.
+        """
         with self.db.read() as session:
             due_in_s = runs.rules_due_in(session, prepared, server_ids)
+            fabric_changed = runs.fabric_changed(session, prepared)
+        if fabric_changed:
+            with self.db.write() as session:
+                network_updates.submit_for_hosts(session, {host_id})
         if due_in_s is not None:
             with self.db.write() as session:
                 port_updates.submit_for_hosts(session, {host_id}, after_s=due_in_s)

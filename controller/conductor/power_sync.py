@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from controller.conductor.flows import UNORDERED
 from controller.conductor.reconcilers import rounds
-from controller.core import operations, port_updates, ports, transitions
+from controller.core import network_updates, operations, port_updates, ports, transitions
 from controller.core.context import Context
 from controller.core.operations import UNFINISHED
 from controller.db.base import new_id
@@ -123,6 +123,7 @@ def _after_boot(
     """
     again = TABLE["start_again"].allowed_in
     port_updates.submit_for_hosts(session, {host.id})
+    network_updates.host_booted(session, host.id)
     rounds.hasten(session, rounds.LEFTOVERS, now)
     started = 0
     for server in _locked(session, server_ids):

@@ -70,6 +70,7 @@ SET_RULES = frozenset(
 FETCHING = frozenset({"server_create_image", "server_create_backup", "server_shelve"})
 # Playbooks that have hosts' certificates signed, by the authority that they are told of.
 MOVES = frozenset({"server_move_out", "server_resize", "server_receive", "server_live_migrate"})
+FABRIC = ("networks", "routers")
 RULES = ("ports", "security_groups", "remote_group_members")
 # An outcome that this release can't read. During an upgrade an old worker may start a new release's
 # playbooks, which lie on disk already: a new worker does it again, and finds what is done.
@@ -273,6 +274,28 @@ def rules_due_in(session: Session, prepared: Prepared, server_ids: frozenset[str
         return None
     grew = all(_only_gained(told[each], now[each]) for each in changed)
     return port_updates.GATHER_S if grew else 0.0
+
+
+def fabric_changed(session: Session, prepared: Prepared) -> bool:
+    """Whether the host was told of routers or members elsewhere that are others by now.
+
+    As with rules: an update that was told the newer ones may have come before this run set the
+    older. Asked only where there is anything of the kind.
+    """
+    run = prepared.run
+    if run is None or run.check or run.playbook not in SET_RULES or run.playbook == "port_update":
+        return False
+    told = {
+        entry["id"]: entry
+        for entry in run.arguments["servers"]
+        if entry.get("routers") or any(each.get("members") for each in entry.get("networks", ()))
+    }
+    if not told:
+        return False
+    host_id = prepared.tickets[0].play.host_id
+    here = select(Server.id).where(Server.id.in_(told), Server.host_id == host_id)
+    now = network_arguments.for_servers(session, list(session.scalars(here)))
+    return any(told[each][name] != now[each][name] for each in now for name in FABRIC)
 
 
 def _only_gained(told: Mapping[str, Any], now: Mapping[str, Any]) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from controller.core import agent_gateways
+from controller.core import agent_gateways, network_updates
 from controller.core.operations import UNFINISHED
 from controller.db.base import utcnow
 from controller.db.models import (
@@ -112,6 +112,7 @@ def enroll_record(
     host.tunnel_ip = _tunnel_ip(host, tunnel_ip or address)
     _check_interfaces(host)
     session.flush()
+    network_updates.host_enrolled(session, host.id)
     return host
 
 

@@ -89,6 +89,19 @@ def members_changed(
     submit_for_hosts(session, (concerned | set(left)) - {told_host}, after_s=GATHER_S)
 
 
+def host_enrolled(session: Session, host_id: str) -> None:
+    """A host's tunnel address may be another one: tell all that forward to it, and itself."""
+    session.flush()
+    members_changed(session, network_hosts.networks_with_ports(session, host_id))
+
+
+def host_booted(session: Session, host_id: str) -> None:
+    """A host has lost its forwarding and its routers: tell it, if it is to have any."""
+    networks = network_hosts.networks_with_ports(session, host_id)
+    if network_hosts.told_of_members(session, networks):
+        submit_for_hosts(session, {host_id})
+
+
 def ports_moved(
     session: Session, ports: Collection[Port], host_id: str, left: Collection[str]
 ) -> None:

@@ -10,14 +10,25 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from controller.core.port_records import serving
-from controller.db.models import IPAllocation, Network, Port, PortSecurityGroup, SecurityGroup
+from controller.db.models import (
+    FloatingIP,
+    IPAllocation,
+    Network,
+    Port,
+    PortSecurityGroup,
+    SecurityGroup,
+)
+
+FIXED, FLOATING = "fixed", "floating"
 
 
 @dataclass(slots=True)
 class Connections:
-    """`addresses` are (network's name, MAC address, IP address), in the order of the interfaces."""
+    """`addresses` are (network's name, MAC address, IP address, fixed or floating), in the order of
+    the interfaces; what floats stands behind what it stands for.
+    """
 
-    addresses: list[tuple[str, str, str]] = field(default_factory=list)
+    addresses: list[tuple[str, str, str, str]] = field(default_factory=list)
     security_groups: list[str] = field(default_factory=list)
 
 
@@ -30,16 +41,36 @@ def of_servers(session: Session, server_ids: Sequence[str]) -> dict[str, Connect
     found: dict[str, Connections] = {}
     mine = serving(server_ids)
     addresses = (
-        select(Port.device_id, Network.name, Port.mac_address, IPAllocation.ip_address)
+        select(
+            Port.device_id,
+            Network.name,
+            Port.mac_address,
+            IPAllocation.ip_address,
+            FloatingIP.floating_ip_address,
+        )
         .join(Network, Network.id == Port.network_id)
         .join(IPAllocation, IPAllocation.port_id == Port.id)
-        .where(mine)
-        .order_by(Port.device_position, Port.id, IPAllocation.subnet_id, IPAllocation.position)
-    )
-    for server_id, network, mac_address, ip_address in session.execute(addresses):
-        found.setdefault(server_id, Connections()).addresses.append(
-            (network, mac_address, ip_address)
+        .outerjoin(
+            FloatingIP,
+            (FloatingIP.fixed_port_id == Port.id)
+            & (FloatingIP.fixed_ip_address == IPAllocation.ip_address),
         )
+        .where(mine)
+        .order_by(
+            Port.device_position,
+            Port.id,
+            IPAllocation.subnet_id,
+            IPAllocation.position,
+            FloatingIP.floating_ip_address,
+        )
+    )
+    for server_id, network, mac_address, ip_address, floating_ip in session.execute(addresses):
+        shown = found.setdefault(server_id, Connections()).addresses
+        entries = [(network, mac_address, ip_address, FIXED)]
+        if floating_ip is not None:
+            entries.append((network, mac_address, floating_ip, FLOATING))
+        # An address may have floating IPs of several networks.
+        shown += [entry for entry in entries if entry not in shown]
     groups = (
         select(Port.device_id, SecurityGroup.name)
         .join(PortSecurityGroup, PortSecurityGroup.port_id == Port.id)

@@ -231,10 +231,10 @@ def image(look: Look, server: ServerLike) -> dict[str, Any] | str:
 def addresses(connections: Connections, *, extended: bool = True) -> dict[str, Any]:
     """Return the addresses by network; `extended` tells type and MAC of each too."""
     view: dict[str, list[dict[str, Any]]] = {}
-    for network_name, mac_address, address in connections.addresses:
+    for network_name, mac_address, address, kind in connections.addresses:
         entry: dict[str, Any] = {"version": 6 if ":" in address else 4, "addr": address}
         if extended:
-            entry["OS-EXT-IPS:type"] = "fixed"
+            entry["OS-EXT-IPS:type"] = kind
             entry["OS-EXT-IPS-MAC:mac_addr"] = mac_address
         view.setdefault(network_name, []).append(entry)
     return view
