@@ -35,6 +35,7 @@ TYPES = {
 }
 # IPv4, UDP, VXLAN and the inner Ethernet header; an underlay with IPv6 has 20 bytes more.
 VXLAN_OVERHEAD = 50
+MTU_MIN = 576
 # How a network's ports are plugged into it on a host, and what clients are told of that.
 DRIVERS = {"bridge": "bridge"}
 PROBES = 64
@@ -95,6 +96,11 @@ def check_mtu(settings: Settings, network: Network, wanted: int | None) -> int:
         largest -= VXLAN_OVERHEAD
     if wanted is None:
         return largest
+    if wanted < MTU_MIN:
+        raise InvalidInput(
+            f"Requested MTU {wanted} is too small: IPv4 needs {MTU_MIN}. Ask for more, or leave it "
+            "out."
+        )
     if wanted > largest:
         raise InvalidInput(
             f"Requested MTU {wanted} is too big: a {network.network_type} network has room for "

@@ -90,7 +90,8 @@ def show_network(call: Call, network_id: str) -> Reply:
 
 
 def create_networks(call: Call) -> Reply:
-    def create(item: bodies.Item) -> dict[str, Any]:
+    def create(wanted: bodies.Item) -> dict[str, Any]:
+        item = bodies.with_numbers(wanted, "mtu")
         project_id = bodies.owner(call, item)
         target = {"project_id": project_id}
         call.authorize("create_network", target)
@@ -115,7 +116,8 @@ def _number(wanted: int | str | None) -> int | None:
 
 def update_network(call: Call, network_id: str) -> Reply:
     network = networks.get(call.session, call.context, network_id)
-    wanted, target = call.body["network"], {"project_id": network.project_id}
+    wanted = bodies.with_numbers(call.body["network"], "mtu")
+    target = {"project_id": network.project_id}
     call.authorize("update_network", target)
     authorize_attributes(call, "update_network", wanted, target)
     values = bodies.columns(wanted, COLUMNS)

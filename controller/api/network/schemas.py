@@ -20,7 +20,13 @@ UUID: Schema = {
 }
 PROJECT: Schema = {"type": "string", "minLength": 1, "maxLength": 36}
 ADDRESS: Schema = {"type": "string", "maxLength": 64}
-MTU: Schema = {"type": "integer", "minimum": 576, "maximum": 9216}
+# Also as text, which the openstack client sends.
+MTU: Schema = {
+    "type": ["integer", "string"],
+    "minimum": 576,
+    "maximum": 9216,
+    "pattern": r"\A[0-9]{1,5}\Z",
+}
 
 
 def one_or_many(

@@ -64,6 +64,7 @@ def test_admins_say_what_a_network_stands_on(admin, asked, given):
         ({TYPE: "vxlan", ID: 1 << 24}, "1 to 16777215"),
         ({TYPE: "vxlan", ID: "0x7"}, "expected a number"),
         ({TYPE: "vxlan", "mtu": 1500}, "1450 at most"),
+        ({TYPE: "vxlan", "mtu": "5"}, "too small"),
         ({TYPE: "flat", PHYSICAL: "physnet1", "mtu": 1501}, "1500 at most"),
         ({"network_driver": "openvswitch"}, "bridge"),
     ],
