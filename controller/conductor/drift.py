@@ -21,6 +21,7 @@ from controller.conductor.arguments import cloud_id, server_arguments, server_se
 from controller.conductor.server_converge import KIND
 from controller.core import host_access, hosts, operations
 from controller.core.context import Context
+from controller.core.network_updates import KIND as NETWORK_UPDATE
 from controller.core.operations import UNFINISHED
 from controller.core.port_updates import KIND as PORT_UPDATE
 from controller.db.base import new_id
@@ -276,7 +277,7 @@ def _await_update(db: Database, host: Host, wait: Callable[[float], None]) -> No
     """Wait for what the host is about to be told of its rules: until then it is right to differ."""
     query = select(Operation.id).where(
         Operation.host_id == host.id,
-        Operation.kind == PORT_UPDATE,
+        Operation.kind.in_((PORT_UPDATE, NETWORK_UPDATE)),
         Operation.state.in_(UNFINISHED),
     )
     deadline = time.monotonic() + UPDATE_S

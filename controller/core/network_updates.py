@@ -125,12 +125,17 @@ def ports_moved(
 
 def ports_left(session: Session, ports: Collection[Port], left: Collection[str]) -> None:
     """These ports are on no host any more: their floating IPs are in effect nowhere."""
+    take_down(session, ports)
+    if left:
+        members_changed(session, {port.network_id for port in ports}, left=left)
+
+
+def take_down(session: Session, ports: Collection[Port]) -> None:
+    """The floating IPs of these ports are in effect on no host."""
     ids = [port.id for port in ports]
     session.execute(
         update(FloatingIP).where(FloatingIP.fixed_port_id.in_(ids)).values(status="DOWN")
     )
-    if left:
-        members_changed(session, {port.network_id for port in ports}, left=left)
 
 
 def hurry_behind(session: Session, host_id: str) -> None:

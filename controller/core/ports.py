@@ -333,6 +333,7 @@ def _release(session: Session, server_id: str, ports: Sequence[Port]) -> None:
     left = {port.host_id for port in ports if port.host_id}
     networks = {port.network_id for port in ports}
     port_departures.record(session, server_id, ports)
+    network_updates.take_down(session, ports)
     port_records.erase(session, [port.id for port in ports if port.made_by_server])
     for port in ports:
         if port.made_by_server:

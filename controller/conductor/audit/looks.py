@@ -22,6 +22,7 @@ from controller.conductor.audit.findings import Finding
 from controller.conductor.audit.reports import HostReport
 from controller.conductor.server_cleanup import KIND as CLEANUP
 from controller.core import host_access, hosts, image_store
+from controller.core.network_updates import KIND as NETWORK_UPDATE
 from controller.core.port_updates import KIND as PORT_UPDATE
 from controller.db.base import new_id
 from controller.db.models import Host
@@ -31,6 +32,8 @@ from controller.settings import Settings
 
 PLAYBOOK = "host_audit"
 RULES_PLAYBOOK = "port_update"
+# What sets a host's rules, bridges and routers anew.
+UPDATES = (PORT_UPDATE, NETWORK_UPDATE)
 TIMEOUT_S = 120
 # Hosts in one run: a dead one holds up no more than these.
 BATCH = 32
@@ -229,7 +232,7 @@ def in_motion(before: Books, after: Books) -> Motion:
             servers.add(server_id)
     servers |= before.servers.keys() - after.servers.keys()
     operations = (*before.operations, *after.operations)
-    updating = {each.host_id for each in operations if each.kind == PORT_UPDATE and each.host_id}
+    updating = {each.host_id for each in operations if each.kind in UPDATES and each.host_id}
     cleanups = {(each.server_id, each.host_id) for each in operations if each.kind == CLEANUP}
     return Motion(frozenset(servers), frozenset(updating), frozenset(cleanups))
 
