@@ -17,6 +17,7 @@ from controller.core import (
     network_updates,
     networks,
     port_records,
+    resource_tags,
     router_ports,
     subnets,
 )
@@ -144,6 +145,7 @@ def remove(session: Session, context: Context, floating_ip: FloatingIP) -> None:
     """Delete a floating IP and free its address."""
     _disassociate(session, context, floating_ip)
     port_id = floating_ip.floating_port_id
+    resource_tags.erase(session, [floating_ip.id])
     session.delete(floating_ip)
     session.flush()
     port_records.erase(session, [port_id])

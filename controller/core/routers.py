@@ -15,6 +15,7 @@ from controller.core import (
     network_quotas,
     network_updates,
     port_records,
+    resource_tags,
     router_gateways,
     router_routes,
 )
@@ -125,6 +126,7 @@ def remove(session: Session, context: Context, router: Router) -> None:
             f"Router {router.id} still has ports, such as {port_id}. Remove its interfaces first."
         )
     router_gateways.change(session, context, router, None)
+    resource_tags.erase(session, [router.id])
     session.delete(router)
     session.flush()
 

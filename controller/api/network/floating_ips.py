@@ -28,12 +28,10 @@ LISTING = lists.Listing(
 
 
 def _views(call: Call, rows: Sequence[FloatingIP]) -> list[dict[str, Any]]:
-    """Return the floating IPs with their ports, in one more statement."""
+    """Return the floating IPs with their ports, in two more statements."""
     ports = floating_ips.ports_of(call.session, rows)
-    return [
-        lists.chosen(call, router_views.floating_ip(row, ports.get(row.fixed_port_id or "")))
-        for row in rows
-    ]
+    shown = (router_views.floating_ip(row, ports.get(row.fixed_port_id or "")) for row in rows)
+    return lists.with_tags(call, rows, shown)
 
 
 def list_floating_ips(call: Call) -> Reply:

@@ -42,22 +42,20 @@ def _listing(call: Call) -> lists.Listing:
 
 
 def _views(call: Call, rows: Sequence[Router]) -> list[dict[str, Any]]:
-    """Return the routers as the caller may see them, in two more statements."""
+    """Return the routers as the caller may see them, in three more statements."""
     gateways = routers.gateways_of(call.session, rows)
     addresses = routers.addresses_of(call.session, gateways.values())
     kind = call.allows("get_router:distributed")
-    return [
-        lists.chosen(
-            call,
-            router_views.router(
-                row,
-                gateways.get(row.gateway_port_id or ""),
-                addresses.get(row.gateway_port_id or "", []),
-                kind=kind,
-            ),
+    shown = (
+        router_views.router(
+            row,
+            gateways.get(row.gateway_port_id or ""),
+            addresses.get(row.gateway_port_id or "", []),
+            kind=kind,
         )
         for row in rows
-    ]
+    )
+    return lists.with_tags(call, rows, shown)
 
 
 def list_routers(call: Call) -> Reply:

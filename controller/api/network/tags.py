@@ -5,9 +5,11 @@ from typing import Any
 
 from controller.api.common.calls import Call, Reply
 from controller.core import (
+    floating_ips,
     networks,
     port_records,
     resource_tags,
+    routers,
     security_groups,
     subnet_pools,
     subnets,
@@ -21,6 +23,8 @@ NOUNS: dict[str, tuple[str, Callable[..., Any]]] = {
     "ports": ("port", port_records.get),
     "security-groups": ("security_group", security_groups.get),
     "subnetpools": ("subnetpool", subnet_pools.get),
+    "routers": ("router", routers.get),
+    "floatingips": ("floatingip", floating_ips.get),
 }
 
 

@@ -13,11 +13,11 @@ def resources(alice, private, private_subnet):
     group = make(alice, "security_group", name="web")
     return {
         "networks": private["id"], "subnets": private_subnet["id"], "ports": port["id"],
-        "security-groups": group["id"],
+        "security-groups": group["id"], "routers": make(alice, "router", name="r")["id"],
     }  # fmt: skip
 
 
-NOUNS = ["networks", "subnets", "ports", "security-groups"]
+NOUNS = ["networks", "subnets", "ports", "security-groups", "routers"]
 
 
 @pytest.mark.parametrize("noun", NOUNS)
@@ -53,7 +53,7 @@ def test_tags_of_each_noun(services, alice, bob, rita, resources, noun):
 def test_tags_go_with_what_they_are_on(services, alice, resources):
     for noun in NOUNS:
         alice.put(f"{V2}/{noun}/{resources[noun]}/tags/red")
-    for noun in ("ports", "security-groups", "networks"):
+    for noun in ("ports", "security-groups", "networks", "routers"):
         assert alice.delete(f"{V2}/{noun}/{resources[noun]}").status_code == 204
     with services.db.read() as session:
         assert session.query(ResourceTag).count() == 0
