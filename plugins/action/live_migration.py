@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any, cast
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
@@ -223,12 +223,12 @@ def _drive(asked: Result, host: str) -> Result:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
         ) as driver,
     ):  # fmt: skip
-        assert driver.stdin is not None  # noqa: S101 -- a pipe
-        assert driver.stdout is not None  # noqa: S101 -- a pipe
-        driver.stdin.write(json.dumps(asked) + "\n")
-        driver.stdin.close()
+        # Both are pipes, which the type of Popen does not say.
+        told, heard = cast("IO[str]", driver.stdin), cast("IO[str]", driver.stdout)
+        told.write(json.dumps(asked) + "\n")
+        told.close()
         last: Result = {}
-        for line in driver.stdout:
+        for line in heard:
             said = json.loads(line)
             if "progress" in said:
                 item_follower.hand_out(host, {"id": asked["server_id"], **said})
