@@ -11,7 +11,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
-from controller.core import addresses, router_ports, subnets
+from controller.core import addresses, router_ports, subnet_ranges
 from controller.core.network_faults import IpAddressGenerationFailure
 from controller.core.router_ports import AGENT_GATEWAY, INTERFACE
 from controller.db.models import AgentGateway, Network, Port, Router
@@ -62,7 +62,7 @@ def _make(session: Session, host_id: str, network_id: str) -> None:
     try:
         with session.begin_nested():
             port = router_ports.insert(session, network_id, AGENT_GATEWAY, host_id)
-            available = subnets.of_network(session, network_id)
+            available = subnet_ranges.of_network(session, network_id)
             router_ports.give_addresses(session, network, available, port, [])
             session.add(AgentGateway(host_id=host_id, network_id=network_id, port_id=port.id))
     except IpAddressGenerationFailure:

@@ -19,7 +19,7 @@ from controller.core import (
     port_records,
     resource_tags,
     router_ports,
-    subnets,
+    subnet_ranges,
 )
 from controller.core.context import Context
 from controller.core.network_faults import (
@@ -97,7 +97,9 @@ def _hold_address(
             f"Bad floatingip request: Network {network.id} is not a valid external network. Choose "
             "one that is (`openstack network list --external`)."
         )
-    available = [each for each in subnets.of_network(session, network.id) if each.ip_version == 4]
+    available = [
+        each for each in subnet_ranges.of_network(session, network.id) if each.ip_version == 4
+    ]
     if not available:
         raise BadNetworkRequest(
             f"Bad floatingip request: Network {network.id} does not contain any IPv4 subnet."

@@ -30,6 +30,18 @@ def of_router(session: Session, router_id: str) -> set[str]:
     return _with_ports_on(session, connected, ())
 
 
+def led_out_to(session: Session, network_ids: Collection[str]) -> set[str]:
+    """Return the hosts that carry a router with its gateway on any of these networks."""
+    gateway = aliased(Port)
+    connected = (
+        select(Port.network_id)
+        .join(Router, Router.id == Port.device_id)
+        .join(gateway, gateway.id == Router.gateway_port_id)
+        .where(Port.device_owner == INTERFACE, gateway.network_id.in_(network_ids))
+    )
+    return _with_ports_on(session, connected, ())
+
+
 def _reaching(network_ids: Collection[str]) -> Select[str]:
     """Return the query for the networks from which a router leads into one of `network_ids`."""
     near, far = aliased(Port), aliased(Port)

@@ -62,9 +62,15 @@ def floating_ip_changed(
 def networks_changed(
     session: Session, network_ids: Collection[str], context: Context | None
 ) -> None:
-    """Networks themselves changed, or their subnets: tell every host that carries them."""
+    """Networks themselves changed, or their subnets: tell the hosts that carry them.
+
+    Of external networks also those whose routers lead there; some may need an address of it yet.
+    """
     session.flush()
-    submit_for_hosts(session, network_hosts.of_networks(session, network_ids), context)
+    led_out = network_hosts.led_out_to(session, network_ids)
+    agent_gateways.ensure(session, led_out)
+    concerned = network_hosts.of_networks(session, network_ids) | led_out
+    submit_for_hosts(session, concerned, context)
 
 
 def members_changed(

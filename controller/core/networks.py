@@ -10,6 +10,7 @@ from controller.core import (
     agent_gateways,
     network_quotas,
     network_shares,
+    network_updates,
     port_updates,
     resource_tags,
     segments,
@@ -96,7 +97,7 @@ def update(
     for action, name in OPENINGS.items():
         if name in values:
             network_shares.set_open(session, network, action, wanted=bool(values[name]))
-    up_before = network.admin_state_up
+    up_before, mtu_before = network.admin_state_up, network.mtu
     for name, value in values.items():
         if name != "shared":
             setattr(network, name, value)
@@ -107,6 +108,8 @@ def update(
             select(Port).where(Port.network_id == network.id, Port.host_id.is_not(None))
         )
         port_updates.ports_changed(session, bound, context)
+    if network.mtu != mtu_before:
+        network_updates.networks_changed(session, [network.id], context)
     return network
 
 

@@ -20,6 +20,7 @@ from controller.core import (
     resource_tags,
     router_ports,
     security_groups,
+    subnet_ranges,
     subnets,
 )
 from controller.core.context import Context
@@ -199,7 +200,7 @@ def _give_addresses(
     wanted: Sequence[Mapping[str, str]] | None,
 ) -> None:
     """Give each port what is asked for; with None, one address, if the network has a subnet."""
-    available = subnets.of_network(session, network.id)
+    available = subnet_ranges.of_network(session, network.id)
     if wanted is None:
         if available:
             addresses.allocate_each(session, available, ports)
@@ -344,7 +345,7 @@ def _change_mac(session: Session, port: Port, mac_address: str) -> None:
     except IntegrityError as error:
         raise macs.in_use(port.network_id, mac_address) from error
     # What the guest makes itself of its MAC address follows it.
-    for subnet in subnets.of_network(session, port.network_id):
+    for subnet in subnet_ranges.of_network(session, port.network_id):
         held = and_(IPAllocation.subnet_id == subnet.id, IPAllocation.port_id == port.id)
         if addresses.is_automatic(subnet) and not _is_service(port):
             session.execute(delete(IPAllocation).where(held))
@@ -378,7 +379,7 @@ def _change_addresses(
     """Give the port the addresses asked for; it keeps those of its present ones that fit."""
     present = list(session.scalars(select(IPAllocation).where(IPAllocation.port_id == port.id)))
     missing: list[Mapping[str, str]] = []
-    available = subnets.of_network(session, network.id)
+    available = subnet_ranges.of_network(session, network.id)
     for fixed_ip in _in_order(_with_automatic(available, port, wanted)):
         kept = next((held for held in present if _fits(held, fixed_ip)), None)
         if kept is None:

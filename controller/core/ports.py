@@ -16,7 +16,7 @@ from controller.core import (
     port_records,
     port_updates,
     security_groups,
-    subnets,
+    subnet_ranges,
 )
 from controller.core.context import Context
 from controller.core.network_faults import InvalidInput, NetworkNotFound, PortInUse, PortNotFound
@@ -180,7 +180,7 @@ def _prepare(
             )
         values["fixed_ips"] = [{"ip_address": item["fixed_ip"]}]
     if network.port_security_enabled:
-        if not subnets.of_network(session, network.id):
+        if not subnet_ranges.of_network(session, network.id):
             raise BadRequest(
                 f"Network {network.id} requires a subnet in order to boot instances on. Make one."
             )

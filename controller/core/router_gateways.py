@@ -6,7 +6,14 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from controller.core import addresses, networks, port_records, router_ports, router_routes, subnets
+from controller.core import (
+    addresses,
+    networks,
+    port_records,
+    router_ports,
+    router_routes,
+    subnet_ranges,
+)
 from controller.core.context import Context
 from controller.core.network_faults import (
     BadNetworkRequest,
@@ -60,7 +67,7 @@ def _make(session: Session, router: Router, network: Network, named: list[Any]) 
 
 
 def _give(session: Session, router: Router, network: Network, port: Port, named: list[Any]) -> None:
-    available = subnets.of_network(session, network.id)
+    available = subnet_ranges.of_network(session, network.id)
     if not available:
         raise BadNetworkRequest(
             f"Bad router request: external network {network.id} has no subnet, and so no address "

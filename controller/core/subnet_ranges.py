@@ -1,9 +1,15 @@
-"""What a subnet's range may be: CIDR, gateway and pools against each other and its neighbours."""
+"""What a subnet's range may be: CIDR, gateway and pools against each other and its neighbours.
+
+The lowest of what knows subnets: all that gives out addresses stands on it.
+"""
 
 import ipaddress
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from controller.core.network_faults import (
     GatewayConflictWithAllocationPools,
@@ -51,6 +57,13 @@ def parse_cidr(text: str, ip_version: int) -> Range:
             f"link-local, where the metadata service is). Choose another."
         )
     return loose
+
+
+def of_network(session: Session, network_id: str) -> Sequence[Subnet]:
+    """Return a network's subnets, oldest first."""
+    return session.scalars(
+        select(Subnet).where(Subnet.network_id == network_id).order_by(Subnet.created_at, Subnet.id)
+    ).all()
 
 
 def range_of(subnet: Subnet) -> Range:

@@ -1,6 +1,6 @@
 """Subnets: ranges of a network, with their gateway, pools and DHCP address."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, or_, select, true
@@ -11,6 +11,7 @@ from controller.core import (
     macs,
     network_quotas,
     network_shares,
+    network_updates,
     port_updates,
     resource_tags,
     subnet_pools,
@@ -30,6 +31,8 @@ from controller.settings import Settings
 DHCP_OWNER = "network:dhcp"
 # The part of a guest's own address that isn't made of its MAC address.
 EUI64_PREFIX = 64
+# What hosts are told of a subnet, and can change.
+TOLD = ("gateway_ip", "gateway_served", "dhcp_ip", "enable_dhcp", "dns_nameservers", "host_routes")
 
 
 def visible(context: Context) -> ColumnElement[bool]:
@@ -64,13 +67,6 @@ def get(session: Session, context: Context, subnet_id: str) -> Subnet:
     return subnet
 
 
-def of_network(session: Session, network_id: str) -> Sequence[Subnet]:
-    """Return a network's subnets, oldest first."""
-    return session.scalars(
-        select(Subnet).where(Subnet.network_id == network_id).order_by(Subnet.created_at, Subnet.id)
-    ).all()
-
-
 def create(
     session: Session,
     settings: Settings,
@@ -100,7 +96,7 @@ def create(
         enable_dhcp=values.get("enable_dhcp", True),
     )
     subnet_ranges.check_apart(
-        cidr, (other.cidr for other in of_network(session, network.id)), network.id
+        cidr, (other.cidr for other in subnet_ranges.of_network(session, network.id)), network.id
     )
     gateway = values.get("gateway_ip", str(cidr.network_address + 1))
     if gateway is not None:
@@ -127,6 +123,7 @@ def create(
         _make_dhcp_port(session, network, subnet)
     if addresses.is_automatic(subnet):
         _give_automatic(session, subnet)
+    network_updates.networks_changed(session, [network.id], None)
     return subnet
 
 
@@ -205,7 +202,13 @@ def _lock(session: Session, network: Network) -> None:
 
 
 def update(session: Session, network: Network, subnet: Subnet, values: Mapping[str, Any]) -> Subnet:
-    """Change `subnet`: gateway, pools, DHCP, name servers, routes, name and description."""
+    """Change `subnet`: gateway, pools, DHCP, name servers, routes, name and description.
+
+    Hosts are told of what concerns them, and of new addresses outside, of which they need their
+    own. Guests that run learn of it when they renew their lease.
+    """
+    told = [getattr(subnet, name) for name in TOLD]
+    pools_before = subnet.allocation_pools
     cidr = subnet_ranges.parse_cidr(subnet.cidr, subnet.ip_version)
     check_modes(
         cidr,
@@ -234,6 +237,9 @@ def update(session: Session, network: Network, subnet: Subnet, values: Mapping[s
         remove_dhcp_ports(session, subnet_id=subnet.id)
         subnet.dhcp_ip = None
         session.flush()
+    wider = network.external and subnet.allocation_pools != pools_before
+    if wider or [getattr(subnet, name) for name in TOLD] != told:
+        network_updates.networks_changed(session, [network.id], None)
     return subnet
 
 
@@ -307,8 +313,10 @@ def remove(session: Session, subnet: Subnet) -> None:
     if automatic:
         _take_automatic_back(session, subnet)
     resource_tags.erase(session, [subnet.id])
+    network_id = subnet.network_id
     session.delete(subnet)
     session.flush()
+    network_updates.networks_changed(session, [network_id], None)
 
 
 def _take_automatic_back(session: Session, subnet: Subnet) -> None:

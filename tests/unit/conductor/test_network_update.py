@@ -1,5 +1,6 @@
 """network_update: the hosts follow their networks, routers and floating IPs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from sqlalchemy import select
 from controller.core import (
     floating_ips,
     network_updates,
+    networks,
     ports,
     router_arguments,
     router_interfaces,
@@ -16,8 +18,9 @@ from controller.core import (
     subnets,
 )
 from controller.core.context import Context
-from controller.db.models import AgentGateway, FloatingIP, Host, IPAllocation, Network, Port
+from controller.db.models import AgentGateway, FloatingIP, Host, IPAllocation, Network, Port, Subnet
 from tests.unit.conductor.conftest import CONTEXT, Cloud
+from tests.unit.conductor.killing import kill_at, moments_of, name_of
 
 ADMIN = Context("req-test", user_id="u" * 32, project_id=CONTEXT.project_id, is_admin=True)
 
@@ -60,7 +63,7 @@ class Fabric:
         self.cloud.clock.advance(network_updates.GATHER_S + 1)
         self.cloud.work()
 
-    def told(self, name: str) -> dict[str, Any]:
+    def told(self, name: str) -> Mapping[str, Any]:
         """Return what the host was told last."""
         runs = [
             run.arguments
@@ -208,3 +211,83 @@ def test_it_is_tried_until_the_host_is_back(fabric: Fabric) -> None:
     (update,) = fabric.cloud.operations(kind="network_update", host_id=fabric.first)
     assert update.state == "succeeded"
     assert fabric.told("h1")["networks"][0]["peers"] == ["10.90.0.2"]
+
+
+def _changed(fabric: Fabric, network: str, values: dict[str, Any]) -> list[str]:
+    """Change the subnet of a network; return the hosts that are told of it."""
+    fabric.settle()
+    fabric.cloud.executor.runs.clear()
+    with fabric.cloud.db.write() as session:
+        subnet = session.get_one(Subnet, fabric.subnet_ids[network])
+        subnets.update(session, session.get_one(Network, fabric.networks[network]), subnet, values)
+    fabric.settle()
+    runs = fabric.cloud.executor.runs
+    return sorted(run.hosts[0].name for run in runs if run.playbook == "network_update")
+
+
+def test_hosts_follow_a_subnets_name_servers_and_routes(fabric: Fabric) -> None:
+    fabric.server_on("blue", fabric.first, "10.0.0.11")
+    fabric.server_on("red", fabric.second, "10.1.0.22")
+    route = {"destination": "198.51.100.0/24", "nexthop": "10.0.0.9"}
+    changed = {"dns_nameservers": ["192.0.2.53"], "host_routes": [route]}
+    # The other host has the router's other network, and so this one too.
+    assert _changed(fabric, "blue", changed) == ["h1", "h2"]
+    (subnet,) = fabric.told("h1")["networks"][0]["subnets"]
+    assert (subnet["dns_nameservers"], subnet["host_routes"]) == (["192.0.2.53"], [route])
+    # What no host is told of, and what is as it was.
+    assert _changed(fabric, "blue", {"name": "sky", "dns_nameservers": ["192.0.2.53"]}) == []
+
+
+def test_hosts_follow_an_mtu(fabric: Fabric) -> None:
+    fabric.server_on("blue", fabric.first, "10.0.0.11")
+    fabric.settle()
+    with fabric.cloud.db.write() as session:
+        network = session.get_one(Network, fabric.networks["blue"])
+        networks.update(session, fabric.cloud.settings, ADMIN, network, {"mtu": 1400})
+    fabric.settle()
+    assert fabric.told("h1")["networks"][0]["mtu"] == 1400
+
+
+def test_hosts_follow_the_next_hop_of_an_external_network(fabric: Fabric) -> None:
+    fabric.server_on("blue", fabric.first, "10.0.0.11")
+    hop = {
+        "gateway_ip": "10.2.0.254",
+        "allocation_pools": [{"start": "10.2.0.2", "end": "10.2.0.99"}],
+    }
+    assert _changed(fabric, "outside", hop) == ["h1"]
+    assert fabric.told("h1")["routers"][0]["gateway"]["gateway_ips"] == ["10.2.0.254"]
+
+
+def test_a_host_gets_its_address_outside_when_the_pool_has_one(fabric: Fabric) -> None:
+    # The network's own DHCP server has the only one.
+    _changed(fabric, "outside", {"allocation_pools": [{"start": "10.2.0.2", "end": "10.2.0.2"}]})
+    fabric.server_on("blue", fabric.first, "10.0.0.11")
+    with fabric.cloud.db.read() as session:
+        (router,) = router_arguments.of_host(session, fabric.first)["routers"]
+    assert router["gateway"] is None
+    wider = {"allocation_pools": [{"start": "10.2.0.2", "end": "10.2.0.9"}]}
+    assert _changed(fabric, "outside", wider) == ["h1"]
+    assert fabric.told("h1")["routers"][0]["gateway"]["host_port"]["ip_addresses"]
+
+
+@pytest.mark.parametrize("case", moments_of("network_update"), ids=name_of)
+def test_killed_at_each_step_another_worker_tells_the_host(
+    fabric: Fabric, case: tuple[str, int, str]
+) -> None:
+    _, number, moment = case
+    port_id = fabric.server_on("blue", fabric.first, "10.0.0.11")
+    fabric.settle()
+    floating_ip_id = _floating_ip(fabric, port_id)
+    assert kill_at(fabric.cloud, number, moment)
+    assert _status(fabric, floating_ip_id) == "DOWN"
+    # What the killed worker read is out of date by now.
+    fabric.server_on("red", fabric.second, "10.1.0.22")
+    fabric.settle()
+    assert fabric.cloud.operations(kind="network_update", state="queued") == []
+    told = fabric.told("h1")["routers"][0]
+    members = [each["network"]["members"] for each in told["interfaces"]]
+    assert {each["ip_addresses"][0] for part in members for each in part} == {
+        "10.0.0.11",
+        "10.1.0.22",
+    }
+    assert _status(fabric, floating_ip_id) == "ACTIVE"
