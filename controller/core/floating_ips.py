@@ -66,7 +66,7 @@ def create(
     network's pools refuse, BadNetworkRequest, and what `associate` raises.
     """
     network_quotas.check(session, settings, project_id, "floatingip")
-    network = networks.get(session, context, values["floating_network_id"])
+    network = networks.get_way_out(session, context, values["floating_network_id"])
     floating_ip_id = new_id()
     port = _hold_address(session, network, floating_ip_id, values)
     (held,) = port_records.fixed_ips_of(session, [port.id])[port.id]

@@ -234,6 +234,18 @@ class AddressPairAndPortSecurityRequired(Conflict):
     """Address pairs mean nothing on a port that isn't filtered."""
 
 
+class InvalidSharedSetting(Conflict):
+    """Other projects use the network by its being shared."""
+
+
+class DefaultExternalNetworkExists(Conflict):
+    """Another network is the way out where none is named."""
+
+
+class AutoAllocationFailure(Conflict):
+    """The cloud has not what a project's first network is made of."""
+
+
 class FlatNetworkInUse(Conflict):
     """Another network holds this physical network."""
 

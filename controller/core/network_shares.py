@@ -11,12 +11,12 @@ from controller.core import network_quotas
 from controller.core.context import Context
 from controller.core.network_faults import (
     InvalidInput,
-    NetworkInUse,
+    InvalidSharedSetting,
     RbacPolicyAlreadyExists,
     RbacPolicyInUse,
     RbacPolicyNotFound,
 )
-from controller.db.models import Network, NetworkShare, Port
+from controller.db.models import FloatingIP, Network, NetworkShare, Port, Router
 from controller.settings import Settings
 
 SHARED, EXTERNAL = "access_as_shared", "access_as_external"
@@ -89,10 +89,10 @@ def create(
 
 
 def move(session: Session, share: NetworkShare, target_project_id: str) -> None:
-    """Have the share be another project's."""
+    """Have the share be another project's; raises as `remove` does."""
     if share.target_project_id == target_project_id:
         return
-    _refuse_used(session, share)
+    _refuse_used(session, share, instead=target_project_id)
     try:
         with session.begin_nested():
             share.target_project_id = target_project_id
@@ -104,14 +104,14 @@ def move(session: Session, share: NetworkShare, target_project_id: str) -> None:
 
 
 def remove(session: Session, share: NetworkShare) -> None:
-    """Take a share back; raises RbacPolicyInUse while ports of others need it."""
+    """Take a share back; raises RbacPolicyInUse while others need it."""
     _refuse_used(session, share)
     session.delete(share)
     session.flush()
 
 
 def set_open(session: Session, network: Network, action: str, *, wanted: bool) -> None:
-    """Open the network to all, or not to all any more; raises NetworkInUse if others need it."""
+    """Open the network to all, or not any more; raises InvalidSharedSetting if others need it."""
     share = session.scalar(
         select(NetworkShare).where(
             NetworkShare.network_id == network.id,
@@ -129,11 +129,11 @@ def set_open(session: Session, network: Network, action: str, *, wanted: bool) -
             )
         )
     elif not wanted and share is not None:
-        port_id = _user_of(session, share)
-        if port_id:
-            raise NetworkInUse(
-                f"Unable to stop sharing network {network.id}: other projects have ports on it, "
-                f"such as {port_id}. Delete those first."
+        user = _user_of(session, share)
+        if user:
+            raise InvalidSharedSetting(
+                f"Unable to reconfigure sharing settings for network {network.id}: other projects "
+                f"use it, such as {user}. Delete those first, or share it with those projects."
             )
         session.delete(share)
     session.flush()
@@ -151,33 +151,67 @@ def check_target(target: str) -> str:
     return target
 
 
-def _refuse_used(session: Session, share: NetworkShare) -> None:
-    port_id = _user_of(session, share)
-    if port_id:
-        raise RbacPolicyInUse(
-            f"RBAC policy on object {share.network_id} cannot be removed because other objects "
-            f"depend on it, such as port {port_id}. Delete those first."
-        )
-
-
-def _user_of(session: Session, share: NetworkShare) -> str | None:
-    """Return a port of another project that is on the network by this share alone."""
-    if share.action != SHARED:
-        return None
-    others = set(
-        session.scalars(
-            select(NetworkShare.target_project_id).where(
-                NetworkShare.network_id == share.network_id,
-                NetworkShare.action == SHARED,
-                NetworkShare.id != share.id,
-            )
+def close_way_out(session: Session, network: Network) -> None:
+    """The network is none that leads outside any more: nobody is told of it as one."""
+    session.execute(
+        delete(NetworkShare).where(
+            NetworkShare.network_id == network.id, NetworkShare.action == EXTERNAL
         )
     )
-    if ALL in others:
-        return None
-    owner = select(Network.project_id).where(Network.id == share.network_id).scalar_subquery()
-    foreign = [Port.network_id == share.network_id, Port.project_id != owner]
-    if share.target_project_id != ALL:
-        foreign.append(Port.project_id == share.target_project_id)
-    query = select(Port.id).where(*foreign, Port.project_id.not_in(others)).limit(1)
-    return session.scalar(query)
+
+
+def _refuse_used(session: Session, share: NetworkShare, instead: str | None = None) -> None:
+    user = _user_of(session, share, instead)
+    if user:
+        raise RbacPolicyInUse(
+            f"RBAC policy on object {share.network_id} cannot be removed because other objects "
+            f"depend on it, such as {user}. Delete those first."
+        )
+
+
+def _user_of(session: Session, share: NetworkShare, instead: str | None = None) -> str | None:
+    """Return what another project has on the network, or leads to it, by this share alone.
+
+    `instead` is the project, or all, that it will be for. The network's row stays locked until the
+    transaction ends, so that nobody begins to use it.
+    """
+    network_id = share.network_id
+    owner = session.scalar(
+        select(Network.project_id).where(Network.id == network_id).with_for_update()
+    )
+    others = [
+        (row.action, row.target_project_id)
+        for row in session.execute(
+            select(NetworkShare.action, NetworkShare.target_project_id).where(
+                NetworkShare.network_id == network_id, NetworkShare.id != share.id
+            )
+        )
+    ]
+    if instead:
+        others.append((share.action, instead))
+    # Either kind of share shows the way out; only one lets ports be there.
+    routers = select(Router.id).join(Port, Port.id == Router.gateway_port_id)
+    users: list[tuple[str, Any, Select[Any], Collection[str]]] = [
+        ("router", Router, routers.where(Port.network_id == network_id), ACTIONS),
+        (
+            "floating IP",
+            FloatingIP,
+            select(FloatingIP.id).where(FloatingIP.floating_network_id == network_id),
+            ACTIONS,
+        ),
+    ]
+    if share.action == SHARED:
+        ports = select(Port.id).where(Port.network_id == network_id)
+        users.insert(0, ("port", Port, ports, [SHARED]))
+    for noun, model, query, actions in users:
+        kept = {target for action, target in others if action in actions}
+        if ALL in kept:
+            continue
+        # The cloud's own ports are of no project.
+        losing = [model.project_id.not_in([*kept, owner, ""])]
+        if share.target_project_id != ALL:
+            losing.append(model.project_id == share.target_project_id)
+        found = session.scalar(query.where(*losing).limit(1))
+        if found:
+            return f"{noun} {found}"
+    return None

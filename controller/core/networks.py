@@ -18,13 +18,14 @@ from controller.core import (
 )
 from controller.core.context import Context
 from controller.core.network_faults import (
+    DefaultExternalNetworkExists,
     ExternalNetworkInUse,
     InvalidInput,
     NetworkInUse,
     NetworkNotFound,
 )
 from controller.core.router_ports import AGENT_GATEWAY, FLOATING, GATEWAY
-from controller.db.models import Network, Port, Subnet
+from controller.db.models import AutoTopology, Network, Port, Subnet
 from controller.settings import Settings
 
 DEFAULT_DRIVER = "bridge"
@@ -76,6 +77,7 @@ def create(
     columns = {name: value for name, value in values.items() if name != "shared"}
     network = Network(project_id=project_id, **columns)
     segments.insert(session, settings, network)
+    _refuse_second_default(session, network)
     for action, name in OPENINGS.items():
         if values.get(name):
             network_shares.set_open(session, network, action, wanted=True)
@@ -89,20 +91,30 @@ def update(
     network: Network,
     values: Mapping[str, Any],
 ) -> Network:
-    """Change columns of `network`; raises NetworkInUse when others' ports need it shared."""
+    """Change columns of `network`.
+
+    Raises InvalidSharedSetting when others need it shared, ExternalNetworkInUse when something
+    leads to it, and DefaultExternalNetworkExists.
+    """
     if "mtu" in values:
         segments.check_mtu(settings, network, values["mtu"])
-    if network.external and values.get("external") is False:
-        _refuse_routers(session, network)
-    for action, name in OPENINGS.items():
-        if name in values:
-            network_shares.set_open(session, network, action, wanted=bool(values[name]))
+    if "shared" in values:
+        wanted = bool(values["shared"])
+        network_shares.set_open(session, network, network_shares.SHARED, wanted=wanted)
+    # One that some projects alone are told of stays theirs when it is called external again.
+    if values.get("external", network.external) != network.external:
+        if network.external:
+            _refuse_routers(session, network)
+            network_shares.close_way_out(session, network)
+        else:
+            network_shares.set_open(session, network, network_shares.EXTERNAL, wanted=True)
     up_before, mtu_before = network.admin_state_up, network.mtu
     for name, value in values.items():
         if name != "shared":
             setattr(network, name, value)
     network.revision_number += 1
     session.flush()
+    _refuse_second_default(session, network)
     if network.admin_state_up != up_before:
         bound = session.scalars(
             select(Port).where(Port.network_id == network.id, Port.host_id.is_not(None))
@@ -113,7 +125,31 @@ def update(
     return network
 
 
+def get_way_out(session: Session, context: Context, network_id: str) -> Network:
+    """Return a network as `get` does, for what leads to it.
+
+    It stays external, and shared with whom it is, until the transaction ends.
+    """
+    session.execute(select(Network.id).where(Network.id == network_id).with_for_update(read=True))
+    return get(session, context, network_id)
+
+
+def _refuse_second_default(session: Session, network: Network) -> None:
+    if not (network.external and network.is_default):
+        return
+    other = session.scalar(
+        select(Network.id)
+        .where(Network.external, Network.is_default, Network.id != network.id)
+        .limit(1)
+    )
+    if other:
+        raise DefaultExternalNetworkExists(
+            f"A default external network already exists: {other}. Take is_default off it first."
+        )
+
+
 def _refuse_routers(session: Session, network: Network) -> None:
+    session.execute(select(Network.id).where(Network.id == network.id).with_for_update())
     port = session.scalar(
         select(Port.id)
         .where(Port.network_id == network.id, Port.device_owner.in_((GATEWAY, FLOATING)))
@@ -145,6 +181,7 @@ def remove(session: Session, network: Network) -> None:
     subnet_ids = session.scalars(select(Subnet.id).where(Subnet.network_id == network.id)).all()
     resource_tags.erase(session, [network.id, *subnet_ids])
     network_shares.erase(session, network.id)
+    session.execute(delete(AutoTopology).where(AutoTopology.network_id == network.id))
     agent_gateways.forget_network(session, network.id)
     subnets.remove_dhcp_ports(session, network_id=network.id)
     session.execute(delete(Subnet).where(Subnet.network_id == network.id))

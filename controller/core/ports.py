@@ -6,10 +6,11 @@ Ports as the Network API writes them are in `core.port_records`.
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from controller.core import (
+    auto_topologies,
     network_shares,
     network_updates,
     port_departures,
@@ -19,7 +20,13 @@ from controller.core import (
     subnet_ranges,
 )
 from controller.core.context import Context
-from controller.core.network_faults import InvalidInput, NetworkNotFound, PortInUse, PortNotFound
+from controller.core.network_faults import (
+    AutoAllocationFailure,
+    InvalidInput,
+    NetworkNotFound,
+    PortInUse,
+    PortNotFound,
+)
 from controller.db.models import (
     IPAllocation,
     Network,
@@ -47,7 +54,8 @@ def prepare_for_servers(
 
     The servers are of one project and zone. `requested` is as the Compute API has it: {"uuid":
     network}, {"uuid", "fixed_ip"} or {"port": id} each, the latter two for a lone server; None, an
-    empty list and "auto" mean the project's only usable network. `security_group_names` are names
+    empty list and "auto" mean the project's only usable network; without any, "auto" has one made
+    for the project, with a router to the outside. `security_group_names` are names
     or ids, for the ports made here; empty means the default. As many statements for many servers as
     for one. Raises BadRequest for what isn't there (as Nova does), Conflict for what is taken or
     ambiguous.
@@ -57,10 +65,12 @@ def prepare_for_servers(
     project_id = servers[0].project_id
     items = requested if requested and not isinstance(requested, str) else None
     if items is None:
-        network = _only_network(session, project_id, demanded=requested == "auto")
-        if network is None:
+        network_id = _only_network(session, project_id, up_alone=requested == "auto")
+        if network_id is None and requested == "auto":
+            network_id = _allocated(session, settings, context, project_id)
+        if network_id is None:
             return [[] for _ in servers]
-        items = [{"uuid": network.id}]
+        items = [{"uuid": network_id}]
     named = [item["port"] for item in items if item.get("port")]
     if len(set(named)) < len(named):
         raise BadRequest("The same port was asked for twice. Name each port once.")
@@ -91,36 +101,42 @@ def prepare_for_attach(
     elif item.get("uuid"):
         _network(session, context, server.project_id, item["uuid"])
     else:
-        network = _only_network(session, server.project_id, demanded=True)
-        assert network is not None  # noqa: S101 -- it was demanded
-        item = {**item, "uuid": network.id}
+        network_id = _only_network(session, server.project_id)
+        if network_id is None:
+            raise BadRequest(
+                f"Project {server.project_id} has no network, and none is shared. Make one, or "
+                "name a port."
+            )
+        item = {**item, "uuid": network_id}
     group_ids = resolve_groups(session, server.project_id, [])
     (port,) = _prepare(session, settings, context, [server], item, group_ids, position)
     session.flush()
     return port
 
 
-def _only_network(session: Session, project_id: str, *, demanded: bool) -> Network | None:
+def _only_network(session: Session, project_id: str, *, up_alone: bool = False) -> str | None:
     """Return the one network that the project can use, None when there is none."""
+    own = [Network.project_id == project_id, *([Network.admin_state_up] if up_alone else [])]
+    shared = network_shares.network_ids(project_id, network_shares.SHARED)
     found = session.scalars(
-        select(Network)
-        .where(
-            or_(
-                Network.project_id == project_id,
-                Network.id.in_(network_shares.network_ids(project_id, network_shares.SHARED)),
-            )
-        )
+        select(Network.id)
+        .where(or_(and_(*own), Network.id.in_(shared)))
         .order_by(Network.id)
         .limit(2)
     ).all()
     if len(found) > 1:
         raise Conflict("Multiple possible networks found, use a Network ID to be more specific.")
-    if not found and demanded:
-        raise BadRequest(
-            f"Unable to automatically allocate a network for project {project_id}: it has none and "
-            "none is shared. Make one, or ask for 'none'."
-        )
     return found[0] if found else None
+
+
+def _allocated(session: Session, settings: Settings, context: Context, project_id: str) -> str:
+    try:
+        return auto_topologies.allocate(session, settings, context, project_id)
+    except AutoAllocationFailure as error:
+        raise BadRequest(
+            f"Unable to automatically allocate a network for project {project_id}: {error.message} "
+            "Or make a network yourself, or ask for 'none'."
+        ) from error
 
 
 def resolve_groups(session: Session, project_id: str, names: Sequence[str]) -> list[str]:

@@ -51,7 +51,7 @@ def change(
 
 
 def _external(session: Session, context: Context, network_id: str) -> Network:
-    network = networks.get(session, context, network_id)
+    network = networks.get_way_out(session, context, network_id)
     if not network.external:
         raise BadNetworkRequest(
             f"Bad router request: Network {network_id} is not an external network. Choose one that "

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, select, true
+from sqlalchemy import update as sql_update
 from sqlalchemy.orm import Session
 
 from controller.core import (
@@ -22,7 +23,7 @@ from controller.core import (
 from controller.core.context import Context
 from controller.core.network_faults import BadNetworkRequest, RouterInUse, RouterNotFound
 from controller.core.router_ports import INTERFACE
-from controller.db.models import Port, Router
+from controller.db.models import AutoTopology, Port, Router
 from controller.settings import Settings
 
 
@@ -127,6 +128,9 @@ def remove(session: Session, context: Context, router: Router) -> None:
         )
     router_gateways.change(session, context, router, None)
     resource_tags.erase(session, [router.id])
+    session.execute(
+        sql_update(AutoTopology).where(AutoTopology.router_id == router.id).values(router_id=None)
+    )
     session.delete(router)
     session.flush()
 

@@ -54,6 +54,16 @@ def default(session: Session, ip_version: int) -> SubnetPool:
     return pool
 
 
+def defaults(session: Session, project_id: str) -> Sequence[SubnetPool]:
+    """Return the pools that are meant where none is named and the project may use, IPv4 first."""
+    return session.scalars(
+        select(SubnetPool)
+        .where(SubnetPool.is_default)
+        .where(or_(SubnetPool.project_id == project_id, SubnetPool.shared))
+        .order_by(SubnetPool.ip_version)
+    ).all()
+
+
 def create(
     session: Session,
     settings: Settings,

@@ -100,6 +100,21 @@ def test_the_client_makes_subnets_of_both_versions_and_ports(run: Run) -> None:
     run("address scope delete s", quiet=True)
 
 
+def test_the_client_gets_itself_a_network(run: Run) -> None:
+    run("network create outside --external --default")
+    run("subnet create o --network outside --subnet-range 10.91.1.0/24 --no-dhcp")
+    run("subnet pool create d --pool-prefix 10.8.0.0/16 --default-prefix-length 26 --default "
+        "--share")  # fmt: skip
+    command = "network auto allocated topology"
+    # The client has a column for the answer, and leaves it empty; it fails where the check does.
+    run(f"{command} create --check-resources")
+    assert "auto_allocated_router" not in {row["Name"] for row in run("router list")}
+    made = run(f"{command} create --or-show")["id"]
+    assert run("network show auto_allocated_network")["id"] == made
+    run(f"{command} delete", quiet=True)
+    assert "auto_allocated_router" not in {row["Name"] for row in run("router list")}
+
+
 def test_the_client_reads_and_sets_quotas(run: Run) -> None:
     run("quota set --networks 50 --rbac-policies 3 admin", quiet=True)
     shown = {row["Resource"]: row["Limit"] for row in run("quota show admin --network")}

@@ -18,6 +18,7 @@ COLLECTIONS = {
     "address_scope": "address-scopes",
     "rbac_policy": "rbac-policies",
     "agent": "agents",
+    "auto_allocated_topology": "auto-allocated-topology",
 }
 UPDATED = "2026-01-01T00:00:00-00:00"
 # Only what this release does: clients decide by these what to ask for.
@@ -25,6 +26,7 @@ EXTENSIONS = {
     "address-scope": ("Address scope", "What addresses of subnet pools are unique in"),
     "agent": ("agent", "The hosts, as clients know agents"),
     "allowed-address-pairs": ("Allowed Address Pairs", "More addresses that a port may use"),
+    "auto-allocated-topology": ("Auto Allocated Topology Services", "Get me a network"),
     "availability_zone": ("Availability Zone", "The availability zones of networks"),
     "binding": ("Port Binding", "Where a port is bound, for operators"),
     "default-subnetpools": ("Default Subnetpools", "A pool for subnets that name none"),

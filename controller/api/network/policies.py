@@ -108,6 +108,8 @@ RULES = [
     Rule("create_floatingip:floating_ip_address", ADMIN),
     Rule("update_floatingip", MEMBER),
     Rule("delete_floatingip", MEMBER),
+    Rule("get_auto_allocated_topology", READER),
+    Rule("delete_auto_allocated_topology", MEMBER),
     Rule("get_quota", READER),
     Rule("update_quota", ADMIN),
     Rule("delete_quota", ADMIN),

@@ -5,6 +5,7 @@ from flask import Blueprint
 from controller.api.common.calls import Route, Services, build_blueprint
 from controller.api.network import (
     agents,
+    auto_topologies,
     discovery,
     floating_ips,
     networks,
@@ -28,6 +29,7 @@ GROUP, RULE = f"{GROUPS}/<group_id>", f"{RULES}/<rule_id>"
 ROUTERS, ROUTER = "/v2.0/routers", "/v2.0/routers/<router_id>"
 FLOATING_IPS, FLOATING_IP = "/v2.0/floatingips", "/v2.0/floatingips/<floating_ip_id>"
 QUOTA = "/v2.0/quotas/<project_id>"
+TOPOLOGY = "/v2.0/auto-allocated-topology/<project_id>"
 AGENT = "/v2.0/agents/<agent_id>"
 RBAC_POLICIES, RBAC_POLICY = "/v2.0/rbac-policies", "/v2.0/rbac-policies/<policy_id>"
 POOLS, POOL = "/v2.0/subnetpools", "/v2.0/subnetpools/<pool_id>"
@@ -100,6 +102,8 @@ ROUTES = [
     Route("GET", SCOPE, pools.show_scope, "get_address_scope"),
     Route("PUT", SCOPE, pools.update_scope, "get_address_scope", schemas.SCOPE_UPDATE),
     Route("DELETE", SCOPE, pools.delete_scope, "get_address_scope"),
+    Route("GET", TOPOLOGY, auto_topologies.show_topology, "get_auto_allocated_topology", transaction="write"),  # noqa: E501 -- a row of the table
+    Route("DELETE", TOPOLOGY, auto_topologies.delete_topology, "get_auto_allocated_topology"),
     Route("GET", RBAC_POLICIES, rbac.list_policies, "get_rbac_policy"),
     Route("POST", RBAC_POLICIES, rbac.create_policy, "get_rbac_policy", schemas.RBAC_CREATE),
     Route("GET", RBAC_POLICY, rbac.show_policy, "get_rbac_policy"),

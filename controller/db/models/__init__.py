@@ -32,7 +32,7 @@ from controller.db.models.operations import Operation
 from controller.db.models.placement import Allocation, Inventory, ResourceProvider
 from controller.db.models.quotas import QuotaLimit
 from controller.db.models.reconciling import PortDeparture, ReconcilerRound
-from controller.db.models.routers import AgentGateway, FloatingIP, Router
+from controller.db.models.routers import AgentGateway, AutoTopology, FloatingIP, Router
 from controller.db.models.servers import Server, ServerAction, ServerEvent, ServerTag
 from controller.db.models.setting import CloudSetting
 from controller.db.models.snapshots import DiskSnapshot
@@ -43,6 +43,7 @@ __all__ = [
     "AgentGateway",
     "Allocation",
     "AuthAttempt",
+    "AutoTopology",
     "Base",
     "CloudSetting",
     "DiskSnapshot",

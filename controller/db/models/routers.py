@@ -61,6 +61,18 @@ class FloatingIP(Base):
     updated_at: Mapped[datetime] = mapped_column(default=utcnow, onupdate=utcnow)
 
 
+class AutoTopology(Base):
+    """What "get me a network" made for a project. The key makes having two impossible."""
+
+    __tablename__ = "auto_topologies"
+
+    project_id: Mapped[str] = mapped_column(Id, primary_key=True)
+    # Without its network it is gone.
+    network_id: Mapped[str] = mapped_column(ForeignKey("networks.id"), unique=True)
+    # Null once the tenant has deleted it by itself.
+    router_id: Mapped[str | None] = mapped_column(ForeignKey("routers.id"), unique=True)
+
+
 class AgentGateway(Base):
     """A host's own address on an external network. The key makes having two impossible."""
 

@@ -16,6 +16,7 @@ from controller.db.models import (
     Flavor,
     Host,
     Image,
+    Network,
     Operation,
     Port,
     Server,
@@ -234,6 +235,36 @@ def test_networks_auto_takes_the_only_one(alice: Any, a_server: Body, host: Host
     assert answer.status_code == 202, answer.json
     server_id = answer.json["server"]["id"]
     assert set(alice.get(f"{SERVERS}/{server_id}/ips").json["addresses"]) == {"public"}
+
+
+def test_networks_auto_makes_one_where_there_is_none(
+    alice: Any, admin: Any, a_server: Body, host: Host, network: Network, work: Any
+) -> None:
+    """All or nothing: without what it is made of, neither server nor network."""
+    v2 = "/network/v2.0"
+    hidden = {"network": {"shared": False}}
+    assert admin.put(f"{v2}/networks/{network.id}", json=hidden).status_code == 200
+    refused = alice.post(SERVERS, json=a_server(networks="auto"), headers=AT_2_37)
+    assert refused.status_code == 400
+    message = refused.json["badRequest"]["message"]
+    assert message.startswith("Unable to automatically allocate a network for project")
+    assert alice.get(SERVERS).json["servers"] == []
+    outside = {"name": "outside", "router:external": True, "is_default": True}
+    made = admin.post(f"{v2}/networks", json={"network": outside}).json["network"]
+    range_ = {"network_id": made["id"], "cidr": "10.92.0.0/24", "ip_version": 4}
+    assert admin.post(f"{v2}/subnets", json={"subnet": range_}).status_code == 201
+    pool = {"name": "p", "prefixes": ["10.7.0.0/16"], "default_prefixlen": 26,
+            "is_default": True, "shared": True}  # fmt: skip
+    assert admin.post(f"{v2}/subnetpools", json={"subnetpool": pool}).status_code == 201
+    for name in ("one", "two"):
+        body = a_server(networks="auto", name=name)
+        answer = alice.post(SERVERS, json=body, headers=AT_2_37)
+        assert answer.status_code == 202, answer.json
+        work()
+        shown = alice.get(f"{SERVERS}/{answer.json['server']['id']}").json["server"]
+        assert shown["status"] == "ACTIVE"
+        assert set(shown["addresses"]) == {"auto_allocated_network"}
+    assert len(alice.get(f"{v2}/routers").json["routers"]) == 1
 
 
 def test_networks_may_be_left_out_before_2_37_only(alice: Any, a_server: Body, host: Host) -> None:

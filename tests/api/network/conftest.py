@@ -5,6 +5,10 @@ from typing import Any
 
 import pytest
 
+from controller.core import ports
+from controller.core.context import Context
+from controller.db.models import Server
+
 V2 = "/network/v2.0"
 
 
@@ -68,3 +72,28 @@ def refused() -> Callable[..., str]:
         return message
 
     return check
+
+
+@pytest.fixture
+def alpha(alice):
+    return Context("req-1", user_id=alice.user_id, project_id=alice.project_id)
+
+
+@pytest.fixture
+def boot(services, settings, alpha):
+    """Return the id of a new server with the ports that `networks` asks for."""
+
+    def boot(networks=None, groups=(), context=alpha, host_id=None):
+        with services.db.write() as session:
+            server = Server(
+                project_id=context.project_id, user_id="u", name="s", hostname="s", flavor={},
+                reservation_id="r-1", host_id=host_id,
+            )  # fmt: skip
+            session.add(server)
+            session.flush()
+            ports.prepare_for_servers(session, settings, context, [server], networks, groups)
+            if host_id:
+                ports.bind(session, server.id, host_id)
+            return server.id
+
+    return boot

@@ -62,10 +62,84 @@ def test_a_way_out_for_one_project(admin, alice, bob):
     assert answer.status_code == 403
 
 
-def test_another_share_lets_ports_stay(admin, bob, public, public_subnet):
+@pytest.fixture
+def way_out(admin, bob):
+    """An external network that project beta alone is told of, and the policy that tells it."""
+    network = make(admin, "network", name="out")
+    make(admin, "subnet", network_id=network["id"], cidr="10.91.1.0/24", enable_dhcp=False)
+    policy = post(admin, network, bob.project_id, EXTERNAL).json["rbac_policy"]
+    return network, f"{V2}/rbac-policies/{policy['id']}"
+
+
+def leading_to(caller, network):
+    """What asks for a router, and for a floating IP, of the network."""
+    router = {"router": {"external_gateway_info": {"network_id": network["id"]}}}
+    floating_ip = {"floatingip": {"floating_network_id": network["id"]}}
+    return [
+        caller.post(f"{V2}/routers", json=router),
+        caller.post(f"{V2}/floatingips", json=floating_ip),
+    ]
+
+
+def test_a_way_out_is_used_by_the_project_it_is_for(alice, bob, way_out, refused):
+    assert [each.status_code for each in leading_to(bob, way_out[0])] == [201, 201]
+    for answer in leading_to(alice, way_out[0]):
+        refused(answer, 404, "NetworkNotFound")
+    assert alice.get(f"{V2}/routers").json["routers"] == []
+
+
+@pytest.mark.parametrize(("noun", "which"), [("router", 0), ("floatingip", 1)])
+def test_a_way_out_in_use_stays(admin, alice, bob, way_out, noun, which, refused):
+    network, policy = way_out
+    url = f"{V2}/networks/{network['id']}"
+    made = leading_to(bob, network)
+    for number, other in enumerate(("router", "floatingip")):
+        if number != which:
+            assert bob.delete(f"{V2}/{other}s/{made[number].json[other]['id']}").status_code == 204
+    user = made[which].json[noun]
+    assert user["id"] in refused(admin.delete(policy), 409, "RbacPolicyInUse")
+    moved = {"rbac_policy": {"target_tenant": alice.project_id}}
+    refused(admin.put(policy, json=moved), 409, "RbacPolicyInUse")
+    closed = {"network": {"router:external": False}}
+    refused(admin.put(url, json=closed), 409, "ExternalNetworkInUse")
+    assert admin.get(url).json["network"]["router:external"] is True
+    # What is open to all is open to it, by either kind of policy.
+    assert admin.put(policy, json={"rbac_policy": {"target_tenant": "*"}}).status_code == 200
+    shared = post(admin, network, bob.project_id, SHARED).json["rbac_policy"]
+    assert admin.delete(policy).status_code == 204
+    refused(admin.delete(f"{V2}/rbac-policies/{shared['id']}"), 409, "RbacPolicyInUse")
+    assert bob.delete(f"{V2}/{noun}s/{user['id']}").status_code == 204
+    assert admin.delete(f"{V2}/rbac-policies/{shared['id']}").status_code == 204
+    assert admin.put(url, json=closed).status_code == 200
+
+
+def test_a_network_that_is_external_no_more_is_nobodys_way_out(admin, alice, bob, way_out):
+    url = f"{V2}/networks/{way_out[0]['id']}"
+    # Said once more, it stays with whom it is.
+    assert admin.put(url, json={"network": {"router:external": True}}).status_code == 200
+    assert alice.get(url).status_code == 404
+    assert bob.get(url).status_code == 200
+    assert admin.put(url, json={"network": {"router:external": False}}).status_code == 200
+    assert admin.get(f"{V2}/rbac-policies").json["rbac_policies"] == []
+    assert bob.get(url).status_code == 404
+    assert admin.put(url, json={"network": {"router:external": True}}).status_code == 200
+    assert alice.get(url).status_code == 200
+
+
+def test_routers_of_the_owner_need_no_share(admin, bob, public, public_subnet):
+    assert [each.status_code for each in leading_to(admin, public)] == [201, 201]
+    url = f"{V2}/networks/{public['id']}"
+    assert admin.put(url, json={"network": {"shared": False}}).status_code == 200
+    (policy,) = admin.get(f"{V2}/rbac-policies").json["rbac_policies"]
+    assert admin.delete(f"{V2}/rbac-policies/{policy['id']}").status_code == 204
+    assert bob.get(url).status_code == 404
+
+
+def test_another_share_lets_ports_stay(admin, bob, public, public_subnet, refused):
     make(bob, "port", network_id=public["id"])
     body = {"network": {"shared": False}}
-    assert admin.put(f"{V2}/networks/{public['id']}", json=body).status_code == 409
+    answer = admin.put(f"{V2}/networks/{public['id']}", json=body)
+    refused(answer, 409, "InvalidSharedSetting")
     assert post(admin, public, bob.project_id).status_code == 201
     assert admin.put(f"{V2}/networks/{public['id']}", json=body).status_code == 200
 

@@ -10,17 +10,11 @@ from controller.core import (
     server_list,
     server_security_groups,
 )
-from controller.core.context import Context
 from controller.core.server_needs import check_reach, segments_of
-from controller.db.models import Host, IPAllocation, Network, Operation, Port, Server
+from controller.db.models import Host, IPAllocation, Network, Operation, Port
 from controller.errors import BadRequest, Conflict, Forbidden
 
 from .conftest import V2, make
-
-
-@pytest.fixture
-def alpha(alice):
-    return Context("req-1", user_id=alice.user_id, project_id=alice.project_id)
 
 
 @pytest.fixture
@@ -33,26 +27,6 @@ def hosts(services):
         session.add_all(rows)
         session.flush()
         return [row.id for row in rows]
-
-
-@pytest.fixture
-def boot(services, settings, alpha):
-    """Return the id of a new server with the ports that `networks` asks for."""
-
-    def boot(networks=None, groups=(), context=alpha, host_id=None):
-        with services.db.write() as session:
-            server = Server(
-                project_id=context.project_id, user_id="u", name="s", hostname="s", flavor={},
-                reservation_id="r-1", host_id=host_id,
-            )  # fmt: skip
-            session.add(server)
-            session.flush()
-            ports.prepare_for_servers(session, settings, context, [server], networks, groups)
-            if host_id:
-                ports.bind(session, server.id, host_id)
-            return server.id
-
-    return boot
 
 
 def shown(services, server_id):
