@@ -118,7 +118,7 @@ def test_delete_takes_subnets_along_but_not_ports(alice, private, private_subnet
 def test_sharing_ends_only_without_foreign_ports(admin, alice, public, public_subnet, refused):
     port = make(alice, "port", network_id=public["id"])
     path, body = f"{V2}/networks/{public['id']}", {"network": {"shared": False}}
-    refused(admin.put(path, json=body), 409, "NetworkInUse")
+    refused(admin.put(path, json=body), 409, "InvalidSharedSetting")
     alice.delete(f"{V2}/ports/{port['id']}")
     assert admin.put(path, json=body).json["network"]["shared"] is False
 
