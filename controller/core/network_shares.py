@@ -41,6 +41,14 @@ def shared_among(
     return frozenset(session.scalars(query))
 
 
+def keep(session: Session, network_id: str) -> None:
+    """Keep a network external, and shared with whom it is, until the transaction ends.
+
+    For who is to use another project's: whether it may, it asks after this.
+    """
+    session.execute(select(Network.id).where(Network.id == network_id).with_for_update(read=True))
+
+
 def is_shared(session: Session, project_id: str | None, network_id: str) -> bool:
     return bool(shared_among(session, project_id, [network_id]))
 

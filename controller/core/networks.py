@@ -54,10 +54,11 @@ def get(session: Session, context: Context, network_id: str) -> Network:
 
 
 def usable(session: Session, context: Context, network: Network) -> bool:
-    """Whether the caller may put ports on a network that it sees."""
-    return context.may_see(network.project_id) or network_shares.is_shared(
-        session, context.project_id, network.id
-    )
+    """Whether the caller may put ports on a network that it sees, for a transaction that does."""
+    if context.may_see(network.project_id):
+        return True
+    network_shares.keep(session, network.id)
+    return network_shares.is_shared(session, context.project_id, network.id)
 
 
 def create(
@@ -130,7 +131,7 @@ def get_way_out(session: Session, context: Context, network_id: str) -> Network:
 
     It stays external, and shared with whom it is, until the transaction ends.
     """
-    session.execute(select(Network.id).where(Network.id == network_id).with_for_update(read=True))
+    network_shares.keep(session, network_id)
     return get(session, context, network_id)
 
 

@@ -214,6 +214,8 @@ def _network(session: Session, context: Context, project_id: str, network_id: st
     own = network is not None and (
         context.may_see(network.project_id) or network.project_id == project_id
     )
+    if not own:
+        network_shares.keep(session, network_id)
     opened = {
         action: session.scalar(
             network_shares.network_ids(project_id, action).where(

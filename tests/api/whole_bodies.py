@@ -11,7 +11,7 @@ def whole_bodies() -> dict[tuple[str, str], Any]:
     user = {"name": "u", "domain": {"id": "default"}, "password": 7}
     log_in = {"methods": ["token"], "password": {"user": user}, "token": {"id": "x"}}
     v2, v3, v21 = "/network/v2.0", "/identity/v3", "/compute/v2.1"
-    return {
+    return _of_routing(v2) | _of_sharing(v2) | {
         ("POST", f"{v3}/auth/tokens"): {
             "auth": {"identity": log_in, "scope": {"project": {"id": "x"}}}
         },
@@ -104,4 +104,87 @@ def whole_bodies() -> dict[tuple[str, str], Any]:
         ("PUT", f"{v21}/os-services/<service_id>"): {
             "status": "disabled", "disabled_reason": "x", "forced_down": True
         },
+    }  # fmt: skip
+
+
+def _of_routing(v2: str) -> dict[tuple[str, str], Any]:
+    router = {
+        "name": "r",
+        "description": "",
+        "admin_state_up": True,
+        "distributed": True,
+        "ha": False,
+        "external_gateway_info": {
+            "network_id": NOWHERE,
+            "enable_snat": True,
+            "external_fixed_ips": [{"subnet_id": NOWHERE, "ip_address": "10.0.0.5"}],
+        },
+    }
+    routes = [{"destination": "10.1.0.0/16", "nexthop": "10.0.0.9"}]
+    floating_ip = {
+        "port_id": NOWHERE,
+        "fixed_ip_address": "10.0.0.5",
+        "description": "",
+        "qos_policy_id": None,
+    }
+    path = f"{v2}/routers/<router_id>"
+    return {
+        ("POST", f"{v2}/routers"): {
+            "router": {**router, "external_gateway_info": None, "project_id": "x",
+                       "availability_zone_hints": [], "flavor_id": None}
+        },
+        ("PUT", path): {"router": {**router, "routes": routes}},
+        **{
+            ("PUT", f"{path}/{action}_router_interface"): {"subnet_id": NOWHERE}
+            for action in ("add", "remove")
+        },
+        **{
+            ("PUT", f"{path}/{action}_extraroutes"): {"router": {"routes": routes}}
+            for action in ("add", "remove")
+        },
+        ("POST", f"{v2}/floatingips"): {
+            "floatingip": {**floating_ip, "floating_network_id": NOWHERE, "project_id": "x",
+                           "floating_ip_address": "10.0.0.6", "subnet_id": NOWHERE,
+                           "dns_name": "", "dns_domain": ""}
+        },
+        ("PUT", f"{v2}/floatingips/<floating_ip_id>"): {"floatingip": floating_ip},
+    }  # fmt: skip
+
+
+def _of_sharing(v2: str) -> dict[tuple[str, str], Any]:
+    pool = {
+        "name": "p",
+        "description": "",
+        "prefixes": ["10.0.0.0/16"],
+        "default_prefixlen": 26,
+        "min_prefixlen": 8,
+        "max_prefixlen": 32,
+        "default_quota": None,
+        "address_scope_id": None,
+        "is_default": False,
+    }
+    policy = {
+        "object_type": "network",
+        "object_id": NOWHERE,
+        "action": "access_as_shared",
+        "target_tenant": "x",
+        "project_id": "x",
+    }
+    tags = {"tags": ["red"]}
+    return {
+        ("POST", f"{v2}/subnetpools"): {"subnetpool": {**pool, "project_id": "x", "shared": False}},
+        ("PUT", f"{v2}/subnetpools/<pool_id>"): {"subnetpool": pool},
+        ("POST", f"{v2}/address-scopes"): {
+            "address_scope": {"name": "s", "ip_version": 4, "shared": False, "project_id": "x"}
+        },
+        ("PUT", f"{v2}/address-scopes/<scope_id>"): {"address_scope": {"name": "s"}},
+        ("POST", f"{v2}/rbac-policies"): {"rbac_policy": policy},
+        ("PUT", f"{v2}/rbac-policies/<policy_id>"): {"rbac_policy": {"target_tenant": "x"}},
+        ("PUT", f"{v2}/<noun>/<resource_id>/tags"): tags,
+        ("POST", f"{v2}/<noun>/<resource_id>/tags"): tags,
+        ("PUT", f"{v2}/quotas/<project_id>"): {
+            "quota": {"network": 1, "router": 1, "floatingip": 1, "force": True,
+                      "check_limit": True}
+        },
+        ("PUT", f"{v2}/agents/<agent_id>"): {"agent": {"admin_state_up": True, "description": ""}},
     }  # fmt: skip

@@ -40,6 +40,8 @@ _BY_CHECK: dict[str, tuple[str, ...]] = {
         "os-admin-password",
         "os-console-output",
         "os-deferred-delete:force",
+        "os-floating-ips:add",
+        "os-floating-ips:remove",
         "os-deferred-delete:restore",
         "os-lock-server:lock",
         "os-lock-server:unlock",

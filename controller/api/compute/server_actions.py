@@ -23,6 +23,7 @@ from controller.api.compute.schemas.servers import ACTIONS as SCHEMAS
 from controller.api.compute.schemas.servers import MIGRATE_TO_HOST
 from controller.console import log
 from controller.core import (
+    server_floating_ips,
     server_locks,
     server_moves,
     server_passwords,
@@ -208,6 +209,24 @@ def _remove_security_group(call: Call, server_id: str) -> Reply:
     return Reply(status=202)
 
 
+def _add_floating_ip(call: Call, server_id: str) -> Reply:
+    asked = call.body["addFloatingIp"]
+    with call.services.db.write() as session:
+        server = servers.get(session, call.context, server_id, lock=True)
+        server_floating_ips.add(
+            session, call.context, server, asked["address"], asked.get("fixed_address")
+        )
+    return Reply(status=202)
+
+
+def _remove_floating_ip(call: Call, server_id: str) -> Reply:
+    address = call.body["removeFloatingIp"]["address"]
+    with call.services.db.write() as session:
+        server = servers.get(session, call.context, server_id, lock=True)
+        server_floating_ips.remove(session, call.context, server, address)
+    return Reply(status=202)
+
+
 def _console_output(call: Call, server_id: str) -> Reply:
     """Return the end of the console's log; the transaction is over before the host is asked."""
     with call.services.db.read() as session:
@@ -266,9 +285,14 @@ ACTIONS: dict[str, Action] = {
         name: Action(row="action.legacy_consoles")
         for name in ("os-getVNCConsole", "os-getSPICEConsole", "os-getSerialConsole")
     },
+    "addFloatingIp": Action(
+        "os-floating-ips:add", _add_floating_ip, row="action.legacy_addresses"
+    ),
+    "removeFloatingIp": Action(
+        "os-floating-ips:remove", _remove_floating_ip, row="action.legacy_addresses"
+    ),
     **{
-        name: Action(row="action.legacy_addresses")
-        for name in ("addFixedIp", "removeFixedIp", "addFloatingIp", "removeFloatingIp")
+        name: Action(row="action.legacy_addresses") for name in ("addFixedIp", "removeFixedIp")
     },
 }  # fmt: skip
 OWN_SCHEMAS = {

@@ -85,7 +85,7 @@ def test_old_actions_end_with_their_version(alice: Any, server: str) -> None:
     path = f"{SERVERS}/{server}/action"
     for name, last, first_after in (
         ("os-getVNCConsole", "2.5", "2.6"),
-        ("addFloatingIp", "2.43", "2.44"),
+        ("addFixedIp", "2.43", "2.44"),
     ):
         assert alice.post(path, json={name: {}}, headers=at(last)).status_code == 501, name
         assert alice.post(path, json={name: {}}, headers=at(first_after)).status_code == 404, name

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.fixtures.statements import counted
+
 from .conftest import V2, make
 
 
@@ -226,6 +228,27 @@ def test_lists_are_filtered_and_paged(alice, admin, public, public_subnet):
     assert found == [{"name": "r1"}]
     assert admin.get(f"{V2}/routers?distributed=true").json["routers"]
     assert alice.get(f"{V2}/routers?colour=red").status_code == 400
+
+
+def test_lists_cost_the_same_for_many(services, alice, public, public_subnet, private,
+                                      private_subnet):  # fmt: skip
+    def cost(query=""):
+        with counted(services.db.engine) as seen:
+            found = alice.get(f"{V2}/routers{query}").json["routers"]
+        return len(found), len(seen)
+
+    first = make(alice, "router", external_gateway_info=gateway(public))
+    assert add(alice, first, subnet_id=private_subnet["id"]).status_code == 200
+    alice.put(f"{V2}/routers/{first['id']}/tags/red")
+    assert cost()[0] == 1
+    _, one = cost()
+    for _ in range(5):
+        router = make(alice, "router", external_gateway_info=gateway(public))
+        alice.put(f"{V2}/routers/{router['id']}/tags/red")
+    assert cost() == (6, one)
+    for query in (f"?network_id={public['id']}", "?tags=red&sort_key=name", "?fields=id"):
+        number, asked = cost(query)
+        assert (number, asked <= one) == (6, True), query
 
 
 def test_routers_have_a_quota(alice, refused):

@@ -8,16 +8,20 @@ from .conftest import V2, make
 
 
 @pytest.fixture
-def resources(alice, private, private_subnet):
+def resources(alice, private, private_subnet, public, public_subnet):
     port = make(alice, "port", network_id=private["id"])
     group = make(alice, "security_group", name="web")
     return {
         "networks": private["id"], "subnets": private_subnet["id"], "ports": port["id"],
         "security-groups": group["id"], "routers": make(alice, "router", name="r")["id"],
+        "floatingips": make(alice, "floatingip", floating_network_id=public["id"])["id"],
+        "subnetpools": make(alice, "subnetpool", name="p", prefixes=["10.7.0.0/16"])["id"],
     }  # fmt: skip
 
 
-NOUNS = ["networks", "subnets", "ports", "security-groups", "routers"]
+NOUNS = [
+    "networks", "subnets", "ports", "security-groups", "routers", "floatingips", "subnetpools",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("noun", NOUNS)
@@ -53,7 +57,9 @@ def test_tags_of_each_noun(services, alice, bob, rita, resources, noun):
 def test_tags_go_with_what_they_are_on(services, alice, resources):
     for noun in NOUNS:
         alice.put(f"{V2}/{noun}/{resources[noun]}/tags/red")
-    for noun in ("ports", "security-groups", "networks", "routers"):
+    for noun in (
+        "ports", "security-groups", "networks", "routers", "floatingips", "subnetpools"
+    ):  # fmt: skip
         assert alice.delete(f"{V2}/{noun}/{resources[noun]}").status_code == 204
     with services.db.read() as session:
         assert session.query(ResourceTag).count() == 0

@@ -130,6 +130,21 @@ _SECURITY_GROUP: Schema = {
 }
 
 
+_IPV4: Schema = {"type": "string", "format": "ipv4"}
+_REMOVE_FLOATING_IP: Schema = {
+    "type": "object",
+    "properties": {"address": _IPV4},
+    "required": ["address"],
+    "additionalProperties": False,
+}
+_ADD_FLOATING_IP: Schema = {
+    "type": "object",
+    "properties": {"address": _IPV4, "fixed_address": _IP},
+    "required": ["address"],
+    "additionalProperties": False,
+}
+
+
 # The bodies of actions, by the action's name: what lies under it, by version where that matters.
 def _evacuate(version: Version) -> Schema:
     properties: Schema = {"host": FQDN, "adminPass": ADMIN_PASS}
@@ -151,6 +166,8 @@ ACTIONS: dict[str, Schema | Callable[[Version], Schema]] = {
     **server_images.ACTIONS,
     "addSecurityGroup": _SECURITY_GROUP,
     "removeSecurityGroup": _SECURITY_GROUP,
+    "addFloatingIp": _ADD_FLOATING_IP,
+    "removeFloatingIp": _REMOVE_FLOATING_IP,
     "os-start": {},
     "os-stop": {},
     "pause": {},
