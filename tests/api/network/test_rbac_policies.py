@@ -1,5 +1,8 @@
 """RBAC policies: a network that is shared with one project, or with all, and for how long."""
 
+import threading
+from functools import partial
+
 import pytest
 
 from .conftest import V2, make
@@ -111,6 +114,47 @@ def test_a_way_out_in_use_stays(admin, alice, bob, way_out, noun, which, refused
     assert bob.delete(f"{V2}/{noun}s/{user['id']}").status_code == 204
     assert admin.delete(f"{V2}/rbac-policies/{shared['id']}").status_code == 204
     assert admin.put(url, json=closed).status_code == 200
+
+
+def at_once(*calls):
+    """Return what all of these answered, begun together."""
+    answers = []
+    threads = [
+        threading.Thread(target=lambda call: answers.append(call()), args=(call,)) for call in calls
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [answer.status_code for answer in answers]
+
+
+def test_nobody_begins_to_use_what_is_taken_back(admin, bob, way_out):
+    """Whoever is first, a port has a share left, and a router a share of either kind."""
+    network, _ = way_out
+    port = {"port": {"network_id": network["id"]}}
+    router = {"router": {"external_gateway_info": {"network_id": network["id"]}}}
+    mine = f"{V2}/rbac-policies?target_tenant={bob.project_id}"
+    for round_ in range(5):
+        post(admin, network, bob.project_id, SHARED)
+        post(admin, network, bob.project_id, EXTERNAL)
+        policies = [each["id"] for each in admin.get(mine).json["rbac_policies"]]
+        assert len(policies) == 2
+        deletes = [partial(admin.delete, f"{V2}/rbac-policies/{each}") for each in policies]
+        seen = at_once(
+            partial(bob.post, f"{V2}/ports", json=port),
+            partial(bob.post, f"{V2}/routers", json=router),
+            *deletes,
+        )
+        assert max(seen) < 500, round_
+        held = {each["action"] for each in admin.get(mine).json["rbac_policies"]}
+        ports = bob.get(f"{V2}/ports").json["ports"]
+        routers = bob.get(f"{V2}/routers").json["routers"]
+        assert SHARED in held or not ports, (round_, held)
+        assert held or not routers, (round_, held)
+        for noun, rows in (("port", ports), ("router", routers)):
+            for row in rows:
+                assert bob.delete(f"{V2}/{noun}s/{row['id']}").status_code == 204
 
 
 def test_a_network_that_is_external_no_more_is_nobodys_way_out(admin, alice, bob, way_out):
