@@ -14,7 +14,15 @@ import contextlib
 import os
 from typing import Any
 
-from . import bridge_uplinks, names, network_files, network_links, network_standing, work
+from . import (
+    bridge_uplinks,
+    names,
+    network_files,
+    network_links,
+    network_standing,
+    underlay,
+    work,
+)
 
 # What `ip -d` shows of a bridge, and what we want there. Frames go through iptables and ip6tables
 # here whatever net.bridge.bridge-nf-call-iptables says for the other bridges. Multicast snooping
@@ -143,6 +151,8 @@ def _absent(
     gone = [*([name] if name in found else []), *devices]
     if not check_mode:
         network_links.batch(f"link delete dev {each}" for each in gone)
+        if any(each.startswith(names.VXLAN_PREFIX) for each in devices):
+            underlay.end(network_links.links())
     before += "".join(f"device {each}\n" for each in devices)
     return {"changed": True, "diff": work.text_diff(f"bridge {name}", before, "")}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from . import address_sets, filter_base, filter_tables, names, work
+from . import address_sets, filter_base, filter_tables, names, network_links, work
 
 PORT = 4789
 
@@ -35,3 +35,16 @@ def have(local: str, peers: set[str], check_mode: bool) -> list[dict[str, str]]:
     key = filter_tables.IP4 if version == 4 else filter_tables.IP6
     written = filter_base.write({}, {(key, "nv-underlay"): {name: rules}}, check_mode)
     return [*diffs, *([written] if written["before"] != written["after"] else [])]
+
+
+def end(found: network_links.Links) -> None:
+    """Take it all back once `found`, the links that are left, has no VXLAN device of ours."""
+    if any(name.startswith(names.VXLAN_PREFIX) for name in found):
+        return
+    present = address_sets.read()
+    for version, key in ((4, filter_tables.IP4), (6, filter_tables.IP6)):
+        name = names.underlay_set(version)
+        if name in present:
+            filter_base.write({}, {(key, "nv-underlay"): {name: None}}, False)
+            with filter_tables.lock():
+                address_sets.destroy(name)

@@ -64,7 +64,10 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 def _run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     name = names.vxlan_name(params["network_id"])
     if params["state"] == "absent":
-        return bridge_uplinks.absent(name, "vxlan", check_mode)
+        result = bridge_uplinks.absent(name, "vxlan", check_mode)
+        if result["changed"] and not check_mode:
+            underlay.end(network_links.links())
+        return result
     device = _Device(_segmentation_id(params), address(params["local"], "The local address"))
     named = entries(params["members"], params["peers"], device.local)
     bridge_uplinks.check_mtu(f"the VXLAN device {name}", params["mtu"])

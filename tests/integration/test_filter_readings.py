@@ -43,6 +43,9 @@ def as_read_anew(tables):
             assert filter_tables.is_same(rules, known), (key, chain)
     readings()
 
+# Of iptables and ip6tables the tables filter and raw, and ebtables'.
+ALL = 5
+
 def have(port_id, state="present"):
     port = {"id": port_id, "network_id": port_id, "mac_address": "fa:16:3e:00:00:01",
             "fixed_ips": [{"ip_address": "10.0.0.5"}]}
@@ -52,7 +55,7 @@ def have(port_id, state="present"):
 
 filter_tables.network_links.LOCKS = sys.argv[2]
 assert have(PORTS[0])
-assert readings() == 3
+assert readings() == ALL
 # What was written is known.
 assert have(PORTS[1])
 assert not have(PORTS[0])
@@ -63,13 +66,13 @@ as_read_anew(filter_tables.read())
 chain = next(chain for chain in filter_tables.read()[IP4] if chain.startswith("nv-i-"))
 run_command(["iptables", "-F", chain])
 assert have(PORTS[0])
-assert readings() == 3
+assert readings() == ALL
 # Somebody else's change between our look and our write is not taken for ours.
 present = filter_tables.read()
 run_command(["iptables", "-A", "INPUT", "-j", "ACCEPT"])
 filter_tables.restore({IP4: {"nv-mine": ["-j DROP"]}}, present)
 assert "-j ACCEPT" in filter_tables.read()[IP4]["INPUT"]
-assert readings() == 3
+assert readings() == ALL
 as_read_anew(filter_tables.read())
 print("all said")
 """
