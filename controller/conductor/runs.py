@@ -374,7 +374,10 @@ def _tried_out(
 
 def _detached(session: Session, operation: Operation) -> dict[str, Any]:
     port = session.get(Port, operation.arguments["port_id"])
-    return {} if port is None else network_arguments.detached(session, port)
+    host_id = operation.host_id
+    if port is None or host_id is None:
+        return {}
+    return network_arguments.detached(session, port, host_id)
 
 
 def _kept(session: Session, operation: Operation) -> dict[str, Any]:

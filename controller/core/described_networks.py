@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from controller.db.models import Host, IPAllocation, Network, Port, Subnet
+from controller.db.models import Host, IPAllocation, Network, Port, Router, Subnet
 from controller.segment_ranges import VXLAN
 
 # The owner of a router's port on a network, as Neutron names it.
@@ -45,7 +45,7 @@ def networks(session: Session, network_ids: Collection[str]) -> dict[str, Descri
         .where(Subnet.network_id.in_(network_ids))
         .order_by(Subnet.created_at, Subnet.id)
     ):
-        entry = _subnet(subnet, routed=subnet.id in routed)
+        entry = _subnet(subnet, routed.get(subnet.id))
         found[subnet.network_id].entry["subnets"].append(entry)
     for network_id, member in _members(session, network_ids):
         found[network_id].entry["members"].append(member)
@@ -65,14 +65,17 @@ def _network(network: Network) -> dict[str, Any]:
     }
 
 
-def _subnet(subnet: Subnet, *, routed: bool) -> dict[str, Any]:
+def _subnet(subnet: Subnet, router_is_up: bool | None) -> dict[str, Any]:
+    """Return a subnet; `router_is_up` is None where no router has the gateway's address."""
     return {
         "id": subnet.id,
         "ip_version": subnet.ip_version,
         "cidr": subnet.cidr,
         "gateway_ip": subnet.gateway_ip,
         "dhcp_ip": subnet.dhcp_ip,
-        "gateway_served": subnet.gateway_served and not routed,
+        "gateway_served": subnet.gateway_served and router_is_up is None,
+        # One that is down is on no host, and tells no guest of anything.
+        "routed": bool(router_is_up),
         "enable_dhcp": subnet.enable_dhcp,
         "ipv6_ra_mode": subnet.ipv6_ra_mode,
         "ipv6_address_mode": subnet.ipv6_address_mode,
@@ -81,20 +84,19 @@ def _subnet(subnet: Subnet, *, routed: bool) -> dict[str, Any]:
     }
 
 
-def _routed_gateways(session: Session, network_ids: Collection[str]) -> set[str]:
-    """Return the subnets whose gateway's address a router has."""
-    return set(
-        session.scalars(
-            select(Subnet.id)
-            .join(
-                IPAllocation,
-                (IPAllocation.subnet_id == Subnet.id)
-                & (IPAllocation.ip_address == Subnet.gateway_ip),
-            )
-            .join(Port, Port.id == IPAllocation.port_id)
-            .where(Subnet.network_id.in_(network_ids), Port.device_owner == ROUTER_INTERFACE)
+def _routed_gateways(session: Session, network_ids: Collection[str]) -> dict[str, bool]:
+    """Return the subnets whose gateway's address a router has, and whether that is up."""
+    query = (
+        select(Subnet.id, Router.admin_state_up)
+        .join(
+            IPAllocation,
+            (IPAllocation.subnet_id == Subnet.id) & (IPAllocation.ip_address == Subnet.gateway_ip),
         )
+        .join(Port, Port.id == IPAllocation.port_id)
+        .join(Router, Router.id == Port.device_id)
+        .where(Subnet.network_id.in_(network_ids), Port.device_owner == ROUTER_INTERFACE)
     )
+    return {row.id: row.admin_state_up for row in session.execute(query)}
 
 
 def _members(session: Session, network_ids: Collection[str]) -> list[tuple[str, dict[str, Any]]]:

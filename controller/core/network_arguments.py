@@ -79,14 +79,17 @@ def for_servers(session: Session, server_ids: Sequence[str]) -> dict[str, dict[s
     return arguments
 
 
-def detached(session: Session, port: Port) -> dict[str, Any]:
-    """Return the keys detached_ports and detached_networks for a port whose card goes."""
+def detached(session: Session, port: Port, host_id: str) -> dict[str, Any]:
+    """Return the keys detached_ports, -networks and -routers for a port whose card goes."""
     network = networks(session, {port.network_id})[port.network_id]
     fixed_ips = port_records.fixed_ips_of(session, [port.id])
-    tunnel_ips = _tunnel_ips(session, {port.host_id})
+    # The port itself is on no host by now.
+    tunnel_ips = _tunnel_ips(session, {host_id})
+    routers = router_arguments.of_networks(session, {host_id: {port.network_id}})
     return {
         "detached_ports": [_port(port, network, fixed_ips[port.id], [])],
-        "detached_networks": [network.as_told_to(tunnel_ips.get(port.host_id))],
+        "detached_networks": [network.as_told_to(tunnel_ips.get(host_id))],
+        "detached_routers": routers[host_id],
     }
 
 

@@ -27,6 +27,7 @@ EXTERNAL_NAMESPACE_PREFIX = "nve-"
 NAMESPACE_INTERFACE = "eth0"
 CHAIN_PREFIX = "nv-"
 IPSET_PREFIX = "nvs"
+ADVERTISEMENT_PREFIX = "ra-"
 
 
 def _checked(identifier: str) -> str:
@@ -137,6 +138,16 @@ def underlay_set(version: int) -> str:
 def dhcp_service(network_id: str) -> str:
     """The supervised dnsmasq of a network."""
     return f"dhcp-{_checked(network_id)}"
+
+
+def advertisement_service(router_id: str, port_id: str) -> str:
+    """The supervised dnsmasq that tells a network's guests of a router, by one of its legs."""
+    return f"{advertisement_services(router_id)}{_short(port_id)}"
+
+
+def advertisement_services(router_id: str) -> str:
+    """What the names of all these of one router start with."""
+    return f"{ADVERTISEMENT_PREFIX}{_checked(router_id)}."
 
 
 def metadata_service(network_id: str) -> str:

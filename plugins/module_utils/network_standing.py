@@ -50,7 +50,7 @@ def seen(files: network_files.NetworkFiles, bridge: str, pids: tuple[int, ...]) 
             is_ipv6_off=network_links.is_ipv6_off(veth),
             conf=_file(files.dnsmasq_conf),
             metadata_folder=(folder.st_ino, folder.st_mode, folder.st_gid),
-            services=tuple((pid, _started_at(pid)) for pid in pids),
+            services=tuple((pid, started_at(pid)) for pid in pids),
         )
     except (OSError, IndexError):
         return None
@@ -92,7 +92,8 @@ def _file(path: str) -> tuple[int, int] | None:
     return status.st_ino, status.st_mtime_ns
 
 
-def _started_at(pid: int) -> str:
+def started_at(pid: int) -> str:
+    """Return when a process was started, in the kernel's ticks. Raises OSError without one."""
     # The program's name may have blanks in it; it is in brackets.
     fields = _line(f"/proc/{pid}/stat").rpartition(")")[2].split()
     if fields[0] == "Z":

@@ -20,6 +20,8 @@ from . import (
     namespace_parts,
     network_files,
     network_links,
+    network_standing,
+    router_advertisements,
     router_look,
     router_plan,
     work,
@@ -38,12 +40,18 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "exact": {"type": "bool", "default": True},
     "only_if_unused": {"type": "bool", "default": False},
     "port_ids": {"type": "list", "elements": "str", "default": []},
+    "service_backend": {
+        "type": "str",
+        "choices": ["auto", "systemd", "s6"],
+        "default": "auto",
+    },
+    "ra_user": {"type": "str", "default": "dnsmasq"},
 }
 SPEC_RULES: dict[str, Any] = {}
 
-# What this process made sure of: of each router, with which parameters, and how it stood then.
-# Used under the networks' lock.
-_made_sure: dict[str, tuple[dict[str, Any], list[Any]]] = {}
+# What this process made sure of: of each router, with which parameters, by which processes, and how
+# it stood then. Used under the networks' lock.
+_made_sure: dict[str, tuple[dict[str, Any], tuple[int, ...], list[Any]]] = {}
 
 
 def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -58,7 +66,7 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
 
 def _present(plan: Plan, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     made = _made_sure.pop(plan.router_id, None)
-    if not check_mode and made is not None and made == (params, _standing(plan)):
+    if not check_mode and made is not None and made == (params, made[1], _standing(plan, made[1])):
         _made_sure[plan.router_id] = made
         return _result(plan, [])
     look = router_look.look_at(plan)
@@ -74,17 +82,21 @@ def _present(plan: Plan, params: dict[str, Any], check_mode: bool) -> dict[str, 
         diffs += _have_chains(plan, look, check_mode)
         if diff["before"] != diff["after"] and not check_mode:
             _make(plan, link, look)
+        said = router_advertisements.have(plan, params, _new_legs(plan, look), check_mode)
+        backend = params["service_backend"]
+        pids = () if check_mode else router_advertisements.wait(plan, backend, said)
     except BaseException:
         if is_new and not check_mode:
             with contextlib.suppress(work.WorkError):
                 _absent(plan, {**params, "only_if_unused": False}, check_mode)
         raise
     if not check_mode:
-        _made_sure[plan.router_id] = (params, _standing(plan))
-    result = _result(plan, diffs)
+        _made_sure[plan.router_id] = (params, pids, _standing(plan, pids))
+    result = _result(plan, diffs + said.diffs)
+    result["changed"] = result["changed"] or said.changed
     if is_new and not check_mode:
-        port_ids = params["port_ids"]
-        undo = {"state": "absent", "only_if_unused": True, "port_ids": port_ids}
+        kept = {name: params[name] for name in ("port_ids", "service_backend")}
+        undo = {"state": "absent", "only_if_unused": True, **kept}
         result["undo_args"] = {"router_id": plan.router_id, **undo}
     return result
 
@@ -93,9 +105,24 @@ def _result(plan: Plan, diffs: list[dict[str, str]]) -> dict[str, Any]:
     return {"changed": bool(diffs), "diff": diffs, "namespace": plan.netns}
 
 
-def _standing(plan: Plan) -> list[Any]:
+def _new_legs(plan: Plan, look: router_look.Look) -> set[str]:
+    """Return the legs that were not there as a whole."""
+    inside = look.inside.links if look.inside else {}
+    return {
+        leg.end.name
+        for leg in plan.legs
+        if leg.outside not in look.outside or leg.end.name not in inside
+    }
+
+
+def _standing(plan: Plan, pids: tuple[int, ...]) -> list[Any]:
     """Return what shows, from few files, that nobody took the router's parts away."""
     found: list[Any] = []
+    for pid in pids:
+        try:
+            found.append(network_standing.started_at(pid))
+        except OSError:
+            found.append(None)
     netns = [plan.netns, *([plan.uplink.netns] if plan.uplink else [])]
     for path in (os.path.join(network_links.NETNS_FOLDER, each) for each in netns):
         try:
@@ -261,9 +288,10 @@ def _absent(plan: Plan, params: dict[str, Any], check_mode: bool) -> dict[str, A
     users = _users(legs, outside, set(params["port_ids"]))
     if params["only_if_unused"] and users:
         return {**_result(plan, []), "used_by": users}
+    diffs = router_advertisements.remove(plan.router_id, params["service_backend"], check_mode)
     if not is_there:
-        return _result(plan, [])
-    diffs = [work.text_diff(f"router {plan.router_id}", "there\n", "")]
+        return _result(plan, diffs)
+    diffs.append(work.text_diff(f"router {plan.router_id}", "there\n", ""))
     if not check_mode:
         _disconnect(plan.router_id)
         network_links.batch(f"link delete dev {leg}" for leg in legs if leg in outside)

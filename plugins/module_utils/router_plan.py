@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from . import filter_base, filter_tables, names, port_rules, work
+from . import filter_base, filter_tables, names, port_rules, subnets, work
 from .namespace_parts import End, Route, Rules
 
 UPLINK = "uplink"
@@ -16,6 +16,7 @@ EXTERNAL = "external"
 # address of a pair is the external namespace's. Neutron uses the same range for the same.
 LINKS = ipaddress.IPv4Network("169.254.64.0/18")
 LINK_PAIRS = LINKS.num_addresses // 2
+ALL_DHCP_SERVERS = "ff02::1:2"
 FAR_IPV6, NEAR_IPV6 = "fe80::1", "fe80::2"
 # Of packets that a floating IP was reached by from within: their answers must come back here.
 HAIRPIN_MARK = "0x1"
@@ -49,6 +50,8 @@ class Leg:
     end: End
     # MAC by address, of all members of the network.
     members: dict[str, str]
+    # Whose guests learn from here that this is their way out.
+    advertised: tuple[subnets.Subnet, ...] = ()
 
     @property
     def outside(self) -> str:
@@ -125,7 +128,15 @@ def _leg(given: dict[str, Any]) -> Leg:
     network = given["network"]
     own = tuple(sorted(with_prefix(each) for each in given["ip_addresses"]))
     end = End(names.leg_inside(port_id), mtu_of(network), own, mac(given["mac_address"]))
-    return Leg(port_id, work.check_uuid(network["id"], "Network id"), end, _members(network, end))
+    network_id = work.check_uuid(network["id"], "Network id")
+    return Leg(port_id, network_id, end, _members(network, end), _advertised(network, end))
+
+
+def _advertised(network: dict[str, Any], end: End) -> tuple[subnets.Subnet, ...]:
+    """Return the subnets whose gateway the leg is: another router's guests have another way out."""
+    own = {address.partition("/")[0] for address in end.addresses}
+    told = [each for each in network.get("subnets") or [] if each.get("ipv6_ra_mode")]
+    return tuple(each for each in subnets.parse(told) if each.ra_mode and each.gateway_ip in own)
 
 
 def _members(network: dict[str, Any], end: End) -> dict[str, str]:
@@ -320,6 +331,8 @@ def leg_tables(leg: Leg, uplinks: list[str]) -> tuple[filter_tables.Wanted, filt
     # Of neighbour discovery ebtables sees no target, so it is told apart by the cable.
     discovery = "-p IPv6 --ip6-proto ipv6-icmp --ip6-icmp-type 133:137/0:255 -j DROP"
     chain_rules = [
+        # dnsmasq, which sends the advertisements, hears DHCP too; the network's own one answers.
+        f"-p IPv6 -o {name} --ip6-dst {ALL_DHCP_SERVERS} -j DROP",
         *(f"-i {local}+ -o {name} -j RETURN" for local in (names.TAP_PREFIX, names.LEG_PREFIX)),
         *(f"-i {name} -o {local}+ -j RETURN" for local in (names.TAP_PREFIX, names.LEG_PREFIX)),
         *(

@@ -16,8 +16,9 @@ SLAAC, STATEFUL, STATELESS = MODES = ("slaac", "dhcpv6-stateful", "dhcpv6-statel
 class Subnet:
     """A subnet. `dhcp_ip` is None where nobody serves DHCP; `gateway_served`: we do.
 
-    The modes are those of an IPv6 subnet with DHCP: slaac, dhcpv6-stateful or dhcpv6-stateless, or
-    None for what others do.
+    `routed`: a router has its gateway's address, and sends the advertisements. The modes are those
+    of an IPv6 subnet with DHCP: slaac, dhcpv6-stateful or dhcpv6-stateless, or None for what others
+    do.
     """
 
     id: str
@@ -25,6 +26,7 @@ class Subnet:
     gateway_ip: str | None = None
     dhcp_ip: str | None = None
     gateway_served: bool = False
+    routed: bool = False
     dns_nameservers: list[str] = field(default_factory=list)
     host_routes: list[tuple[str, str]] = field(default_factory=list)
     ra_mode: str | None = None
@@ -51,6 +53,7 @@ def _parse(given: dict[str, Any]) -> Subnet:
             gateway_ip=_gateway(given.get("gateway_ip"), cidr),
             dhcp_ip=_own(given.get("dhcp_ip"), cidr),
             gateway_served=bool(given.get("gateway_served")),
+            routed=bool(given.get("routed")),
             dns_nameservers=[_address(dns, cidr) for dns in given.get("dns_nameservers") or []],
             host_routes=[
                 (str(type(cidr)(route["destination"])), _address(route["nexthop"], cidr))
@@ -101,8 +104,12 @@ def has_ipv6(subnets: list[Subnet]) -> bool:
 
 
 def advertised(subnets: list[Subnet]) -> bool:
-    """Whether the namespace sends router advertisements."""
-    return any(subnet.ra_mode for subnet in _served6(subnets))
+    """Whether router advertisements are ours, the namespace's or a router's."""
+    return _advertises(subnets) or any(subnet.ra_mode and subnet.routed for subnet in subnets)
+
+
+def _advertises(subnets: list[Subnet]) -> bool:
+    return any(subnet.ra_mode and not subnet.routed for subnet in _served6(subnets))
 
 
 def _served6(subnets: list[Subnet]) -> list[Subnet]:
@@ -112,7 +119,10 @@ def _served6(subnets: list[Subnet]) -> list[Subnet]:
         for subnet in subnets
         if subnet.is_ipv6
         and (subnet.dhcp_ip or (subnet.gateway_served and subnet.gateway_ip))
-        and (subnet.ra_mode or subnet.address_mode not in (None, SLAAC))
+        and (
+            (subnet.ra_mode and not subnet.routed)
+            or (subnet.address_mode or subnet.ra_mode) in (STATEFUL, STATELESS)
+        )
     ]
 
 
@@ -187,7 +197,7 @@ def dnsmasq_conf(
     ]
     for subnet in served:
         lines += _range(subnet)
-    if advertised(subnets):
+    if _advertises(subnets):
         # What there is to know of the network, but no way out of it: that is a router's word.
         lines += ["enable-ra", f"ra-param=eth0,mtu:{mtu},60,0"]
     for subnet in served6:
@@ -219,12 +229,17 @@ def _range(subnet: Subnet) -> list[str]:
 def _range6(subnet: Subnet) -> list[str]:
     """Return the lines of an IPv6 subnet: how guests have their addresses, and what they are told.
 
-    Without advertisements of ours, DHCP is all there is: `static` answers known ports alone.
+    Without advertisements of its own, DHCP is all there is: `static` answers known ports alone.
     """
     mode = subnet.address_mode or subnet.ra_mode
-    words = {SLAAC: "ra-only", STATELESS: "ra-stateless"} if subnet.ra_mode else {}
+    return range6(subnet, mode if subnet.ra_mode and not subnet.routed else None)
+
+
+def range6(subnet: Subnet, advertised_mode: str | None) -> list[str]:
+    """Return dnsmasq's options about an IPv6 subnet that is advertised in a mode, or not at all."""
+    words = {SLAAC: "ra-only", STATELESS: "ra-stateless"}
     prefix, length = subnet.cidr.network_address, subnet.cidr.prefixlen
-    word = words.get(mode or "", "static")
+    word = words.get(advertised_mode or "", "static")
     lines = [f"dhcp-range=set:{subnet.id},{prefix},{word},{length},86400"]
     if subnet.dns_nameservers:
         dns = ",".join(f"[{address}]" for address in subnet.dns_nameservers)

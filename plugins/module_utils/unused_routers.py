@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import external_namespace, host_audit_network, names, router_namespace, work
+from . import (
+    external_namespace,
+    host_audit_network,
+    names,
+    router_advertisements,
+    router_namespace,
+    work,
+)
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "keep": {"type": "list", "elements": "str", "default": []},
     "keep_external": {"type": "list", "elements": "str", "default": []},
+    "service_backend": {
+        "type": "str",
+        "choices": ["auto", "systemd", "s6"],
+        "default": "auto",
+    },
 }
 SPEC_RULES: dict[str, Any] = {}
 
@@ -20,9 +32,12 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """
     keep = {work.check_uuid(each, "Router id") for each in params["keep"]}
     keep_external = {work.check_uuid(each, "Network id") for each in params["keep_external"]}
-    present = set(host_audit_network.router_ids())
+    backend = params["service_backend"]
+    present = set(host_audit_network.router_ids()) | router_advertisements.router_ids(backend)
     results = [
-        router_namespace.run(_absent(router_namespace, router_id=each), check_mode)
+        router_namespace.run(
+            _absent(router_namespace, router_id=each, service_backend=backend), check_mode
+        )
         for each in sorted(present - keep)
     ]
     ways = set(host_audit_network.external_networks())

@@ -34,8 +34,10 @@ options:
   subnets:
     description:
       - The subnets, each with C(id), C(cidr), C(gateway_ip), C(dhcp_ip) (without one there is no
-        DHCP), C(gateway_served) (whether the namespace is the gateway), C(dns_nameservers) and
-        C(host_routes) (each with C(destination) and C(nexthop)).
+        DHCP), C(gateway_served) (whether the namespace is the gateway), C(routed) (whether a router
+        is, which then sends the advertisements), C(ipv6_ra_mode) and C(ipv6_address_mode) (each
+        slaac, dhcpv6-stateful or dhcpv6-stateless), C(dns_nameservers) and C(host_routes) (each
+        with C(destination) and C(nexthop)).
     type: list
     elements: dict
     default: []

@@ -11,6 +11,9 @@ description:
     gateway's addresses and MAC, a permanent neighbour for each member of these networks, and the
     routes. Every host that has the router has the same, and routes for its own guests.
   - ebtables keeps the gateways' ARP and neighbour discovery on this host.
+  - Guests of an IPv6 subnet whose C(ipv6_ra_mode) is set, and whose gateway the router is, learn of
+    it by router advertisements. A supervised dnsmasq, which does not run as root, sends them for
+    each such leg.
   - With O(gateway), a cable to this host's external namespace, translation of addresses, and the
     floating IPs of the servers that are here, which are announced when they come.
 options:
@@ -27,7 +30,8 @@ options:
     description:
       - The router's interfaces, each with C(port_id), C(mac_address), C(ip_addresses) (each with
         C(ip_address) and C(cidr)) and C(network) (C(id), C(mtu), and C(members), each with
-        C(mac_address) and C(ip_addresses)). The networks' bridges must be there.
+        C(mac_address) and C(ip_addresses), and C(subnets), as M(novella.cloud.network_namespace)
+        has them). The networks' bridges must be there.
     type: list
     elements: dict
     default: []
@@ -66,11 +70,20 @@ options:
     type: list
     elements: str
     default: []
+  service_backend:
+    description: What supervises the services; see M(novella.cloud.service_unit).
+    type: str
+    choices: [auto, systemd, s6]
+    default: auto
+  ra_user:
+    description: The user that dnsmasq becomes.
+    type: str
+    default: dnsmasq
 extends_documentation_fragment:
   - novella.cloud.attributes.changes
 attributes:
   diff_mode:
-    description: Shows cables, addresses, neighbours, routes, settings and rules, before and after.
+    description: Shows cables, addresses, neighbours, routes, rules and services, before and after.
     support: full
 author: [Novella (@novella)]
 """

@@ -20,6 +20,11 @@ options:
     type: list
     elements: str
     default: []
+  service_backend:
+    description: What supervises the routers' services; see M(novella.cloud.service_unit).
+    type: str
+    choices: [auto, systemd, s6]
+    default: auto
 extends_documentation_fragment:
   - novella.cloud.attributes.changes
 attributes:

@@ -6,15 +6,17 @@ fabric. Everything is put there by network_update, as the controller runs it.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import subprocess
+import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from plugins.module_utils import names
+from plugins.module_utils import names, port_rules6
 from tests.fixtures.emulated_network import Host, Machine, group, wait_until
 from tests.fixtures.hand_lab import HOSTS, Lab, LabHost
 
@@ -22,6 +24,10 @@ pytestmark = pytest.mark.lab
 
 ICMP = {"direction": "ingress", "protocol": "icmp"}
 ECHO = {"direction": "ingress", "protocol": "tcp", "port_range_min": 5000}
+IPV6 = (
+    {"direction": "egress", "ethertype": "IPv6"},
+    {"direction": "ingress", "ethertype": "IPv6", "protocol": "58"},
+)
 # The operator's own, in front of ours and behind.
 OPERATORS = "-A FORWARD -s 192.0.2.99/32 -j DROP"
 SERVER = """
@@ -46,6 +52,18 @@ while True:
         print("dead", flush=True)
     time.sleep(0.3)
 """
+# Says to all that its sender is a router for half an hour.
+ADVERTISEMENT = """
+import socket, struct
+said = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+said.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+index = socket.if_nametoindex("eth0")
+said.sendto(struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0), ("ff02::1", 0, 0, index))
+"""
+
+
+def link_local(mac: str) -> str:
+    return port_rules6.link_local(mac).partition("/")[0]
 
 
 class Guest(Machine):
@@ -54,25 +72,34 @@ class Guest(Machine):
     def __init__(self, host: Host, number: int, network: Routed, address: str) -> None:
         self.port_id, self.address, self.network = str(uuid.uuid4()), address, network
         self.mac = f"fa:16:3e:77:{network.number:02x}:{number:02x}"
+        # That which it makes itself of its MAC and the prefix that it hears of.
+        own = int(ipaddress.ip_address(link_local(self.mac))) & (2**64 - 1)
+        self.address6 = str(ipaddress.ip_network(network.cidr6)[own])
         super().__init__(host, f"guest-{self.port_id[:8]}", names.tap_name(self.port_id))
 
     def start(self, *rules: dict[str, Any]) -> None:
         self.have_rules(*rules)
         self.plug(self.mac, names.bridge_name(self.network.id))
         self.have_address(f"{self.address}/24")
-        self.run("ip", "link", "set", "eth0", "mtu", "1450")
+        if self.network.kind == "vxlan":
+            self.run("ip", "link", "set", "eth0", "mtu", "1450")
+        self.run("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=0")
         self.run("ip", "route", "add", "default", "via", self.network.gateway)
 
     def have_rules(self, *rules: dict[str, Any]) -> None:
-        some = group(*rules)
+        some = group(*rules, *IPV6)
         port = {
             "id": self.port_id,
             "network_id": self.network.id,
             "mac_address": self.mac,
-            "fixed_ips": [{"ip_address": self.address}],
+            "fixed_ips": [{"ip_address": self.address}, {"ip_address": self.address6}],
             "security_groups": [some["id"]],
         }
         self.host.module("port_filter", {"ports": [port], "security_groups": [some]})
+
+    def default_routes(self) -> list[dict[str, Any]]:
+        """Return its IPv6 routes to everywhere."""
+        return list(json.loads(self.run("ip", "-6", "-j", "route", "show", "default") or "[]"))
 
     def in_background(self, script: str, *arguments: str) -> str:
         """Start a program; return the file that it writes to."""
@@ -94,17 +121,20 @@ class Guest(Machine):
 class Routed:
     """A network as plays are told of it."""
 
-    def __init__(self, number: int, prefix: str, kind: str = "vxlan") -> None:
-        self.number, self.prefix, self.kind = number, prefix, kind
+    def __init__(self, number: int, prefix: str, mode: str, kind: str = "vxlan") -> None:
+        self.number, self.prefix, self.mode, self.kind = number, prefix, mode, kind
+        self.prefix6 = f"2001:db8:77:{prefix[-1]}"
+        self.cidr6 = f"{self.prefix6}::/64"
+        self.mac = f"fa:16:3e:78:00:{number:02x}"
         self.id, self.port_id = str(uuid.uuid4()), str(uuid.uuid4())
         self.gateway = f"{prefix}.1"
         self.guests: list[Guest] = []
 
-    def told(self, tunnels: dict[str, str]) -> dict[str, Any]:
+    def told(self, tunnels: dict[str, str], is_routed: bool) -> dict[str, Any]:
         members = [
             {
                 "mac_address": guest.mac,
-                "ip_addresses": [guest.address],
+                "ip_addresses": [guest.address, guest.address6],
                 "tunnel_ip": tunnels[guest.host.lab_host.name],
             }
             for guest in self.guests
@@ -114,13 +144,23 @@ class Routed:
             "cidr": f"{self.prefix}.0/24",
             "gateway_ip": self.gateway,
         }
+        subnet6 = {
+            "id": str(uuid.uuid5(uuid.UUID(self.id), "subnet6")),
+            "ip_version": 6,
+            "cidr": self.cidr6,
+            "gateway_ip": f"{self.prefix6}::1",
+            "dhcp_ip": f"{self.prefix6}::2",
+            "ipv6_ra_mode": self.mode,
+            "ipv6_address_mode": self.mode,
+            "routed": is_routed,
+        }
         return {
             "id": self.id,
             "mtu": 1450,
             "network_type": self.kind,
             **({"segmentation_id": 7000 + self.number} if self.kind == "vxlan" else {}),
             "members": members,
-            "subnets": [subnet],
+            "subnets": [subnet, subnet6],
         }
 
 
@@ -136,8 +176,9 @@ class World:
         }
         self.external_id = str(uuid.uuid4())
         first, second = (self.hosts[name] for name in HOSTS)
-        self.red, self.blue = Routed(1, "10.77.1"), Routed(2, "10.77.2")
-        self.twin = Routed(3, "10.77.1", "local")
+        self.red = Routed(1, "10.77.1", "slaac")
+        self.blue = Routed(2, "10.77.2", "dhcpv6-stateless")
+        self.twin = Routed(3, "10.77.1", "dhcpv6-stateful", "local")
         self.red_1 = self._guest(first, self.red, 11)
         self.red_2 = self._guest(second, self.red, 12)
         self.blue_1 = self._guest(first, self.blue, 21)
@@ -163,7 +204,9 @@ class World:
         """Return what network_update is told for a host."""
         networks = [self.red, self.blue, *([self.twin] if name == HOSTS[0] else [])]
         others = [tunnel for host, tunnel in self.tunnels.items() if host != name]
-        told = {each.id: {**each.told(self.tunnels), "peers": others} for each in networks}
+        told = {
+            each.id: {**each.told(self.tunnels, self.is_up), "peers": others} for each in networks
+        }
         routers = [self._router(self.router_id, name, [told[self.red.id], told[self.blue.id]])]
         if name == HOSTS[0]:
             routers.append(self._router(self.twin_router_id, name, [told[self.twin.id]]))
@@ -175,10 +218,12 @@ class World:
         own = [{"ip_address": self.outside(100 + number), "cidr": cidr}]
         legs = []
         for network in networks:
-            subnet, routed = network["subnets"][0], self._routed(network["id"])
-            address = {"ip_address": subnet["gateway_ip"], "cidr": subnet["cidr"]}
-            mac = f"fa:16:3e:78:00:{routed.number:02x}"
-            leg = {"port_id": routed.port_id, "mac_address": mac, "ip_addresses": [address]}
+            routed = self._routed(network["id"])
+            addresses = [
+                {"ip_address": subnet["gateway_ip"], "cidr": subnet["cidr"]}
+                for subnet in network["subnets"]
+            ]
+            leg = {"port_id": routed.port_id, "mac_address": routed.mac, "ip_addresses": addresses}
             legs.append({**leg, "network": network})
         external = {"id": self.external_id, "network_type": "flat", "physical_network": "physnet1"}
         port = {"port_id": self.external_id, "mac_address": f"fa:16:3e:79:00:{number:02x}"}
@@ -263,6 +308,56 @@ def test_guests_reach_each_other_between_networks_and_hosts(world: World) -> Non
             if one is not other:
                 assert one.reaches(other.address), (one.name, other.address)
     assert world.blue_2.reaches(world.red_1.address)
+
+
+def test_guests_learn_their_way_out_by_advertisements(world: World) -> None:
+    for guest in world.guests:
+        wait_until(guest.default_routes, f"a default route of {guest.name}")
+        (route,) = guest.default_routes()
+        assert (route["gateway"], route["protocol"]) == (link_local(guest.network.mac), "ra")
+    for guest in (world.red_1, world.red_2, world.blue_1, world.blue_2):
+        wait_until(
+            lambda g=guest: (
+                f" {g.address6}/64 " in g.run("ip", "-6", "addr", "show", "dev", "eth0")
+            ),
+            f"the address of {guest.name}",
+        )
+    for one, other in (
+        (world.red_1, world.blue_2),
+        (world.red_2, world.blue_1),
+        (world.blue_2, world.red_1),
+        (world.blue_1, world.red_1),
+        (world.red_1, world.red_2),
+    ):
+        wait_until(lambda o=one, p=other: o.reaches(p.address6), f"{one.name} to {other.name}")
+    # Where addresses come from DHCP, the prefix is not for making one's own; the MTU is told.
+    assert "scope global" not in world.twin_1.run("ip", "-6", "addr", "show", "dev", "eth0")
+    assert world.twin_1.run("cat", "/proc/sys/net/ipv6/conf/eth0/mtu").strip() == "1450"
+
+
+def test_a_guests_own_advertisement_reaches_nobody(world: World) -> None:
+    world.red_1.run("python3", "-c", ADVERTISEMENT)
+    time.sleep(1)
+    (route,) = world.red_2.default_routes()
+    assert route["gateway"] == link_local(world.red.mac)
+
+
+def test_what_advertises_a_router_is_heard_on_its_host_alone_and_put_right(world: World) -> None:
+    name = names.advertisement_service(world.router_id, world.red.port_id)
+    service = f"/run/service/novella-{name}"
+    first, second = (world.hosts[name] for name in HOSTS)
+    second.run("s6-svc", "-wD", "-d", service)
+    world.red_2.run("ip", "-6", "route", "del", "default")
+    # As at every start, it speaks to all of its network soon.
+    first.run("s6-svc", "-wr", "-r", service)
+    world.red_1.run("ip", "-6", "route", "del", "default")
+    wait_until(world.red_1.default_routes, "an advertisement of the first host", 30)
+    time.sleep(1)
+    assert world.red_2.default_routes() == []
+    shown = world.update("--check", "--diff")[1].stdout
+    assert "changed=0" not in shown
+    world.update()
+    wait_until(world.red_2.default_routes, "an advertisement of the second host", 30)
 
 
 def test_a_gateways_arp_stays_on_its_host(world: World) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from controller import host_names
@@ -182,7 +182,9 @@ def read(session: Session, now: datetime, mentioned: Mentioned = NOTHING) -> Boo
         deleted=_deleted(session, mentioned.server_ids),
         ports=_ports(session),
         dhcp_networks=frozenset(
-            session.scalars(select(Subnet.network_id).where(Subnet.dhcp_ip.is_not(None)).distinct())
+            session.scalars(
+                select(Subnet.network_id).where(Subnet.dhcp_ip.is_not(None), _by_dhcp()).distinct()
+            )
         ),
         group_ids=frozenset(session.scalars(select(SecurityGroup.id))),
         operations=_operations(session),
@@ -225,6 +227,12 @@ def known_operations(session: Session, operation_ids: Collection[str]) -> set[st
         chunk = wanted[start : start + port_departures.CHUNK]
         found |= set(session.scalars(select(Operation.id).where(Operation.id.in_(chunk))))
     return found
+
+
+def _by_dhcp() -> ColumnElement[bool]:
+    """Whether a subnet's guests ask DHCP: with SLAAC alone they need not."""
+    mode = func.coalesce(Subnet.ipv6_address_mode, Subnet.ipv6_ra_mode)
+    return (Subnet.ip_version == 4) | mode.in_(("dhcpv6-stateful", "dhcpv6-stateless"))
 
 
 def _servers(session: Session) -> dict[str, BookServer]:

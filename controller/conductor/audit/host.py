@@ -159,6 +159,20 @@ class _Comparison:
             if missing:
                 what = f"network {network_id} on {self.host.name} lacks {', '.join(missing)}"
                 yield self._finding("network_incomplete", network_id, what)
+        for router_id, services in sorted(self._advertising().items()):
+            silent = [name for name in services if self.report.services[name] != "up"]
+            if silent and any(router.id == router_id for router in self.report.routers):
+                what = f"router {router_id} on {self.host.name} lacks {', '.join(silent)}"
+                yield self._finding("network_incomplete", f"router {router_id}", what)
+
+    def _advertising(self) -> dict[str, list[str]]:
+        """Return the services that advertise routers, by the router's id."""
+        found: dict[str, list[str]] = {}
+        for name in sorted(self.report.services):
+            kind, _, rest = name.partition("-")
+            if kind == "ra":
+                found.setdefault(rest.partition(".")[0], []).append(name)
+        return found
 
     def _missing_parts(self, network_id: str) -> Iterator[str]:
         report = self.report
@@ -281,6 +295,11 @@ class _Comparison:
             if router.id not in routed:
                 what = f"{self.host.name} has router {router.id}, on no network that a server uses"
                 yield self._finding("stray", f"router {router.id}", what)
+        there = {router.id for router in self.report.routers}
+        for router_id, services in sorted(self._advertising().items()):
+            if router_id not in there:
+                what = f"{self.host.name} has {', '.join(services)} of a router that is not there"
+                yield self._finding("stray", f"router {router_id}", what)
 
     def _networks_besides(self, allowed: set[str]) -> Iterator[Finding]:
         report = self.report

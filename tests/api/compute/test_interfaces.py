@@ -71,6 +71,7 @@ def test_an_interface_is_attached_by_its_network_and_detached(
     assert [each["id"] for each in entry["ports"]] == [first["port_id"]]
     assert [each["id"] for each in entry["detached_ports"]] == [made["port_id"]]
     assert [each["id"] for each in entry["detached_networks"]] == [network.id]
+    assert entry["detached_routers"] == []
     assert actions(alice, server)[:2] == ["detach_interface", "attach_interface"]
 
 

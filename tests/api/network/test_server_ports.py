@@ -228,6 +228,7 @@ def test_hosts_are_told_all_of_a_servers_networks(
                     "gateway_ip": "192.168.7.1",
                     "dhcp_ip": "192.168.7.2",
                     "gateway_served": True,
+                    "routed": False,
                     "enable_dhcp": True,
                     "ipv6_ra_mode": None,
                     "ipv6_address_mode": None,

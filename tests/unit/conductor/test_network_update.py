@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from controller.core import (
     floating_ips,
+    network_arguments,
     network_updates,
     networks,
     ports,
@@ -18,7 +19,16 @@ from controller.core import (
     subnets,
 )
 from controller.core.context import Context
-from controller.db.models import AgentGateway, FloatingIP, Host, IPAllocation, Network, Port, Subnet
+from controller.db.models import (
+    AgentGateway,
+    FloatingIP,
+    Host,
+    IPAllocation,
+    Network,
+    Port,
+    Router,
+    Subnet,
+)
 from tests.unit.conductor.conftest import CONTEXT, Cloud
 from tests.unit.conductor.killing import kill_at, moments_of, name_of
 
@@ -120,6 +130,27 @@ def test_a_host_learns_of_members_elsewhere(fabric: Fabric) -> None:
     assert red["ip_addresses"] == [{"ip_address": "10.1.0.1", "cidr": "10.1.0.0/24"}]
     assert red["network"]["peers"] == ["10.90.0.2"]
     assert [each["ip_addresses"] for each in red["network"]["members"]] == [["10.1.0.22"]]
+
+
+def test_a_subnet_is_routed_while_its_router_is_up(fabric: Fabric) -> None:
+    fabric.server_on("blue", fabric.first, "10.0.0.11")
+    for is_up in (True, False):
+        with fabric.cloud.db.write() as session:
+            session.get_one(Router, fabric.router_id).admin_state_up = is_up
+            ((subnet,),) = [
+                network["subnets"]
+                for network in router_arguments.of_host(session, fabric.first)["networks"]
+            ]
+        assert (subnet["routed"], subnet["gateway_served"]) == (is_up, False)
+
+
+def test_a_card_that_goes_names_the_routers_of_its_network(fabric: Fabric) -> None:
+    port_id = fabric.server_on("blue", fabric.first, "10.0.0.11")
+    with fabric.cloud.db.write() as session:
+        port = session.get_one(Port, port_id)
+        ports.unbind_port(session, port)
+        told = network_arguments.detached(session, port, fabric.first)
+    assert [each["id"] for each in told["detached_routers"]] == [fabric.router_id]
 
 
 def test_each_host_has_an_address_outside_while_it_needs_one(fabric: Fabric) -> None:

@@ -13,7 +13,9 @@ from tests.unit.conductor.conftest import Cloud
 __all__ = ["made"]
 
 
-def with_router(monkeypatch: pytest.MonkeyPatch, cloud: Cloud, network_id: str) -> set[str]:
+def with_router(
+    monkeypatch: pytest.MonkeyPatch, cloud: Cloud, network_id: str, state: str = "up"
+) -> set[str]:
     """Have the host of `runs` say that it has a router; return what may be found of it.
 
     The router joins `network_id` and one without servers, and leads to an external network.
@@ -35,6 +37,8 @@ def with_router(monkeypatch: pytest.MonkeyPatch, cloud: Cloud, network_id: str) 
         ]
         facts["external_networks"] = [external]
         facts["routers"] = [{"id": router, "legs": [*joined.values()], "external": [external]}]
+        service = f"ra-{router}.00000000001"
+        facts["services"].append({"name": service, "state": state})
         return facts
 
     monkeypatch.setattr(simulated_hosts, "_audit", said)
@@ -47,6 +51,31 @@ def test_a_router_and_what_it_joins_are_there_for_the_servers_of_its_networks(
     entry = host_of(made, "runs").servers[server_of(made, "runs").id].entry
     with_router(monkeypatch, made, entry["ports"][0]["network_id"])
     assert audit(made).findings == []
+
+
+def test_a_router_that_tells_no_guest_of_itself_is_found(
+    made: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = host_of(made, "runs").servers[server_of(made, "runs").id].entry
+    subjects = with_router(monkeypatch, made, entry["ports"][0]["network_id"], "down")
+    (finding,) = audit(made).findings
+    assert (finding.kind, finding.subject in subjects) == ("network_incomplete", True)
+
+
+def test_what_advertises_a_router_that_is_gone_is_a_stray(
+    made: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, there, router = simulated_hosts._audit, host_of(made, "runs"), new_id()
+
+    def said(host: Any) -> dict[str, Any]:
+        facts = real(host)
+        if host is there:
+            facts["services"].append({"name": f"ra-{router}.00000000001", "state": "down"})
+        return facts
+
+    monkeypatch.setattr(simulated_hosts, "_audit", said)
+    (finding,) = audit(made).findings
+    assert (finding.kind, finding.subject) == ("stray", f"router {router}")
 
 
 def test_a_router_on_networks_that_no_server_here_uses_is_a_stray_with_all_it_joins(

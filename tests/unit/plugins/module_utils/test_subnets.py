@@ -160,6 +160,19 @@ def test_advertisements_of_others_are_left_to_them() -> None:
     assert found == {"ours": True, "overlay": True, "theirs": False}
 
 
+def test_what_a_router_advertises_the_namespace_does_not() -> None:
+    assert conf6("slaac", "slaac", routed=True) == []
+    for mode in ("dhcpv6-stateless", "dhcpv6-stateful"):
+        lines = conf6(mode, mode, routed=True)
+        assert f"dhcp-range=set:{SUBNET['id']},2001:db8::,static,64,86400" in lines
+        assert not any(line.startswith(("enable-ra", "ra-param")) for line in lines)
+    # The advertisements of this host's router are for its guests alone.
+    served = parse(**SIX, ipv6_address_mode="slaac", ipv6_ra_mode="slaac", routed=True)
+    chains, _ = network_rules.network_tables(NETWORK_ID, served, ["eth1"])
+    dropped = "-p IPv6 --ip6-proto ipv6-icmp --ip6-icmp-type router-advertisement -j DROP"
+    assert dropped in chains[EB_FILTER][names.network_chain(NETWORK_ID)]
+
+
 def test_a_network_of_ipv6_alone_is_known_to_serve_by_its_own_sockets() -> None:
     assert subnets.listener(parse()) == ("udp", 67)
     modes = {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
