@@ -11,7 +11,7 @@ from controller.core import (
     server_security_groups,
 )
 from controller.core.server_needs import check_reach, segments_of
-from controller.db.models import Host, IPAllocation, Network, Operation, Port
+from controller.db.models import Host, IPAllocation, Network, Operation, Port, Router
 from controller.errors import BadRequest, Conflict, Forbidden
 
 from .conftest import V2, make
@@ -290,9 +290,12 @@ def test_of_a_flat_network_hosts_learn_members_once_it_has_a_router(
 def test_a_gateway_that_a_router_has_is_not_served(services, boot, hosts, private, private_subnet):
     server_id = boot(host_id=hosts[0])
     with services.db.write() as session:
+        router = Router(project_id="p")
+        session.add(router)
+        session.flush()
         port = Port(
             network_id=private["id"], project_id="p", mac_address="fa:16:3e:00:00:01",
-            device_owner="network:router_interface",
+            device_id=router.id, device_owner="network:router_interface",
         )  # fmt: skip
         session.add(port)
         session.flush()
@@ -303,7 +306,7 @@ def test_a_gateway_that_a_router_has_is_not_served(services, boot, hosts, privat
             )
         )  # fmt: skip
     ((subnet,),) = (network["subnets"] for network in told(services, server_id)["networks"])
-    assert subnet["gateway_served"] is False
+    assert (subnet["gateway_served"], subnet["routed"]) == (False, True)
 
 
 @pytest.mark.parametrize(
