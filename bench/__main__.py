@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import actions, addresses, creates, dispatch, lists, load, memory
+from bench import actions, addresses, creates, dispatch, forwarding, lists, load, memory
 from bench.report import Report
 from lab import contents
 from lab.cloud import Cloud
@@ -17,7 +17,7 @@ from lab.demo import HOSTS
 LAB_NAME = "bench"
 
 
-PARTS = ("controller", "load", "actions", "addresses")
+PARTS = ("controller", "load", "actions", "addresses", "forwarding")
 
 
 def main() -> int:
@@ -54,6 +54,16 @@ def _load(directory: Path, _arguments: argparse.Namespace) -> None:
     report = Report("load")
     blank = creates.blank_image(directory)
     load.measure(directory, report, secrets.token_urlsafe(12), blank)
+    print(f"written: {report.write()}")
+
+
+def _forwarding(directory: Path, arguments: argparse.Namespace) -> None:
+    """The controller on simulated hosts: until all that a change concerns have been told."""
+    directory.mkdir()
+    report = Report("forwarding")
+    blank = creates.blank_image(directory)
+    password = secrets.token_urlsafe(12)
+    forwarding.measure(directory, report, password, blank, arguments.rounds)
     print(f"written: {report.write()}")
 
 
@@ -109,6 +119,7 @@ MEASURES = {
     "load": _load,
     "actions": _actions,
     "addresses": _addresses,
+    "forwarding": _forwarding,
 }
 
 

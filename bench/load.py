@@ -57,7 +57,7 @@ def measure(directory: Path, report: Report, password: str, blank: Path) -> None
             _measure_api(directory / f"api-{kind}", report, name, servers, password, blank)
     with ExitStack() as stack:
         grounds = {
-            name: _cloud(
+            name: simulated_cloud(
                 directory / f"operations-{kind}",
                 stack.enter_context(backing(kind, "embedded")), password, delay_s=0.0,
                 # Hosts stay up while the other database has its turn.
@@ -74,7 +74,7 @@ def measure(directory: Path, report: Report, password: str, blank: Path) -> None
 def _measure_api(
     directory: Path, report: Report, database: str, servers: Backing, password: str, blank: Path
 ) -> None:
-    cloud = _cloud(directory, servers, password, delay_s=RUN_S)
+    cloud = simulated_cloud(directory, servers, password, delay_s=RUN_S)
     contents.write_clouds_yaml(cloud, {"novella": contents.Login("admin", password, "admin")})
     cloud.start_controller()
     try:
@@ -111,14 +111,14 @@ def _idle_and_busy(
                 caller.timed_ms("POST", "/compute/v2.1/servers", {"server": body}, 202)
             )
         wait_until(
-            lambda: not _unfinished(cloud), what="the creates are done", timeout_s=300,
+            lambda: not unfinished(cloud), what="the creates are done", timeout_s=300,
             interval_s=0.1,
         )  # fmt: skip
     times["took"].append(time.monotonic() - began)
     for server in caller.get("/compute/v2.1/servers")["servers"]:
         caller.timed_ms("DELETE", f"/compute/v2.1/servers/{server['id']}", None, 204)
     wait_until(
-        lambda: not _unfinished(cloud), what="the deletes are done", timeout_s=300, interval_s=0.1
+        lambda: not unfinished(cloud), what="the deletes are done", timeout_s=300, interval_s=0.1
     )
 
 
@@ -222,7 +222,7 @@ def _rate(cloud: Cloud, count: int) -> tuple[float, list[float]]:
     ]
     try:
         wait_until(
-            lambda: not _unfinished(cloud), what="the queue is empty", timeout_s=300, interval_s=0.1
+            lambda: not unfinished(cloud), what="the queue is empty", timeout_s=300, interval_s=0.1
         )
         pss = [pss_mb(worker.pid) for worker in workers]
     finally:
@@ -235,7 +235,7 @@ def _rate(cloud: Cloud, count: int) -> tuple[float, list[float]]:
 
 def _seconds(cloud: Cloud, server_ids: Sequence[str]) -> float:
     """Return the seconds from the first one's start to the last one's end."""
-    with _database(cloud) as db, db.read() as session:
+    with database_of(cloud) as db, db.read() as session:
         rows = session.execute(
             select(Operation.started_at, Operation.finished_at, Operation.state).where(
                 Operation.server_id.in_(server_ids)
@@ -252,7 +252,7 @@ def _queue_creates(cloud: Cloud, count: int) -> list[str]:
     """Accept creates as the API does, in one transaction; return the servers' ids."""
     ids = []
     settings = load(cloud.config)
-    with _database(cloud) as db, db.write() as session:
+    with database_of(cloud) as db, db.write() as session:
         project = session.scalars(select(Project.id).filter_by(name="admin")).one()
         user = session.scalars(select(User.id).filter_by(name="admin")).one()
         context = Context("req-load", user_id=user, project_id=project)
@@ -272,13 +272,19 @@ def _queue_creates(cloud: Cloud, count: int) -> list[str]:
     return ids
 
 
-# --- what both need ----------------------------------------------------------------------------
+# --- what all of it needs ------------------------------------------------------------------------
 
 
-def _cloud(
-    directory: Path, servers: Backing, password: str, *, delay_s: float, heartbeat_s: int = 60
+def simulated_cloud(
+    directory: Path,
+    servers: Backing,
+    password: str,
+    *,
+    delay_s: float,
+    heartbeat_s: int = 60,
+    count: int = 4,
 ) -> Cloud:
-    """Return a cloud with four simulated hosts and room for everybody; nothing of it runs yet."""
+    """Return a cloud with simulated hosts and room for everybody; nothing of it runs yet."""
     cloud = Cloud(directory)
     cloud.configure(
         executor="simulated",
@@ -290,8 +296,8 @@ def _cloud(
         file.write("default_quota = {instances = 10000, cores = 10000, ram = 10000000}\n")
     cloud.prepare_database(password)
     settings = load(cloud.config)
-    with _database(cloud) as db, db.write() as session:
-        for number in range(4):
+    with database_of(cloud) as db, db.write() as session:
+        for number in range(count):
             host = hosts.enroll_record(
                 session, f"h{number}", "192.0.2.1", host_keys=["ssh-ed25519 AAAA"],
                 variables={"simulated_facts": {**FACTS, "virt_type": "qemu"}},
@@ -301,7 +307,7 @@ def _cloud(
 
 
 @contextmanager
-def _database(cloud: Cloud) -> Iterator[Database]:
+def database_of(cloud: Cloud) -> Iterator[Database]:
     db = Database(load(cloud.config).db_url)
     try:
         yield db
@@ -309,7 +315,7 @@ def _database(cloud: Cloud) -> Iterator[Database]:
         db.dispose()
 
 
-def _unfinished(cloud: Cloud) -> int:
-    with _database(cloud) as db, db.read() as session:
+def unfinished(cloud: Cloud) -> int:
+    with database_of(cloud) as db, db.read() as session:
         query = select(func.count()).where(Operation.state.in_(operations.UNFINISHED))
         return session.scalar(query) or 0

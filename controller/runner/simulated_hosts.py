@@ -113,6 +113,9 @@ class SimulatedHosts:
             return
         with self._lock:
             there = self.hosts.setdefault(host.id, SimulatedHost())
+            if fence := run.arguments.get("host_fence"):
+                owner = str(run.arguments.get("cloud_id"))
+                there.fences[fence["id"]] = (owner, int(fence["generation"]))
             there.networks = list(run.arguments["networks"])
             there.routers = list(run.arguments["routers"])
 

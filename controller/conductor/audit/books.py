@@ -88,6 +88,8 @@ class BookHost:
     name: str
     enabled: bool
     facts: dict[str, Any]
+    # Of the runs about all of the host.
+    generation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +177,7 @@ def read(session: Session, now: datetime, mentioned: Mentioned = NOTHING) -> Boo
         taken_at=now,
         cloud_id=cloud_id(session),
         hosts={
-            host.id: BookHost(host.id, host.name, host.enabled, dict(host.facts))
+            host.id: BookHost(host.id, host.name, host.enabled, dict(host.facts), host.generation)
             for host in session.scalars(select(Host))
         },
         servers=_servers(session),

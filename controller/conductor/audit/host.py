@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from controller import host_names
 from controller.conductor.audit.books import BookHost, BookPort, Books, BookServer
 from controller.conductor.audit.findings import Finding
-from controller.conductor.audit.reports import Domain, Folder, HostReport
+from controller.conductor.audit.reports import Domain, Fence, Folder, HostReport
 from controller.conductor.host_adopt import KIND as ADOPT
 from controller.core.port_updates import KIND as PORT_UPDATE
 from controller.states import ACTIVE, DOMAIN_STATES, OFF
@@ -54,6 +54,9 @@ class _Comparison:
         for fence in self.report.fences.values():
             if fence.owner != self.books.cloud_id:
                 continue
+            if fence.server_id == self.host.id:
+                yield from self._own_age(fence)
+                continue
             server = self.books.servers.get(fence.server_id)
             known = server.generation if server else self.books.deleted.get(fence.server_id)
             if known is None and self._is_adopting():
@@ -68,6 +71,16 @@ class _Comparison:
                     f"{fence.server_id}, and the database is at {known}"
                 )
                 yield self._finding("database_is_older", fence.server_id, what, fence.server_id)
+
+    def _own_age(self, fence: Fence) -> Iterator[Finding]:
+        """The host has a fence of its own, of runs about all that is there."""
+        known = self.host.generation
+        if fence.generation is not None and fence.generation > known:
+            what = (
+                f"{self.host.name} has had run {fence.generation} about all of it, and the "
+                f"database is at {known}"
+            )
+            yield self._finding("database_is_older", self.host.id, what)
 
     def _is_adopting(self) -> bool:
         return any(

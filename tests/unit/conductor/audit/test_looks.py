@@ -9,6 +9,7 @@ from sqlalchemy import delete, update
 from controller.conductor.audit.findings import KINDS, Finding
 from controller.conductor.audit.looks import Audit, Auditor
 from controller.conductor.audit.text import as_text
+from controller.core import network_updates
 from controller.core.operations import RUNNING
 from controller.db.base import new_id
 from controller.db.models import (
@@ -264,6 +265,19 @@ def test_a_host_that_knows_newer_runs_shows_a_database_from_a_backup(made: Cloud
     found = audit(made)
     assert kinds(found) == {"database_is_older"}
     assert len(found.findings) == 2
+
+
+def test_a_hosts_own_fence_is_no_servers(made: Cloud) -> None:
+    host_id = server_of(made, "runs").host_id
+    assert host_id is not None
+    with made.db.write() as session:
+        network_updates.submit_for_hosts(session, {host_id})
+    made.work()
+    host = host_of(made, "runs")
+    owner, generation = host.fences[host_id]
+    assert audit(made).findings == []
+    host.fences[host_id] = (owner, generation + 1)
+    assert kinds(audit(made)) == {"database_is_older"}
 
 
 def test_a_host_that_says_nothing(made: Cloud) -> None:
