@@ -231,6 +231,7 @@ def _port(
             session, wish.project_id, wish.security_groups
         )
     admin = Context("", project_id=wish.project_id, is_admin=True)
-    port_records.create_each(
+    (port,) = port_records.create_each(
         session, settings, admin, network, wish.project_id, values, [server.id]
     )
+    port.dns_name = server.hostname
