@@ -25,13 +25,14 @@ def cloud_id(session: Session) -> str:
 
 
 def server_arguments(
-    session: Session, settings: Settings, servers: Sequence[Server]
+    session: Session, settings: Settings, servers: Sequence[Server], on_host: str | None = None
 ) -> dict[str, dict[str, Any]]:
     """Return the entry of `servers` for each server, by id, in a fixed number of statements.
 
-    Without a generation, which belongs to a run, and without secrets.
+    Without a generation, which belongs to a run, and without secrets. Networks are told as to the
+    host `on_host`; None is each port's own.
     """
-    networks = network_arguments.for_servers(session, [server.id for server in servers])
+    networks = network_arguments.for_servers(session, [server.id for server in servers], on_host)
     return {server.id: _server(settings, server) | networks[server.id] for server in servers}
 
 

@@ -147,7 +147,7 @@ def prepare(
         arguments["images"] = [image_entry(settings, image.id, boot_images.snapshot(image))]
     else:
         told = {ticket.held.operation_id: ticket.play.entry for ticket in going}
-        entries, secrets = _of_servers(session, settings, operations, play.playbook, told)
+        entries, secrets = _of_servers(session, settings, operations, play, told)
     if play.hooks:
         # Whatever a hook is for, what is secret isn't its.
         secrets = {}
@@ -267,7 +267,7 @@ def rules_due_in(session: Session, prepared: Prepared, server_ids: frozenset[str
     still_there = select(Server.id).where(
         Server.id.in_(server_ids), Server.host_id == host_id, Server.deleted_at.is_(None)
     )
-    now = network_arguments.for_servers(session, list(session.scalars(still_there)))
+    now = network_arguments.for_servers(session, list(session.scalars(still_there)), host_id)
     told = {entry["id"]: entry for entry in run.arguments["servers"]}
     changed = [each for each in now if any(told[each][name] != now[each][name] for name in RULES)]
     if not changed:
@@ -294,7 +294,7 @@ def fabric_changed(session: Session, prepared: Prepared) -> bool:
         return False
     host_id = prepared.tickets[0].play.host_id
     here = select(Server.id).where(Server.id.in_(told), Server.host_id == host_id)
-    now = network_arguments.for_servers(session, list(session.scalars(here)))
+    now = network_arguments.for_servers(session, list(session.scalars(here)), host_id)
     return any(told[each][name] != now[each][name] for each in now for name in FABRIC)
 
 
@@ -312,7 +312,7 @@ def _of_servers(
     session: Session,
     settings: Settings,
     operations: Sequence[Operation],
-    playbook: str,
+    play: Play,
     told: Mapping[str, Mapping[str, Any]],
 ) -> tuple[list[dict[str, Any]], dict[str, dict[str, str]]]:
     ids = [operation.server_id for operation in operations if operation.server_id]
@@ -330,7 +330,8 @@ def _of_servers(
         if operation.kind == CLEANUP
     }
     fresh = [server for server in servers.values() if server.id not in kept]
-    known = server_arguments(session, settings, fresh) | kept
+    # A host that a server comes to is told before the ports are bound there.
+    known = server_arguments(session, settings, fresh, play.host_id) | kept
     entries: list[dict[str, Any]] = []
     secrets: dict[str, dict[str, str]] = {}
     for operation in operations:
@@ -340,7 +341,7 @@ def _of_servers(
             | {"generation": server.generation, "operation_id": operation.id}
             | dict(told[operation.id])
         )
-        if playbook == server_interfaces.DETACH:
+        if play.playbook == server_interfaces.DETACH:
             entry |= _detached(session, operation)
         entries.append(entry)
         if operation.kind != CLEANUP:

@@ -82,6 +82,7 @@ class MakeReady(MadeOnHost):
 
     def do(self, work: Work) -> Play | None:
         work.operation.host_id = self.host_of(work)
+        ports.expect(work.session, work.server.id, self.host_of(work))
         work.note(made_ready=True, tried_to_move=False)
         return Play("server_receive", self.host_of(work), entry=self.told(work))
 
@@ -97,6 +98,7 @@ class MakeReady(MadeOnHost):
     def undo(self, work: Work) -> Play | None:
         if work.noted("where") == DESTINATION or work.noted("unsettled"):
             return None
+        ports.expect_no_longer(work.session, work.server.id)
         return super().undo(work)
 
 

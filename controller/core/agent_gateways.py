@@ -11,7 +11,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
-from controller.core import addresses, router_ports, subnet_ranges
+from controller.core import addresses, network_hosts, router_ports, subnet_ranges
 from controller.core.network_faults import IpAddressGenerationFailure
 from controller.core.router_ports import AGENT_GATEWAY, INTERFACE
 from controller.db.models import AgentGateway, Network, Port, Router
@@ -23,16 +23,16 @@ Pair = tuple[str, str]
 
 def needed(session: Session, host_ids: Collection[str]) -> set[Pair]:
     """Return (host, external network) for each that one of these hosts has a router to."""
-    bound, interface, gateway = aliased(Port), aliased(Port), aliased(Port)
+    there, interface, gateway = network_hosts.carried(), aliased(Port), aliased(Port)
     query = (
-        select(bound.host_id, gateway.network_id)
-        .join(interface, interface.network_id == bound.network_id)
+        select(there.c.host_id, gateway.network_id)
+        .join(interface, interface.network_id == there.c.network_id)
         .join(Router, Router.id == interface.device_id)
         .join(gateway, gateway.id == Router.gateway_port_id)
-        .where(bound.host_id.in_(host_ids), interface.device_owner == INTERFACE)
+        .where(there.c.host_id.in_(host_ids), interface.device_owner == INTERFACE)
         .distinct()
     )
-    return {(host_id, network_id) for host_id, network_id in session.execute(query) if host_id}
+    return {(host_id, network_id) for host_id, network_id in session.execute(query)}
 
 
 def ensure(session: Session, host_ids: Collection[str]) -> None:

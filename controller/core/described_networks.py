@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from controller.db.models import Host, IPAllocation, Network, Port, Router, Subnet
 from controller.segment_ranges import VXLAN
@@ -21,10 +21,13 @@ class Described:
     entry: dict[str, Any]
     admin_state_up: bool
     network_driver: str
+    # Of hosts that a live migration is bringing a port to: they have no member yet.
+    arriving: set[str]
 
     def as_told_to(self, tunnel_ip: str | None) -> dict[str, Any]:
         """Return the network for the host with this address; its peers are the other hosts."""
-        others = {each["tunnel_ip"] for each in self.entry["members"]} - {tunnel_ip, None}
+        others = {each["tunnel_ip"] for each in self.entry["members"]} | self.arriving
+        others -= {tunnel_ip, None}
         peers = sorted(others) if self.entry["network_type"] == VXLAN else []
         return {**self.entry, "peers": peers}
 
@@ -36,7 +39,9 @@ def networks(session: Session, network_ids: Collection[str]) -> dict[str, Descri
     those with a router, which asks nobody for its neighbours.
     """
     found = {
-        network.id: Described(_network(network), network.admin_state_up, network.network_driver)
+        network.id: Described(
+            _network(network), network.admin_state_up, network.network_driver, set()
+        )
         for network in session.scalars(select(Network).where(Network.id.in_(network_ids)))
     }
     routed = _routed_gateways(session, network_ids)
@@ -47,8 +52,10 @@ def networks(session: Session, network_ids: Collection[str]) -> dict[str, Descri
     ):
         entry = _subnet(subnet, routed.get(subnet.id))
         found[subnet.network_id].entry["subnets"].append(entry)
-    for network_id, member in _members(session, network_ids):
+    for network_id, member, next_tunnel_ip in _members(session, network_ids):
         found[network_id].entry["members"].append(member)
+        if next_tunnel_ip is not None:
+            found[network_id].arriving.add(next_tunnel_ip)
     return found
 
 
@@ -99,12 +106,22 @@ def _routed_gateways(session: Session, network_ids: Collection[str]) -> dict[str
     return {row.id: row.admin_state_up for row in session.execute(query)}
 
 
-def _members(session: Session, network_ids: Collection[str]) -> list[tuple[str, dict[str, Any]]]:
-    """Return (network id, member) in the order of MAC addresses."""
+def _members(
+    session: Session, network_ids: Collection[str]
+) -> list[tuple[str, dict[str, Any], str | None]]:
+    """Return (network id, member, tunnel address of the host it is brought to) by MAC address."""
+    next_host = aliased(Host)
     with_router = select(Port.network_id).where(Port.device_owner == ROUTER_INTERFACE)
     rows = session.execute(
-        select(Port.network_id, Port.mac_address, Host.tunnel_ip, IPAllocation.ip_address)
+        select(
+            Port.network_id,
+            Port.mac_address,
+            Host.tunnel_ip,
+            IPAllocation.ip_address,
+            next_host.tunnel_ip,
+        )
         .join(Host, Host.id == Port.host_id)
+        .outerjoin(next_host, next_host.id == Port.next_host_id)
         .join(Network, Network.id == Port.network_id)
         .outerjoin(IPAllocation, IPAllocation.port_id == Port.id)
         .where(
@@ -113,12 +130,14 @@ def _members(session: Session, network_ids: Collection[str]) -> list[tuple[str, 
         )
         .order_by(Port.network_id, Port.mac_address, IPAllocation.ip_address)
     )
-    members: dict[tuple[str, str], dict[str, Any]] = {}
-    for network_id, mac_address, tunnel_ip, ip_address in rows:
-        member = members.setdefault(
-            (network_id, mac_address),
-            {"mac_address": mac_address, "ip_addresses": [], "tunnel_ip": tunnel_ip},
-        )
+    members: dict[tuple[str, str], tuple[dict[str, Any], str | None]] = {}
+    for network_id, mac_address, tunnel_ip, ip_address, next_tunnel_ip in rows:
+        fresh: dict[str, Any] = {
+            "mac_address": mac_address,
+            "ip_addresses": [],
+            "tunnel_ip": tunnel_ip,
+        }
+        member, _ = members.setdefault((network_id, mac_address), (fresh, next_tunnel_ip))
         if ip_address is not None:
             member["ip_addresses"].append(ip_address)
-    return [(network_id, member) for (network_id, _), member in members.items()]
+    return [(network_id, *found) for (network_id, _), found in members.items()]

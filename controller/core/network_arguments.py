@@ -1,6 +1,6 @@
 """What plays are told of a server's networks: networks, ports, groups with rules, and members."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -18,13 +18,16 @@ from controller.db.models import (
 )
 
 
-def for_servers(session: Session, server_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+def for_servers(
+    session: Session, server_ids: Sequence[str], on_host: str | None = None
+) -> dict[str, dict[str, Any]]:
     """Return per server the keys networks, ports, security_groups and remote_group_members.
 
     Of ports that are bound to a host: one that is about to be attached, or is being taken away,
     is in nobody's way. Their shapes are those of the playbooks' arguments. A fixed number of
     statements, and always in the same order, so that a second run with the same state changes
-    nothing.
+    nothing. Networks and routers are told as to the host `on_host`, for a play on one that the
+    ports are not bound to; None is each port's own host.
     """
     ports = session.scalars(
         select(Port)
@@ -45,10 +48,11 @@ def for_servers(session: Session, server_ids: Sequence[str]) -> dict[str, dict[s
         session,
         {rule.remote_group_id for each in rules.values() for rule in each if rule.remote_group_id},
     )
-    tunnel_ips = _tunnel_ips(session, {port.host_id for port in ports})
+    host_of = {port.id: on_host or str(port.host_id) for port in ports}
+    tunnel_ips = _tunnel_ips(session, set(host_of.values()))
     on_hosts: dict[str, set[str]] = {}
     for port in ports:
-        on_hosts.setdefault(str(port.host_id), set()).add(port.network_id)
+        on_hosts.setdefault(host_of[port.id], set()).add(port.network_id)
     routers = router_arguments.of_networks(session, on_hosts)
     arguments = {}
     for server_id in server_ids:
@@ -59,11 +63,11 @@ def for_servers(session: Session, server_ids: Sequence[str]) -> dict[str, dict[s
         ]
         group_ids = sorted({group for port in told for group in port["security_groups"]})
         remote = {rule.remote_group_id for each in group_ids for rule in rules[each]}
-        hosts = {port.network_id: tunnel_ips.get(port.host_id) for port in own}
+        hosts = {port.network_id: tunnel_ips.get(host_of[port.id]) for port in own}
         arguments[server_id] = {
             "networks": [described[each].as_told_to(hosts[each]) for each in hosts],
             "ports": told,
-            "routers": _routers_of(own, routers),
+            "routers": _routers_of(own, routers[host_of[own[0].id]] if own else []),
             "security_groups": [
                 {
                     "id": group_id,
@@ -93,12 +97,9 @@ def detached(session: Session, port: Port, host_id: str) -> dict[str, Any]:
     }
 
 
-def _routers_of(
-    ports: Sequence[Port], routers: Mapping[str, list[dict[str, Any]]]
-) -> list[dict[str, Any]]:
+def _routers_of(ports: Sequence[Port], on_host: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the routers with an interface on a network of these ports, which are on one host."""
     own = {port.network_id for port in ports}
-    on_host = routers[str(ports[0].host_id)] if ports else []
     return [
         router
         for router in on_host

@@ -1,18 +1,27 @@
 """Which hosts a network, a router or a port concerns: those that carry it, because of bound ports.
 
-A host carries the networks of its servers' ports, the routers with an interface on one of those,
-and what else those routers connect. Few statements, however many hosts there are.
+A host carries the networks of its servers' ports, and of those that a live migration is bringing to
+it, the routers with an interface on one of those, and what else those routers connect. Few
+statements, however many hosts there are.
 """
 
 from collections.abc import Collection
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import Select, Subquery, or_, select, union
 from sqlalchemy.orm import Session, aliased
 
 from controller.core.router_ports import INTERFACE
 from controller.db.models import Network, Port, Router
 
 VXLAN = "vxlan"
+
+
+def carried() -> Subquery:
+    """Return the query for (host_id, network_id) of the ports that hosts have, or are to have."""
+    return union(
+        select(Port.host_id, Port.network_id).where(Port.host_id.is_not(None)),
+        select(Port.next_host_id, Port.network_id).where(Port.next_host_id.is_not(None)),
+    ).subquery()
 
 
 def of_networks(session: Session, network_ids: Collection[str]) -> set[str]:
@@ -57,11 +66,9 @@ def _reaching(network_ids: Collection[str]) -> Select[str]:
 
 
 def _with_ports_on(session: Session, found: Select[str], network_ids: Collection[str]) -> set[str]:
-    on: ColumnElement[bool] = Port.network_id.in_(found)
-    if network_ids:
-        on = on | Port.network_id.in_(network_ids)
-    query = select(Port.host_id).where(Port.host_id.is_not(None), on).distinct()
-    return {host_id for host_id in session.scalars(query) if host_id}
+    there = carried()
+    on = or_(there.c.network_id.in_(found), there.c.network_id.in_(network_ids))
+    return set(session.scalars(select(there.c.host_id).where(on).distinct()))
 
 
 def told_of_members(session: Session, network_ids: Collection[str]) -> set[str]:
@@ -91,12 +98,11 @@ def routers_of(session: Session, network_ids: Collection[str]) -> list[Router]:
 
 
 def networks_with_ports(session: Session, host_id: str) -> list[str]:
-    """Return the networks that the host has bound ports of, in the order of their ids."""
-    query = select(Port.network_id).where(Port.host_id == host_id).distinct()
-    return sorted(session.scalars(query))
+    """Return the networks that the host has ports of, or is to have, in the order of their ids."""
+    here = or_(Port.host_id == host_id, Port.next_host_id == host_id)
+    return sorted(session.scalars(select(Port.network_id).where(here).distinct()))
 
 
 def all_with_networks(session: Session) -> set[str]:
-    """Return every host that has a bound port."""
-    query = select(Port.host_id).where(Port.host_id.is_not(None)).distinct()
-    return {host_id for host_id in session.scalars(query) if host_id}
+    """Return every host that has a bound port, or is to have one."""
+    return set(session.scalars(select(carried().c.host_id).distinct()))

@@ -297,6 +297,32 @@ def bind(session: Session, server_id: str, host_id: str) -> None:
     _bind(session, _of_server(session, server_id), host_id)
 
 
+def expect(session: Session, server_id: str, host_id: str) -> None:
+    """A live migration brings the server's ports to a host, which carries their networks from now.
+
+    Others forward there before the guest runs there; whom it talks with notices nothing.
+    """
+    ports = _of_server(session, server_id)
+    _expect(session, ports, host_id)
+    networks = {port.network_id for port in ports}
+    network_updates.members_changed(session, networks, told_host=host_id)
+
+
+def expect_no_longer(session: Session, server_id: str) -> None:
+    """The server's ports stay where they are; the host that expected them has them no more."""
+    ports = _of_server(session, server_id)
+    left = {port.next_host_id for port in ports if port.next_host_id}
+    if left:
+        _expect(session, ports, None)
+        networks = {port.network_id for port in ports}
+        network_updates.members_changed(session, networks, left=left)
+
+
+def _expect(session: Session, ports: Sequence[Port], host_id: str | None) -> None:
+    here = Port.id.in_([port.id for port in ports])
+    session.execute(update(Port).where(here).values(next_host_id=host_id))
+
+
 def bind_port(session: Session, port: Port, host_id: str) -> None:
     """Bind one port of a server, as `bind` does all."""
     _bind(session, [port], host_id)
@@ -307,9 +333,8 @@ def _bind(session: Session, ports: Sequence[Port], host_id: str) -> None:
     if not ports:
         return
     left = {port.host_id for port in ports if port.host_id and port.host_id != host_id}
-    session.execute(
-        update(Port).where(Port.id.in_([port.id for port in ports])).values(host_id=host_id)
-    )
+    here = Port.id.in_([port.id for port in ports])
+    session.execute(update(Port).where(here).values(host_id=host_id, next_host_id=None))
     port_updates.submit_for_hosts(session, left)
     port_updates.servers_came_or_went(session, _groups_of(session, ports), told_host=host_id)
     network_updates.ports_moved(session, ports, host_id, left)
@@ -328,9 +353,9 @@ def unbind_port(session: Session, port: Port) -> None:
 
 
 def _unbind(session: Session, ports: Sequence[Port]) -> None:
-    left = {port.host_id for port in ports if port.host_id}
+    left = {each for port in ports for each in (port.host_id, port.next_host_id) if each}
     for port in ports:
-        port.host_id, port.status = None, "DOWN"
+        port.host_id, port.next_host_id, port.status = None, None, "DOWN"
     session.flush()
     port_updates.servers_came_or_went(session, _groups_of(session, ports))
     network_updates.ports_left(session, ports, left)

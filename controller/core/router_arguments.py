@@ -7,7 +7,7 @@ of statements for however many routers.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from controller.core import described_networks, network_hosts, routers
@@ -140,14 +140,15 @@ def _floating_ips(
 ) -> dict[tuple[str, str], list[dict[str, Any]]]:
     """Return by (router, host) the floating IPs of ports that the host has: it answers for them.
 
-    A host is told of its own alone; those of others are nothing that it must be told of.
+    A host is told of its own alone; those of others are nothing that it must be told of. Those of
+    ports that are arriving are another host's to answer for yet.
     """
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row, host_id, tunnel_ip in session.execute(
-        select(FloatingIP, Port.host_id, Host.tunnel_ip)
+    for row, host_id, tunnel_ip, bound_to in session.execute(
+        select(FloatingIP, Host.id, Host.tunnel_ip, Port.host_id)
         .join(Port, Port.id == FloatingIP.fixed_port_id)
-        .join(Host, Host.id == Port.host_id)
-        .where(FloatingIP.router_id.in_(router_ids), Port.host_id.in_(list(hosts)))
+        .join(Host, or_(Host.id == Port.host_id, Host.id == Port.next_host_id))
+        .where(FloatingIP.router_id.in_(router_ids), Host.id.in_(list(hosts)))
         .order_by(FloatingIP.floating_ip_address)
     ):
         found.setdefault((str(row.router_id), str(host_id)), []).append(
@@ -156,11 +157,14 @@ def _floating_ips(
                 "floating_ip_address": row.floating_ip_address,
                 "fixed_ip_address": row.fixed_ip_address,
                 "tunnel_ip": tunnel_ip,
+                "arriving": host_id != bound_to,
             }
         )
     return found
 
 
 def floating_ip_ids(told: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return the floating IPs of the `routers` that a host was told of."""
-    return [each["id"] for router in told for each in router["floating_ips"]]
+    """Return the floating IPs of the `routers` that a host was told to answer for."""
+    return [
+        each["id"] for router in told for each in router["floating_ips"] if not each.get("arriving")
+    ]

@@ -48,7 +48,11 @@ def merged(plan: Plan, look: Look) -> Plan:
     """Return the plan; one that only adds has what is there in it, too."""
     if plan.exact or look.inside is None:
         return plan
-    return router_plan.joined(plan, look.inside.neighbours, translated(look))
+    floating_ips = translated(look)
+    answered = {ip for _, ip in look.far.proxies} if look.far else set()
+    return router_plan.joined(
+        plan, look.inside.neighbours, floating_ips, set(floating_ips) - answered
+    )
 
 
 def translated(look: Look) -> dict[str, str]:

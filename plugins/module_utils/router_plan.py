@@ -76,8 +76,10 @@ class Uplink:
     versions: tuple[int, ...]
     # The router's own addresses in the external network.
     addresses: tuple[str, ...]
-    # Floating IP to fixed address, of servers on this host.
+    # Floating IP to fixed address, of servers on this host and of those that come to it.
     floating_ips: dict[str, str]
+    # Those that another host answers for yet.
+    arriving: frozenset[str] = frozenset()
 
     @property
     def netns(self) -> str:
@@ -157,11 +159,14 @@ def _uplink(params: dict[str, Any]) -> Uplink | None:
         return None
     hosts = [ipaddress.ip_interface(with_prefix(a)) for a in gateway["host_port"]["ip_addresses"]]
     versions = tuple(sorted({host.version for host in hosts}))
-    floating = {
-        _address(each["floating_ip_address"]): _address(each["fixed_ip_address"])
+    # Of another host's servers that host takes care.
+    own = [
+        each
         for each in params["floating_ips"]
-        # Of another host's servers that host takes care.
         if each.get("fixed_ip_address") and each.get("tunnel_ip") == params["tunnel_ip"]
+    ]
+    floating = {
+        _address(each["floating_ip_address"]): _address(each["fixed_ip_address"]) for each in own
     }
     return Uplink(
         network_id=work.check_uuid(gateway["network"]["id"], "Network id"),
@@ -170,13 +175,22 @@ def _uplink(params: dict[str, Any]) -> Uplink | None:
         versions=versions,
         addresses=tuple(sorted(_address(a["ip_address"]) for a in gateway["ip_addresses"])),
         floating_ips=dict(sorted(floating.items())),
+        arriving=frozenset(
+            _address(each["floating_ip_address"]) for each in own if each.get("arriving")
+        ),
     )
 
 
 def joined(
-    plan_: Plan, neighbours: dict[tuple[str, str], str], floating_ips: dict[str, str]
+    plan_: Plan,
+    neighbours: dict[tuple[str, str], str],
+    floating_ips: dict[str, str],
+    arriving: Iterable[str],
 ) -> Plan:
-    """Return the plan with what the router has besides: members of its legs, and floating IPs."""
+    """Return the plan with what the router has besides: members of its legs, and floating IPs.
+
+    Those of the latter that are `arriving` are so still, unless the plan knows better.
+    """
     legs = []
     for leg in plan_.legs:
         there = {ip: at for (device, ip), at in neighbours.items() if device == leg.end.name}
@@ -184,7 +198,8 @@ def joined(
     uplink = plan_.uplink
     if uplink is not None:
         both = {**floating_ips, **uplink.floating_ips}
-        uplink = replace(uplink, floating_ips=dict(sorted(both.items())))
+        still = uplink.arriving | (frozenset(arriving) - set(uplink.floating_ips))
+        uplink = replace(uplink, floating_ips=dict(sorted(both.items())), arriving=still)
     return replace(plan_, legs=tuple(legs), uplink=uplink)
 
 
@@ -297,7 +312,7 @@ def answered_for(uplink: Uplink) -> list[str]:
     """
     own = [ip for ip in uplink.addresses if ":" in ip or not uplink.enable_snat]
     reachable = [ip for ip in own if (6 if ":" in ip else 4) in uplink.versions]
-    return sorted({*uplink.floating_ips, *reachable})
+    return sorted({*uplink.floating_ips, *reachable} - uplink.arriving)
 
 
 def rules(plan_: Plan, near: End | None) -> Rules:

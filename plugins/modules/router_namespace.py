@@ -48,7 +48,8 @@ options:
   floating_ips:
     description:
       - The router's floating IPs, each with C(floating_ip_address), C(fixed_ip_address) and
-        C(tunnel_ip), the address of the host that has the server.
+        C(tunnel_ip), the address of the host that has the server. One that is C(arriving) by a live
+        migration is translated here, and another host still answers for it.
     type: list
     elements: dict
     default: []

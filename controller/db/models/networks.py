@@ -88,6 +88,8 @@ class Port(Base):
     device_tag: Mapped[str | None] = mapped_column(String(60))
     # The host that the port is bound to, by its id; null while unbound.
     host_id: Mapped[str | None] = mapped_column(ForeignKey("hosts.id"), index=True)
+    # The host that a live migration is bringing the port to: it carries its network already.
+    next_host_id: Mapped[str | None] = mapped_column(ForeignKey("hosts.id"), index=True)
     port_security_enabled: Mapped[bool] = mapped_column(default=True)
     allowed_address_pairs: Mapped[list[Any]] = mapped_column(default=list)
     # {opt_name, opt_value, ip_version} each, checked by core.dhcp_options.

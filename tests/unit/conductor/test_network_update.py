@@ -220,6 +220,44 @@ def test_a_floating_ip_that_moves_leaves_its_old_host_first(fabric: Fabric) -> N
     assert _status(fabric, floating_ip_id) == "ACTIVE"
 
 
+def test_the_host_that_a_live_migration_comes_to_has_its_networks_before(fabric: Fabric) -> None:
+    port_id = fabric.server_on("blue", fabric.first, "10.0.0.11")
+    _floating_ip(fabric, port_id)
+    fabric.settle()
+    with fabric.cloud.db.write() as session:
+        server_id = session.get_one(Port, port_id).device_id
+        ports.expect(session, server_id, fabric.second)
+        told = network_arguments.for_servers(session, [server_id], fabric.second)[server_id]
+        (router,) = told["routers"]
+        own = session.get_one(AgentGateway, (fabric.second, fabric.networks["outside"]))
+        # Its own address outside, and the floating IP to translate: h1 answers for that.
+        assert router["gateway"]["host_port"]["port_id"] == own.port_id
+        (floating,) = router["floating_ips"]
+        assert (floating["tunnel_ip"], floating["arriving"]) == ("10.90.0.2", True)
+        assert router_arguments.of_host(session, fabric.second)["routers"] == [router]
+        assert [each["peers"] for each in told["networks"]] == [["10.90.0.1"]]
+        at_source = router_arguments.of_host(session, fabric.first)
+        (mine,) = at_source["routers"][0]["floating_ips"]
+        assert (mine["tunnel_ip"], mine["arriving"]) == ("10.90.0.1", False)
+    fabric.settle()
+    assert [each["peers"] for each in fabric.told("h1")["networks"]] == [["10.90.0.2"]]
+
+
+def test_a_host_that_a_live_migration_does_not_come_to_has_nothing_left(fabric: Fabric) -> None:
+    port_id = fabric.server_on("blue", fabric.first, "10.0.0.11")
+    with fabric.cloud.db.write() as session:
+        server_id = session.get_one(Port, port_id).device_id
+        ports.expect(session, server_id, fabric.second)
+    fabric.settle()
+    with fabric.cloud.db.write() as session:
+        ports.expect_no_longer(session, server_id)
+    fabric.settle()
+    assert (fabric.told("h2")["networks"], fabric.told("h2")["routers"]) == ([], [])
+    assert [each["peers"] for each in fabric.told("h1")["networks"]] == [[]]
+    with fabric.cloud.db.read() as session:
+        assert {each.host_id for each in session.scalars(select(AgentGateway))} == {fabric.first}
+
+
 def test_a_host_is_told_once_of_many_changes(fabric: Fabric) -> None:
     fabric.server_on("blue", fabric.first, "10.0.0.11")
     fabric.settle()

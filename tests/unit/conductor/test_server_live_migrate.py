@@ -4,9 +4,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
-from controller.core import migrations, server_live_migration
-from controller.db.models import Migration, Operation, Server
+from controller.core import migrations, ports, server_live_migration
+from controller.db.models import Migration, Operation, Port, Server
 from controller.runner.requests import Run
 from controller.states import RUNS, STANDS_STILL, TABLE
 from tests.unit.conductor.conftest import Cloud
@@ -23,6 +24,15 @@ def begin(cloud: Cloud, server_id: str, **asked: Any) -> None:
         server_live_migration.live_migrate(session, cloud.settings, ADMIN, server, **asked)
 
 
+def active_server(cloud: Cloud) -> str:
+    """Return a server that is up, with a port."""
+    server_id = cloud.active_server()
+    cloud.add_port(server_id)
+    with cloud.db.write() as session:
+        ports.bind(session, server_id, str(cloud.server(server_id).host_id))
+    return server_id
+
+
 def check_whole(cloud: Cloud, server_id: str) -> None:
     """The guest is on the one host that the database says, and nothing is left on any other."""
     server = cloud.server(server_id)
@@ -33,6 +43,9 @@ def check_whole(cloud: Cloud, server_id: str) -> None:
         assert (host.ready, host.left) == (set(), set())
     assert held(cloud) == {server_id: {server.host_id: server.flavor["memory_mb"]}}
     assert cloud.operations(state="running") == cloud.operations(state="queued") == []
+    with cloud.db.read() as session:
+        (bound,) = session.execute(select(Port.host_id, Port.next_host_id))
+    assert bound == (server.host_id, None)
 
 
 def work_on(cloud: Cloud) -> None:
@@ -44,7 +57,7 @@ def work_on(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize("paused", [False, True])
 def test_a_live_migration_moves_the_server_as_it_is(two_hosts: Cloud, paused: bool) -> None:
-    server_id = two_hosts.active_server()
+    server_id = active_server(two_hosts)
     if paused:
         two_hosts.act(server_id, "pause")
         two_hosts.work()
@@ -71,7 +84,7 @@ def test_a_live_migration_moves_the_server_as_it_is(two_hosts: Cloud, paused: bo
 @pytest.mark.parametrize("case", moments_of(KIND), ids=name_of)
 def test_killed_at_each_step_it_ends_whole(two_hosts: Cloud, case: tuple[str, int, str]) -> None:
     _, number, moment = case
-    server_id = two_hosts.active_server()
+    server_id = active_server(two_hosts)
     source = two_hosts.server(server_id).host_id
     begin(two_hosts, server_id)
     assert kill_at(two_hosts, number, moment)
@@ -86,7 +99,7 @@ def test_killed_and_cancelled_it_is_in_one_place(
 ) -> None:
     """Who is given up in its midst says where the server is: the hosts know, not the database."""
     _, number, moment = case
-    server_id = two_hosts.active_server()
+    server_id = active_server(two_hosts)
     begin(two_hosts, server_id)
     assert kill_at(two_hosts, number, moment)
     with two_hosts.db.write() as session:
@@ -111,7 +124,7 @@ def test_killed_and_cancelled_it_is_in_one_place(
 def test_where_a_play_fails_the_guest_runs_on(
     two_hosts: Cloud, playbook: str, status: str, unreachable: bool
 ) -> None:
-    server_id = two_hosts.active_server()
+    server_id = active_server(two_hosts)
     source = two_hosts.server(server_id).host_id
     begin(two_hosts, server_id)
     failed: list[str] = []
@@ -136,7 +149,7 @@ def test_where_a_play_fails_the_guest_runs_on(
 
 def test_a_host_that_can_not_make_ready_is_passed_over_for_the_next(two_hosts: Cloud) -> None:
     two_hosts.add_host("h3")
-    server_id = two_hosts.active_server()
+    server_id = active_server(two_hosts)
     begin(two_hosts, server_id)
     refused: list[str] = []
 
@@ -155,7 +168,7 @@ def test_a_host_that_can_not_make_ready_is_passed_over_for_the_next(two_hosts: C
 
 def test_a_host_that_was_named_is_the_only_one_tried(two_hosts: Cloud) -> None:
     two_hosts.add_host("h3")
-    server_id = two_hosts.active_server()
+    server_id = active_server(two_hosts)
     source = two_hosts.server(server_id).host_id
     (named, *_) = [name for name, each in host_ids(two_hosts).items() if each != source]
     begin(two_hosts, server_id, host_name=named)
@@ -171,7 +184,7 @@ def test_a_host_that_was_named_is_the_only_one_tried(two_hosts: Cloud) -> None:
 
 def test_while_nobody_can_say_where_it_is_both_hosts_keep_its_room(two_hosts: Cloud) -> None:
     """Unreachable is not dead: its other host may run it, so it is neither freed nor started."""
-    server_id = two_hosts.active_server()
+    server_id = active_server(two_hosts)
     source = two_hosts.server(server_id).host_id
     begin(two_hosts, server_id)
 
@@ -196,7 +209,7 @@ def test_while_nobody_can_say_where_it_is_both_hosts_keep_its_room(two_hosts: Cl
 
 def test_without_another_host_nothing_is_touched(cloud: Cloud) -> None:
     cloud.add_host("h1")
-    server_id = cloud.active_server()
+    server_id = active_server(cloud)
     begin(cloud, server_id)
     cloud.work()
     assert set(cloud.playbooks()) == {"port_update"}
@@ -207,7 +220,7 @@ def test_without_another_host_nothing_is_touched(cloud: Cloud) -> None:
 def test_a_delete_of_a_server_that_migrates_leaves_nothing_at_either_host(
     two_hosts: Cloud,
 ) -> None:
-    server_id = two_hosts.active_server()
+    server_id = active_server(two_hosts)
     begin(two_hosts, server_id)
     assert kill_at(two_hosts, 2, "before its result is taken in")
     two_hosts.act(server_id, "delete")
@@ -221,17 +234,21 @@ def test_a_delete_of_a_server_that_migrates_leaves_nothing_at_either_host(
 
 def test_shared_disks_stay_where_both_hosts_have_them(two_hosts: Cloud) -> None:
     two_hosts.settings = replace(two_hosts.settings, shared_instances_path=True)
-    server_id = two_hosts.active_server()
+    server_id = active_server(two_hosts)
     begin(two_hosts, server_id, block_migration=False)
     two_hosts.work()
-    moves = [run for run in two_hosts.executor.runs if "move" in run.arguments["servers"][0]]
+    moves = [
+        run
+        for run in two_hosts.executor.runs
+        if any("move" in server for server in run.arguments["servers"])
+    ]
     assert len(moves) == 3
     assert all(run.arguments["servers"][0]["move"]["shared"] for run in moves)
     check_whole(two_hosts, server_id)
 
 
 def test_who_wants_it_over_with_reaches_the_run(two_hosts: Cloud) -> None:
-    server_id = two_hosts.active_server()
+    server_id = active_server(two_hosts)
     begin(two_hosts, server_id)
     forced: list[bool] = []
 

@@ -347,6 +347,7 @@ def upgrade() -> None:
         sa.Column("device_position", sa.Integer(), nullable=False),
         sa.Column("device_tag", sa.String(length=60), nullable=True),
         sa.Column("host_id", sa.String(length=36), nullable=True),
+        sa.Column("next_host_id", sa.String(length=36), nullable=True),
         sa.Column("port_security_enabled", sa.Boolean(), nullable=False),
         sa.Column("allowed_address_pairs", sa.JSON(), nullable=False),
         sa.Column("extra_dhcp_opts", sa.JSON(), nullable=False),
@@ -356,6 +357,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(), nullable=False),
         sa.Column("updated_at", sa.DateTime(), nullable=False),
         sa.ForeignKeyConstraint(["host_id"], ["hosts.id"], name=op.f("fk_ports_host_id")),
+        sa.ForeignKeyConstraint(["next_host_id"], ["hosts.id"], name=op.f("fk_ports_next_host_id")),
         sa.ForeignKeyConstraint(["network_id"], ["networks.id"], name=op.f("fk_ports_network_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_ports")),
         sa.UniqueConstraint(
@@ -365,6 +367,7 @@ def upgrade() -> None:
     with op.batch_alter_table("ports", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_ports_device_id"), ["device_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_ports_host_id"), ["host_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_ports_next_host_id"), ["next_host_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_ports_project_id"), ["project_id"], unique=False)
 
     op.create_table(

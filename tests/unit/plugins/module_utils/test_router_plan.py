@@ -200,13 +200,39 @@ def test_of_a_network_that_is_the_external_one_too_only_the_hosts_own_address_is
     assert blocked(host_links(("203.0.113.7", 24, "global"))) == ["203.0.113.7/32"]
 
 
+def test_a_floating_ip_that_arrives_is_translated_and_another_host_answers_for_it() -> None:
+    here = floating("203.0.113.101", "192.0.2.10")
+    coming = {**floating("203.0.113.102", "192.0.2.11"), "arriving": True}
+    made = plan(gateway=gateway(), floating_ips=[here, coming])
+    assert made.uplink
+    assert router_plan.answered_for(made.uplink) == ["203.0.113.101"]
+    near, far = router_plan.link_ends(made, made.uplink, 0)
+    routed = {route[0] for route in router_plan.far_routes(made, made.uplink, near, far)}
+    assert "203.0.113.102/32" in routed
+    nat = router_plan.rules(made, near)["iptables"]["nat"]
+    assert "-s 192.0.2.11/32 -o uplink -j SNAT --to-source 203.0.113.102" in nat["POSTROUTING"]
+
+
+def test_a_run_that_only_adds_leaves_what_arrives_to_the_host_that_answers_for_it() -> None:
+    of_another = plan(gateway=gateway(), exact=False)
+    there = {"203.0.113.102": "192.0.2.11"}
+    both = router_plan.joined(of_another, {}, there, ["203.0.113.102"])
+    assert both.uplink
+    assert (both.uplink.floating_ips, router_plan.answered_for(both.uplink)) == (there, [])
+    ips = [floating("203.0.113.102", "192.0.2.11")]
+    arrived = plan(gateway=gateway(), floating_ips=ips, exact=False)
+    both = router_plan.joined(arrived, {}, there, ["203.0.113.102"])
+    assert both.uplink
+    assert router_plan.answered_for(both.uplink) == ["203.0.113.102"]
+
+
 def test_a_run_that_only_adds_keeps_members_and_floating_ips_that_it_was_not_told_of() -> None:
     told = [{"mac_address": "fa:16:3e:00:00:0a", "ip_addresses": ["192.0.2.10"]}]
     ips = [floating("203.0.113.101", "192.0.2.10")]
     made = plan(told, gateway=gateway(), floating_ips=ips, exact=False)
     device = made.legs[0].end.name
     there = {(device, "192.0.2.11"): "fa:16:3e:00:00:0b", ("legother", "192.0.2.12"): "x"}
-    both = router_plan.joined(made, there, {"203.0.113.102": "192.0.2.11"})
+    both = router_plan.joined(made, there, {"203.0.113.102": "192.0.2.11"}, ())
     assert both.legs[0].members == {
         "192.0.2.10": "fa:16:3e:00:00:0a",
         "192.0.2.11": "fa:16:3e:00:00:0b",
