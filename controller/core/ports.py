@@ -353,12 +353,17 @@ def unbind_port(session: Session, port: Port) -> None:
 
 
 def _unbind(session: Session, ports: Sequence[Port]) -> None:
-    left = {each for port in ports for each in (port.host_id, port.next_host_id) if each}
+    left = _hosts_of(ports)
     for port in ports:
         port.host_id, port.next_host_id, port.status = None, None, "DOWN"
     session.flush()
     port_updates.servers_came_or_went(session, _groups_of(session, ports))
     network_updates.ports_left(session, ports, left)
+
+
+def _hosts_of(ports: Sequence[Port]) -> set[str]:
+    """Return the hosts that have something of these ports."""
+    return {each for port in ports for each in (port.host_id, port.next_host_id) if each}
 
 
 def release(session: Session, server_id: str) -> None:
@@ -373,7 +378,7 @@ def release_port(session: Session, server_id: str, port: Port) -> None:
 
 def _release(session: Session, server_id: str, ports: Sequence[Port]) -> None:
     bound_groups = _groups_of(session, [port for port in ports if port.host_id])
-    left = {port.host_id for port in ports if port.host_id}
+    left = _hosts_of(ports)
     networks = {port.network_id for port in ports}
     port_departures.record(session, server_id, ports)
     network_updates.take_down(session, ports)
@@ -384,7 +389,7 @@ def _release(session: Session, server_id: str, ports: Sequence[Port]) -> None:
             continue
         port.device_id, port.device_owner, port.device_position = "", "", 0
         port.device_tag, port.dns_name = None, ""
-        port.host_id, port.status = None, "DOWN"
+        port.host_id, port.next_host_id, port.status = None, None, "DOWN"
         port.revision_number += 1
     session.flush()
     port_updates.servers_came_or_went(session, bound_groups)
