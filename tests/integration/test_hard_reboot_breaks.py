@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.fixtures.hand_lab import Lab
-from tests.integration.test_playbooks_by_hand import (
+from tests.fixtures.by_hand import (
     BRIDGE,
     DIRECTORY,
     EXAMPLE,
@@ -21,6 +20,7 @@ from tests.integration.test_playbooks_by_hand import (
     TAP,
     ByHand,
 )
+from tests.fixtures.hand_lab import Lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 

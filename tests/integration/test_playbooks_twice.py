@@ -13,9 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.fixtures.hand_lab import HOSTS, ROOT, Lab
-from tests.integration.test_playbooks_by_hand import (
-    CHECKED,
+from tests.fixtures.by_hand import (
     DIRECTORY,
     IMAGE_BASE,
     OTHER_SERVER,
@@ -24,6 +22,8 @@ from tests.integration.test_playbooks_by_hand import (
     changed,
     example_servers,
 )
+from tests.fixtures.hand_lab import HOSTS, ROOT, Lab
+from tests.integration.test_check_mode_by_hand import CHECKED
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 

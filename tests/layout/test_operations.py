@@ -8,7 +8,7 @@ import yaml
 
 from controller.states import BUILDING, LIVING, TABLE
 from tests.fixtures import state_actions
-from tests.integration import test_playbooks_by_hand as by_hand
+from tests.integration import test_check_mode_by_hand as by_hand
 from tests.integration import test_playbooks_twice as twice_by_hand
 
 ROOT = Path(__file__).resolve().parents[2]
