@@ -20,7 +20,7 @@ from . import (
     network_files,
     network_links,
     network_standing,
-    underlay,
+    vxlan,
     work,
 )
 
@@ -152,7 +152,7 @@ def _absent(
     if not check_mode:
         network_links.batch(f"link delete dev {each}" for each in gone)
         if any(each.startswith(names.VXLAN_PREFIX) for each in devices):
-            underlay.end(network_links.links())
+            vxlan.gone()
     before += "".join(f"device {each}\n" for each in devices)
     return {"changed": True, "diff": work.text_diff(f"bridge {name}", before, "")}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from . import address_sets, filter_base, filter_tables, names, network_links, work
+from . import address_sets, filter_base, filter_tables, names, work
 
 PORT = 4789
 
@@ -37,10 +37,8 @@ def have(local: str, peers: set[str], check_mode: bool) -> list[dict[str, str]]:
     return [*diffs, *([written] if written["before"] != written["after"] else [])]
 
 
-def end(found: network_links.Links) -> None:
-    """Take it all back once `found`, the links that are left, has no VXLAN device of ours."""
-    if any(name.startswith(names.VXLAN_PREFIX) for name in found):
-        return
+def end() -> None:
+    """Take it all back: no VXLAN device of ours is left."""
     present = address_sets.read()
     for version, key in ((4, filter_tables.IP4), (6, filter_tables.IP6)):
         name = names.underlay_set(version)

@@ -66,7 +66,7 @@ def _run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     if params["state"] == "absent":
         result = bridge_uplinks.absent(name, "vxlan", check_mode)
         if result["changed"] and not check_mode:
-            underlay.end(network_links.links())
+            gone()
         return result
     device = _Device(_segmentation_id(params), address(params["local"], "The local address"))
     named = entries(params["members"], params["peers"], device.local)
@@ -98,6 +98,18 @@ def _run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     peers = {host for table in (*tables.values(), after) for _, host in table}
     diffs += underlay.have(device.local, peers, check_mode)
     return {"changed": bool(diffs), "diff": diffs, "device": name}
+
+
+def gone() -> None:
+    """A device of ours is gone: take packets from those alone that the ones left send to."""
+    found = network_links.links()
+    left = [_device(link) for name, link in found.items() if name.startswith(names.VXLAN_PREFIX)]
+    if not left:
+        underlay.end()
+        return
+    peers = {host for table in forwarding().values() for _, host in table}
+    for local in sorted({device.local for device in left}):
+        underlay.have(local, peers, check_mode=False)
 
 
 def _segmentation_id(params: dict[str, Any]) -> int:

@@ -124,6 +124,13 @@ def test_a_second_run_changes_nothing(kernel: Kernel) -> None:
     assert kernel.done == []
 
 
+def test_whom_only_a_device_that_is_gone_sent_to_is_let_in_no_more(kernel: Kernel) -> None:
+    kernel.have(TO_ALL, TO_SECOND)
+    kernel.lets_in = (OWN, {SECOND, THIRD})
+    vxlan.gone()
+    assert kernel.lets_in == (OWN, {SECOND})
+
+
 def test_check_mode_shows_the_entries_and_changes_nothing(kernel: Kernel) -> None:
     kernel.have(TO_ALL)
     result = have(check=True, peers=[THIRD])
