@@ -15,13 +15,12 @@ from typing import Any
 
 import pytest
 
-from controller.core.operations import UNFINISHED
 from lab import contents
 from lab.record import load_existing
 from lab.waiting import wait_until
 from tests.fixtures.cloud import BOOT_TIMEOUT_S, HOSTS, CloudForTests
-from tests.fixtures.killing_workers import Case, killing, reading, wait_for_end
-from tests.integration.test_audit import audit
+from tests.fixtures.guests import await_told, check_clean, only
+from tests.fixtures.killing_workers import Case, killing, wait_for_end
 from tests.integration.test_live_migration import migrate, record
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
@@ -74,24 +73,12 @@ class World:
             )
 
     def boot_on(self, host: str, wanted: dict[str, tuple[str, str]]) -> None:
-        (other,) = set(HOSTS) - {host}
-        with self.closed(other):
+        with only(self.cloud, host):
             for name, (network, address) in wanted.items():
                 on = {"uuid": self.networks[network].id, "fixed_ip": address}
                 self.servers[name] = self.cloud.boot(name.replace("_", "-"), networks=[on])
         for name in wanted:
             assert self.cloud.host_of(self.servers[name]) == host
-
-    @contextlib.contextmanager
-    def closed(self, host: str) -> Iterator[None]:
-        """Have the scheduler choose another host."""
-        compute = self.cloud.admin.compute
-        (service,) = compute.services(host=host, binary="nova-compute")
-        compute.disable_service(service, host, "nova-compute")
-        try:
-            yield
-        finally:
-            compute.enable_service(service, host, "nova-compute")
 
     def port(self, name: str) -> Any:
         (port,) = self.network.ports(device_id=self.servers[name].id)
@@ -143,20 +130,6 @@ class World:
         told = self.in_guest(name, f"timeout 10 wget -q -O - {METADATA}")
         return str(json.loads(told)["uuid"])
 
-    def settled(self) -> None:
-        """Wait until no host is to be told anything any more."""
-        marks = ", ".join("?" for _ in UNFINISHED)
-        query = (
-            f"select count(*) from operations where kind = 'network_update' and state in ({marks})"  # noqa: S608 -- marks alone
-        )
-
-        def done() -> bool:
-            with reading(self.cloud) as database:
-                ((count,),) = database.execute(query, (*UNFINISHED,)).fetchall()
-            return bool(count == 0)
-
-        wait_until(done, what="all hosts were told", timeout_s=60, interval_s=0.2)
-
     def unmake(self) -> None:
         """Delete all of it, whatever of it was made."""
         for floating in self.floating.values():
@@ -180,12 +153,12 @@ def world(cloud: CloudForTests) -> Iterator[World]:
         yield world
     finally:
         world.unmake()
-    world.settled()
+    await_told(world.cloud)
     for host in HOSTS:
         assert left_of_routing(cloud, host) == []
     owned = {"device_owner": AGENT_GATEWAY}
     assert list(cloud.admin.network.ports(**owned)) == []
-    check_clean(cloud)
+    check_clean(cloud, HOSTS)
 
 
 def left_of_routing(cloud: CloudForTests, host: str) -> list[str]:
@@ -193,19 +166,6 @@ def left_of_routing(cloud: CloudForTests, host: str) -> list[str]:
     look = "ls /run/netns; ls /sys/class/net; ebtables-save | grep -o 'nv-r-[0-9a-f]*'; true"
     said = cloud.on_host(host, "sh", "-c", look).stdout.split()
     return [each for each in said if each.startswith(("nvr", "nve", "nvx", "nv-r-", "rt"))]
-
-
-def check_clean(cloud: CloudForTests, *server_ids: str) -> None:
-    """Database and hosts agree, and a run of the plays would change nothing."""
-    assert audit(cloud)[1]["findings"] == []
-    looks = [*(("host", each) for each in HOSTS), *(("server", each) for each in server_ids)]
-    for noun, name in looks:
-        done = subprocess.run(
-            [*cloud.cloud.command, noun, "check", name, "--json"],
-            capture_output=True, text=True, check=False, timeout=300,
-        )  # fmt: skip
-        said = json.loads(done.stdout)
-        assert (done.returncode, said["differ"], said["problem"]) == (0, [], ""), done.stdout
 
 
 def test_guests_are_told_by_their_own_metadata_service_who_they_are(world: World) -> None:
@@ -309,7 +269,7 @@ def test_a_worker_killed_while_it_tells_a_host_has_a_successor(world: World) -> 
         assert world.who("blue_2") == world.servers["blue_2"].id
         del world.floating["blue_2"]
         world.network.update_ip(floating, port_id=None)
-        world.settled()
+        await_told(world.cloud)
         if kill.hit:
             break
     else:
@@ -318,8 +278,8 @@ def test_a_worker_killed_while_it_tells_a_host_has_a_successor(world: World) -> 
 
 
 def test_hosts_are_as_the_database_says(world: World) -> None:
-    world.settled()
-    check_clean(world.cloud, *(server.id for server in world.servers.values()))
+    await_told(world.cloud)
+    check_clean(world.cloud, HOSTS, [server.id for server in world.servers.values()])
 
 
 def test_a_connection_through_a_floating_ip_lives_on_while_its_server_migrates(
@@ -360,9 +320,9 @@ def test_a_connection_through_a_floating_ip_lives_on_while_its_server_migrates(
 
 
 def test_the_host_that_it_left_has_nothing_of_its_router(world: World) -> None:
-    world.settled()
+    await_told(world.cloud)
     main = world.routers["main"].id
     assert main not in world.cloud.on_host("h1", "ip", "netns").stdout
     assert main in world.cloud.on_host("h2", "ip", "netns").stdout
     assert world.routers["other"].id in world.cloud.on_host("h1", "ip", "netns").stdout
-    check_clean(world.cloud, *(server.id for server in world.servers.values()))
+    check_clean(world.cloud, HOSTS, [server.id for server in world.servers.values()])
