@@ -29,7 +29,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "controller": ("openssh-client", "python3-venv"),
     # The servers run for single tests, each in a folder of its own; none is a service here.
     "test": (
-        *("git", "iputils-ping", "tcpdump"),
+        *("git", "curl", "iputils-ping", "tcpdump"),
         *("postgresql", "mariadb-server", "rabbitmq-server"),
     ),
 }
