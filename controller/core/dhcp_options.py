@@ -6,12 +6,12 @@ backslash, and a comma only between plain words. Names and numbers are those of 
 dhcp` and `dhcp6`.
 """
 
-import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from controller.core.network_faults import InvalidInput
+from controller.core.subnet_ranges import plain_address
 
 
 def _words(text: str) -> frozenset[str]:
@@ -109,6 +109,6 @@ def _check(name: str, version: int, value: str) -> None:
 def _is_address(text: str, version: int) -> bool:
     bare = text[1:-1] if version == 6 and text.startswith("[") and text.endswith("]") else text
     try:
-        return ipaddress.ip_address(bare).version == version
+        return plain_address(bare).version == version
     except ValueError:
         return False

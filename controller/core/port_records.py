@@ -1,6 +1,5 @@
 """Ports as the Network API writes them. What servers need of ports is in `core.ports`."""
 
-import ipaddress
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -181,7 +180,7 @@ def _pairs(port: Port, wanted: Sequence[Mapping[str, str]]) -> list[dict[str, st
     pairs = []
     for pair in wanted:
         try:
-            allowed = ipaddress.ip_network(pair["ip_address"], strict=False)
+            allowed = subnet_ranges.plain_range(pair["ip_address"], strict=False)
         except ValueError as error:
             raise InvalidInput(
                 f"'{pair['ip_address']}' is not an IP address or range (allowed_address_pairs): "

@@ -49,7 +49,7 @@ def check(
         )
     )
     for route in routes:
-        nexthop = ipaddress.ip_address(route["nexthop"])
+        nexthop = subnet_ranges.plain_address(route["nexthop"])
         if not any(nexthop in each for each in ranges):
             raise _invalid(route, "the nexthop is not connected with router")
         if route["nexthop"] in own:
@@ -62,8 +62,8 @@ def plain(wanted: Sequence[Mapping[str, Any]]) -> list[Route]:
     routes: list[Route] = []
     for route in wanted:
         try:
-            destination = ipaddress.ip_network(route["destination"])
-            nexthop = ipaddress.ip_address(route["nexthop"])
+            destination = subnet_ranges.plain_range(route["destination"])
+            nexthop = subnet_ranges.plain_address(route["nexthop"])
         except ValueError as error:
             raise _invalid(route, str(error)) from error
         if destination.version != nexthop.version:

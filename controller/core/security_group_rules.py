@@ -1,13 +1,12 @@
 """Rules of security groups: what may pass, checked as Neutron checks it."""
 
-import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, or_, select, true
 from sqlalchemy.orm import Session
 
-from controller.core import network_quotas, port_updates, security_groups
+from controller.core import network_quotas, port_updates, security_groups, subnet_ranges
 from controller.core.context import Context
 from controller.core.network_faults import (
     SecurityGroupEthertypeConflictWithProtocol,
@@ -176,10 +175,7 @@ def _check_remote(rule: SecurityGroupRule) -> None:
             "Only remote_ip_prefix or remote_group_id may be provided. Make two rules."
         )
     try:
-        if "%" in rule.remote_ip_prefix:
-            # ipaddress takes any text as the zone of an IPv6 address, line ends too.
-            raise ValueError("it has a zone")
-        prefix = ipaddress.ip_network(rule.remote_ip_prefix, strict=False)
+        prefix = subnet_ranges.plain_range(rule.remote_ip_prefix, strict=False)
     except ValueError as error:
         raise SecurityGroupRuleParameterConflict(
             f"remote_ip_prefix '{rule.remote_ip_prefix}' is not an address range: {error}."

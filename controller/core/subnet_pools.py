@@ -16,7 +16,7 @@ from controller.core.network_faults import (
     SubnetPoolNotFound,
     SubnetPoolQuotaExceeded,
 )
-from controller.core.subnet_ranges import Range
+from controller.core.subnet_ranges import Range, plain_range
 from controller.db.models import Subnet, SubnetPool
 from controller.settings import Settings
 
@@ -151,7 +151,7 @@ def cut(
 
 def _named(pool: SubnetPool, cidr: str, used: Sequence[tuple[int, int]]) -> Range:
     try:
-        chosen = ipaddress.ip_network(cidr)
+        chosen = plain_range(cidr)
     except ValueError as error:
         raise InvalidInput(f"'{cidr}' is not a valid IP subnet (cidr): {error}.") from error
     first, last = _bounds(chosen)
@@ -213,7 +213,7 @@ def _check_length(pool: SubnetPool, length: int) -> None:
 def _prefixes(texts: Sequence[str]) -> list[Range]:
     """Return prefixes of one IP version, joined where they touch, in their order."""
     try:
-        found = [ipaddress.ip_network(text) for text in texts]
+        found = [plain_range(text) for text in texts]
     except ValueError as error:
         raise InvalidInput(f"prefixes: {error}. Give ranges such as 10.0.0.0/16.") from error
     of_four = [each for each in found if isinstance(each, ipaddress.IPv4Network)]

@@ -37,7 +37,7 @@ Pool = dict[str, str]
 def parse_cidr(text: str, ip_version: int) -> Range:
     """Return `text` as a range that a subnet can have, or raise InvalidInput."""
     try:
-        loose = ipaddress.ip_network(text, strict=False)
+        loose = plain_range(text, strict=False)
     except ValueError as error:
         raise InvalidInput(f"'{text}' is not a valid IP subnet (cidr): {error}.") from error
     if loose.version != ip_version:
@@ -142,7 +142,7 @@ def check_routes(ip_version: int, wanted: Sequence[Mapping[str, str]]) -> list[d
     routes = []
     for route in wanted:
         try:
-            destination = ipaddress.ip_network(route["destination"])
+            destination = plain_range(route["destination"])
         except ValueError as error:
             raise InvalidInput(
                 f"'{route['destination']}' is not an IP range (host_routes): {error}."
@@ -163,6 +163,17 @@ def plain_address(text: str) -> Address:
     if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
         raise ValueError(f"{text!r} names an interface")
     return address
+
+
+def plain_range(text: str, *, strict: bool = True) -> Range:
+    """Return an IP range. Raises ValueError, also for one with a zone.
+
+    ipaddress takes any text for a zone, line ends too, and gives it back as it is: hosts would read
+    it as rules, routes and options of their own.
+    """
+    if "%" in text:
+        raise ValueError(f"{text!r} names an interface")
+    return ipaddress.ip_network(text, strict=strict)
 
 
 def _address(ip_version: int, text: str, where: str) -> str:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from typing import Any
 
-from . import dhcp_options, dhcp_release, names, network_files, port_rules, service_units, work
+from . import (
+    dhcp_options,
+    dhcp_release,
+    names,
+    network_files,
+    plain_addresses,
+    port_rules,
+    service_units,
+    work,
+)
 
 # A host name as RFC 1123 has it; it goes into dnsmasq's file as it is.
 HOSTNAME_RE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
@@ -117,8 +125,8 @@ def host_lines(params: dict[str, Any]) -> str:
 
 def _written(address: str, port_id: str) -> str:
     try:
-        is_ipv6 = ipaddress.ip_address(address).version == 6
-        return f"[{ipaddress.IPv6Address(address)}]" if is_ipv6 else address
+        plain = plain_addresses.address(address)
+        return f"[{plain}]" if plain.version == 6 else str(plain)
     except ValueError as error:
         raise work.WorkError(
             f"Refused the address {address!r} of port {port_id}: it is no IP address. Correct it."

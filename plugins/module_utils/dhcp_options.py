@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import Any
 
-from . import work
+from . import plain_addresses, work
 
 # dnsmasq's names of options, or their numbers.
 NAME_RE = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
@@ -44,7 +43,7 @@ def _value(value: str) -> str:
     """Return a list of addresses as it is, and all else as one text, in quotes."""
     parts = [part.strip().strip("[]") for part in value.split(",")]
     try:
-        addresses = [ipaddress.ip_address(part) for part in parts]
+        addresses = [plain_addresses.address(part) for part in parts]
     except ValueError:
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'

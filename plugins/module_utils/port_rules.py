@@ -8,11 +8,10 @@ Neutron's iptables firewall driver.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import Any
 
-from . import names, port_rules6, work
+from . import names, plain_addresses, port_rules6, work
 from .filter_base import Entries
 from .filter_tables import EB_FILTER, EB_NAT, IP4, IP6, Wanted
 
@@ -159,7 +158,7 @@ def ip_network(value: Any, where: str, version: int) -> str | None:
     Raises WorkError for anything else, naming `where` it stands.
     """
     try:
-        network = ipaddress.ip_network(value, strict=False)
+        network = plain_addresses.network(value, strict=False)
     except ValueError as error:
         raise work.WorkError(
             f"Refused the address {value!r} of {where}: it is neither an address nor a network. "

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from . import filter_base, filter_tables, names, port_rules, subnets, work
+from . import filter_base, filter_tables, names, plain_addresses, port_rules, subnets, work
 from .namespace_parts import End, Route, Rules
 
 UPLINK = "uplink"
@@ -112,7 +112,7 @@ def plan(params: dict[str, Any]) -> Plan:
             exact=params.get("exact", True),
             routes=tuple(
                 sorted(
-                    (str(ipaddress.ip_network(each["destination"])), _address(each["nexthop"]))
+                    (str(plain_addresses.network(each["destination"])), _address(each["nexthop"]))
                     for each in params["routes"]
                 )
             ),
@@ -146,7 +146,7 @@ def _members(network: dict[str, Any], end: End) -> dict[str, str]:
     found = {}
     for member in network.get("members") or []:
         for text in member["ip_addresses"]:
-            address = ipaddress.ip_address(text)
+            address = plain_addresses.address(text)
             is_own = any(address == one.ip for one in within)
             if not is_own and any(address in one.network for one in within):
                 found[str(address)] = mac(member["mac_address"])
@@ -221,7 +221,7 @@ def mac(value: Any) -> str:
 
 
 def _address(value: Any) -> str:
-    return str(ipaddress.ip_address(value))
+    return str(plain_addresses.address(value))
 
 
 def link_number(router_id: str, taken: Iterable[int]) -> int:

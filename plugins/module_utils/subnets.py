@@ -6,7 +6,7 @@ import ipaddress
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import work
+from . import plain_addresses, work
 
 METADATA_IP = "169.254.169.254"
 SLAAC, STATEFUL, STATELESS = MODES = ("slaac", "dhcpv6-stateful", "dhcpv6-stateless")
@@ -45,7 +45,7 @@ def parse(subnets: list[dict[str, Any]]) -> list[Subnet]:
 def _parse(given: dict[str, Any]) -> Subnet:
     subnet_id = work.check_uuid(given.get("id"), "Subnet id")
     try:
-        cidr = ipaddress.ip_network(given.get("cidr"))
+        cidr = plain_addresses.network(given.get("cidr"))
         modes = [_mode(given.get(f"ipv6_{name}_mode"), cidr) for name in ("ra", "address")]
         return Subnet(
             id=subnet_id,
@@ -56,7 +56,7 @@ def _parse(given: dict[str, Any]) -> Subnet:
             routed=bool(given.get("routed")),
             dns_nameservers=[_address(dns, cidr) for dns in given.get("dns_nameservers") or []],
             host_routes=[
-                (str(type(cidr)(route["destination"])), _address(route["nexthop"], cidr))
+                (_network(route["destination"], cidr), _address(route["nexthop"], cidr))
                 for route in given.get("host_routes") or []
             ],
             ra_mode=modes[0],
@@ -78,10 +78,17 @@ def _mode(value: Any, cidr: ipaddress.IPv4Network | ipaddress.IPv6Network) -> st
 
 
 def _address(value: Any, cidr: ipaddress.IPv4Network | ipaddress.IPv6Network) -> str:
-    address = ipaddress.ip_address(value)
-    if address.version != cidr.version or "%" in str(address):
+    address = plain_addresses.address(value)
+    if address.version != cidr.version:
         raise ValueError(f"{value} is no IPv{cidr.version} address")
     return str(address)
+
+
+def _network(value: Any, cidr: ipaddress.IPv4Network | ipaddress.IPv6Network) -> str:
+    network = plain_addresses.network(value)
+    if network.version != cidr.version:
+        raise ValueError(f"{value} is no IPv{cidr.version} network")
+    return str(network)
 
 
 def _own(value: Any, cidr: ipaddress.IPv4Network | ipaddress.IPv6Network) -> str | None:
