@@ -59,7 +59,7 @@ def set_up(controllers: Sequence[Cloud], servers: Backing) -> tuple[Credentials,
             cloud.start_controller()
         for host in HOSTS:
             first.enroll(host)
-        create = blank_server(first, "admin")
+        create = blank_server(first, "admin", routed=True)
     return Credentials(login.username, login.password, login.project), create
 
 
@@ -80,11 +80,12 @@ def take_down(controllers: Sequence[Cloud]) -> None:
     first.destroy()
 
 
-def blank_server(cloud: Cloud, login: str) -> dict[str, Any]:
+def blank_server(cloud: Cloud, login: str, *, routed: bool = False) -> dict[str, Any]:
     """Make what servers that load no CPU are made of, and return the body of a create.
 
     Their disk is blank, so they sit in their firmware; no ACPI answers there, so the image says
-    that a guest is given a second to shut down.
+    that a guest is given a second to shut down. With `routed` they have a card in a network between
+    the hosts, behind a router.
     """
     admin = contents.connect(cloud, login)
     try:
@@ -102,6 +103,18 @@ def blank_server(cloud: Cloud, login: str) -> dict[str, Any]:
                 admin.compute.create_flavor(name=name, vcpus=1, ram=memory_mb, disk=0)
         flavor = admin.compute.find_flavor(next(iter(FLAVORS)), ignore_missing=False)
         network = contents.make_public_network(admin, cloud)
+        if routed:
+            network = _behind_a_router(admin, network)
         return {"imageRef": image.id, "flavorRef": flavor.id, "networks": [{"uuid": network.id}]}
     finally:
         admin.close()
+
+
+def _behind_a_router(admin: Any, outside: Any) -> Any:
+    """Return a new overlay network whose router leads to the network `outside`."""
+    network = admin.network.create_network(name="overlay")
+    subnet = admin.network.create_subnet(network_id=network.id, cidr="10.77.0.0/22", ip_version=4)
+    gateway = {"network_id": outside.id}
+    router = admin.network.create_router(name="overlay", external_gateway_info=gateway)
+    admin.network.add_interface_to_router(router, subnet_id=subnet.id)
+    return network

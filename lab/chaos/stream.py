@@ -36,6 +36,11 @@ BODIES: dict[str, Any] = {
     "suspend": {"suspend": None},
     "resume": {"resume": None},
     "migrate": {"migrate": None},
+    "live_migrate": {"os-migrateLive": {"host": None, "block_migration": "auto"}},
+    "rescue": {"rescue": {}},
+    "unrescue": {"unrescue": None},
+    "shelve": {"shelve": None},
+    "unshelve": {"unshelve": None},
     "confirm": {"confirmResize": None},
     "revert": {"revertResize": None},
 }
@@ -43,11 +48,15 @@ BODIES: dict[str, Any] = {
 POSSIBLE: dict[str, tuple[str, ...]] = {
     "ACTIVE": (
         "stop", "stop", "reboot", "reboot", "hard_reboot", "delete",
-        "pause", "suspend", "resize", "migrate",
+        "pause", "suspend", "resize", "migrate", "live_migrate", "live_migrate", "rebuild",
+        "rescue", "shelve",
     ),
-    "SHUTOFF": ("start", "start", "start", "hard_reboot", "delete", "resize", "migrate"),
+    "SHUTOFF": ("start", "start", "start", "hard_reboot", "delete", "resize", "migrate", "rebuild"),
     "PAUSED": ("unpause", "unpause", "unpause", "hard_reboot", "delete"),
     "SUSPENDED": ("resume", "resume", "resume", "delete"),
+    "RESCUE": ("unrescue", "unrescue", "unrescue", "delete"),
+    "SHELVED": ("unshelve", "unshelve", "delete"),
+    "SHELVED_OFFLOADED": ("unshelve", "unshelve", "unshelve", "delete"),
     "VERIFY_RESIZE": ("confirm", "confirm", "revert", "revert", "delete"),
     "ERROR": ("hard_reboot", "delete", "delete"),
 }  # fmt: skip
@@ -64,6 +73,12 @@ STATUS_AFTER: dict[str, frozenset[str]] = {
     "resume": frozenset({"ACTIVE"}),
     "resize": frozenset({"VERIFY_RESIZE"}),
     "migrate": frozenset({"VERIFY_RESIZE"}),
+    "live_migrate": frozenset({"ACTIVE"}),
+    "rescue": frozenset({"RESCUE"}),
+    "unrescue": frozenset({"ACTIVE"}),
+    "shelve": frozenset({"SHELVED", "SHELVED_OFFLOADED"}),
+    "unshelve": frozenset({"ACTIVE"}),
+    "rebuild": _EITHER,
     # As it was before it was moved.
     "confirm": _EITHER,
     "revert": _EITHER,
@@ -214,6 +229,8 @@ class Actor(threading.Thread):
             self._follow_or_cancel(asked)
 
     def _body(self, action: str, server_id: str) -> dict[str, Any]:
+        if action == "rebuild":
+            return {"rebuild": {"imageRef": self._stream.create["imageRef"]}}
         if action != "resize":
             return dict(BODIES[action])
         server = self._stream.api.read(f"/servers/{server_id}").body.get("server") or {}
