@@ -420,8 +420,10 @@ def of_whole_host(session: Session, settings: Settings, host_id: str) -> list[di
     which would let this one in behind it, to set rules for ports that are gone.
     """
     removes = or_(
-        Operation.kind == "server_delete",
-        and_(Operation.kind == "server_create", Operation.undoing.is_not(None)),
+        Operation.kind.in_(("server_delete", "server_shelve_offload")),
+        and_(
+            Operation.kind.in_(("server_create", "server_unshelve")), Operation.undoing.is_not(None)
+        ),
     )
     removed = select(Operation.id).where(
         Operation.server_id == Server.id, Operation.state.in_(UNFINISHED), removes

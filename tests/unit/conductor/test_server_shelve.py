@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from controller.conductor import runs
 from controller.conductor.reconcilers import shelved_servers
 from controller.core import images, server_shelve
 from controller.core.server_shelve import Place
@@ -217,3 +218,17 @@ def test_one_that_is_killed_is_finished_by_another_worker(
     assert (server.state, server.task_state) == (AFTER[case[0]], None)
     assert (server.host_id is None) == (server.state == "shelved_offloaded")
     assert (held(cloud, server_id) == 0) == (server.state == "shelved_offloaded")
+
+
+def test_a_server_that_leaves_its_host_is_no_more_told_of_in_rules_of_all_of_it(
+    cloud: Cloud,
+) -> None:
+    """With the offload's own generation it set rules again behind it. Found by chaos."""
+    host_id = cloud.add_host("a")
+    server_id = shelved_server(cloud, STAYS)
+    with cloud.db.write() as session:
+        (entry,) = runs.of_whole_host(session, cloud.settings, host_id)
+        assert entry["id"] == server_id
+        server = session.get_one(Server, server_id)
+        server_shelve.offload(session, cloud.settings, server)
+        assert runs.of_whole_host(session, cloud.settings, host_id) == []
