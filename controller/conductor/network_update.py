@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from controller.conductor import backoff
 from controller.conductor.steps import Again, Failure, Flow, Outcome, Play, Step, Work
-from controller.core import agent_gateways, floating_ips, network_updates, router_arguments
+from controller.core import agent_gateways, floating_ips, network_updates
 from controller.errors import HostFailed
 
 
@@ -35,8 +35,7 @@ def told_of(session: Session, host_id: str) -> None:
     """The host has what the database says, unless it is to be told of something newer by now."""
     if network_updates.waits(session, host_id):
         return
-    now = router_arguments.of_host(session, host_id)["routers"]
-    floating_ips.in_effect(session, router_arguments.floating_ip_ids(now), host_id)
+    floating_ips.in_effect(session, host_id)
     agent_gateways.drop_unneeded(session, host_id)
 
 

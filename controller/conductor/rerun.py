@@ -118,14 +118,13 @@ def _of_server(session: Session, settings: Settings, operation: Operation, check
     return str(server.host_id), playbook, {"servers": [entry]}, secrets
 
 
-def _of_host(session: Session, settings: Settings, operation: Operation, check: bool) -> _Parts:
+def _of_host(session: Session, _settings: Settings, operation: Operation, check: bool) -> _Parts:
     """A whole host's rules, as conductor/runs.py has them set."""
     if operation.host_id is None:
         raise NotFound(f"Cannot run {_named(operation)} again: its host was removed.")
     same_kind = (Operation.host_id == operation.host_id) & (Operation.kind == PORT_UPDATE)
     _refuse_while_busy(session, operation, same_kind, (RUNNING,))
-    entries = runs.of_whole_host(session, settings, operation.host_id)
-    arguments: dict[str, Any] = {"servers": entries}
+    arguments = runs.rules_of_host(session, operation.host_id)
     if not check:
         arguments["host_fence"] = runs.next_host_fence(session, operation.host_id)
     return operation.host_id, PORT_UPDATE, arguments, {}

@@ -71,7 +71,6 @@ FETCHING = frozenset({"server_create_image", "server_create_backup", "server_she
 # Playbooks that have hosts' certificates signed, by the authority that they are told of.
 MOVES = frozenset({"server_move_out", "server_resize", "server_receive", "server_live_migrate"})
 FABRIC = ("networks", "routers")
-RULES = ("ports", "security_groups", "remote_group_members")
 # An outcome that this release can't read. During an upgrade an old worker may start a new release's
 # playbooks, which lie on disk already: a new worker does it again, and finds what is done.
 UNREADABLE = "unreadable"
@@ -136,7 +135,7 @@ def prepare(
         host = hosts.get(session, play.host_id)
         arguments["fenced_host"] = {"name": host.name, "address": host.address}
     elif play.whole_host:
-        entries, found = _whole_host(session, settings, play)
+        entries, found = _whole_host(session, play)
         arguments |= found
     elif play.check or play.told:
         pairs = zip(going, operations, strict=True)
@@ -267,9 +266,9 @@ def rules_due_in(session: Session, prepared: Prepared, server_ids: frozenset[str
     still_there = select(Server.id).where(
         Server.id.in_(server_ids), Server.host_id == host_id, Server.deleted_at.is_(None)
     )
-    now = network_arguments.for_servers(session, list(session.scalars(still_there)), host_id)
-    told = {entry["id"]: entry for entry in run.arguments["servers"]}
-    changed = [each for each in now if any(told[each][name] != now[each][name] for name in RULES)]
+    rules = network_arguments.rules_alone(session, list(session.scalars(still_there)))
+    now, told = network_arguments.told_rules(rules), network_arguments.told_rules(run.arguments)
+    changed = [each for each in now if told[each] != now[each]]
     if not changed:
         return None
     grew = all(_only_gained(told[each], now[each]) for each in changed)
@@ -302,7 +301,7 @@ def _only_gained(told: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     """Whether all that differs is that groups have more members."""
     before, after = told["remote_group_members"], now["remote_group_members"]
     return (
-        all(told[name] == now[name] for name in RULES if name != "remote_group_members")
+        all(told[name] == now[name] for name in ("ports", "security_groups"))
         and before.keys() == after.keys()
         and all(set(before[each]) <= set(after[each]) for each in before)
     )
@@ -401,23 +400,23 @@ def next_host_fence(session: Session, host_id: str) -> dict[str, Any]:
     return {"id": host_id, "generation": session.scalar(query)}
 
 
-def _whole_host(
-    session: Session, settings: Settings, play: Play
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def _whole_host(session: Session, play: Play) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return the servers of a run about all of a host, and its arguments besides."""
     fence = {"host_fence": next_host_fence(session, play.host_id)}
     if play.playbook != network_updates.KIND:
-        return of_whole_host(session, settings, play.host_id), fence
+        rules = rules_of_host(session, play.host_id)
+        return rules.pop("servers"), fence | rules
     # Where no address was left when the host came to need one, there may be by now.
     agent_gateways.ensure(session, {play.host_id})
     return [], fence | router_arguments.of_host(session, play.host_id)
 
 
-def of_whole_host(session: Session, settings: Settings, host_id: str) -> list[dict[str, Any]]:
-    """Return the host's servers, with the generation that they have: a newer run goes before.
+def rules_of_host(session: Session, host_id: str) -> dict[str, Any]:
+    """Return what port_update is told: all that filters ports on the host, but for its fence.
 
-    Without those that are being removed. They have the generation of the run that removes them,
-    which would let this one in behind it, to set rules for ports that are gone.
+    Servers have the generation that they have by now: a newer run goes before. Without those that
+    are being removed. They have the generation of the run that removes them, which would let this
+    one in behind it, to set rules for ports that are gone.
     """
     removes = or_(
         Operation.kind.in_(("server_delete", "server_shelve_offload")),
@@ -428,9 +427,11 @@ def of_whole_host(session: Session, settings: Settings, host_id: str) -> list[di
     removed = select(Operation.id).where(
         Operation.server_id == Server.id, Operation.state.in_(UNFINISHED), removes
     )
-    query = select(Server).where(
+    query = select(Server.id, Server.generation).where(
         Server.host_id == host_id, Server.deleted_at.is_(None), ~removed.exists()
     )
-    servers = list(session.scalars(query.order_by(Server.id)))
-    known = server_arguments(session, settings, servers)
-    return [known[server.id] | {"generation": server.generation} for server in servers]
+    generations = {row.id: row.generation for row in session.execute(query.order_by(Server.id))}
+    rules = network_arguments.rules_alone(session, list(generations))
+    for entry in rules["servers"]:
+        entry["generation"] = generations[entry["id"]]
+    return rules

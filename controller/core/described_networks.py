@@ -32,11 +32,14 @@ class Described:
         return {**self.entry, "peers": peers}
 
 
-def networks(session: Session, network_ids: Collection[str]) -> dict[str, Described]:
+def networks(
+    session: Session, network_ids: Collection[str], *, members: bool = True
+) -> dict[str, Described]:
     """Return networks by id, in four statements and always the same order within.
 
     Members are all ports on hosts: of overlay networks, whose frames find their way by them, and of
-    those with a router, which asks nobody for its neighbours.
+    those with a router, which asks nobody for its neighbours. They may be many: without `members`
+    nobody reads them.
     """
     found = {
         network.id: Described(
@@ -52,7 +55,8 @@ def networks(session: Session, network_ids: Collection[str]) -> dict[str, Descri
     ):
         entry = _subnet(subnet, routed.get(subnet.id))
         found[subnet.network_id].entry["subnets"].append(entry)
-    for network_id, member, next_tunnel_ip in _members(session, network_ids):
+    told = _members(session, network_ids) if members else ()
+    for network_id, member, next_tunnel_ip in told:
         found[network_id].entry["members"].append(member)
         if next_tunnel_ip is not None:
             found[network_id].arriving.add(next_tunnel_ip)
@@ -111,7 +115,9 @@ def _members(
 ) -> list[tuple[str, dict[str, Any], str | None]]:
     """Return (network id, member, tunnel address of the host it is brought to) by MAC address."""
     next_host = aliased(Host)
-    with_router = select(Port.network_id).where(Port.device_owner == ROUTER_INTERFACE)
+    with_router = select(Port.network_id).where(
+        Port.network_id.in_(network_ids), Port.device_owner == ROUTER_INTERFACE
+    )
     rows = session.execute(
         select(
             Port.network_id,

@@ -4,7 +4,7 @@ The host of the port answers for the address; see `core.network_updates` for how
 """
 
 import ipaddress
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, select, true
@@ -265,14 +265,12 @@ def _disassociate(session: Session, context: Context, floating_ip: FloatingIP) -
         network_updates.floating_ip_changed(session, [before], context)
 
 
-def in_effect(session: Session, floating_ip_ids: Collection[str], host_id: str) -> None:
-    """A host was told of these floating IPs: those of ports that are there are ACTIVE."""
-    if not floating_ip_ids:
-        return
+def in_effect(session: Session, host_id: str) -> None:
+    """A host was told of its floating IPs, those of ports that are there: they are ACTIVE."""
     there = select(Port.id).where(Port.host_id == host_id)
     session.execute(
         sql_update(FloatingIP)
-        .where(FloatingIP.id.in_(floating_ip_ids), FloatingIP.fixed_port_id.in_(there))
+        .where(FloatingIP.fixed_port_id.in_(there), FloatingIP.router_id.is_not(None))
         .where(FloatingIP.status != ACTIVE)
         .values(status=ACTIVE)
         .execution_options(synchronize_session=False)

@@ -1,6 +1,6 @@
 """What plays are told of a server's networks: networks, ports, groups with rules, and members."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -17,6 +17,9 @@ from controller.db.models import (
     SecurityGroupRule,
 )
 
+# What filters a server's ports.
+RULES = ("ports", "security_groups", "remote_group_members")
+
 
 def for_servers(
     session: Session, server_ids: Sequence[str], on_host: str | None = None
@@ -29,58 +32,117 @@ def for_servers(
     nothing. Networks and routers are told as to the host `on_host`, for a play on one that the
     ports are not bound to; None is each port's own host.
     """
-    ports = session.scalars(
+    ports = _bound_ports(session, server_ids)
+    if not ports:
+        return {server_id: _without_ports() for server_id in server_ids}
+    described = networks(session, {port.network_id for port in ports})
+    rules = told_rules(_rules(session, ports, described, server_ids))
+    host_of = {port.id: on_host or str(port.host_id) for port in ports}
+    tunnel_ips = _tunnel_ips(session, set(host_of.values()))
+    on_hosts: dict[str, set[str]] = {}
+    of_servers: dict[str, list[Port]] = {}
+    for port in ports:
+        on_hosts.setdefault(host_of[port.id], set()).add(port.network_id)
+        of_servers.setdefault(port.device_id, []).append(port)
+    routers = router_arguments.of_networks(session, on_hosts)
+    # As one for all servers of a host: a network may have thousands of members.
+    told = {
+        (network_id, host_id): described[network_id].as_told_to(tunnel_ips.get(host_id))
+        for host_id, network_ids in on_hosts.items()
+        for network_id in network_ids
+    }
+    arguments = {}
+    for server_id in server_ids:
+        own = of_servers.get(server_id, [])
+        on = {port.network_id: host_of[port.id] for port in own}
+        arguments[server_id] = {
+            "networks": [told[each] for each in on.items()],
+            "routers": _routers_of(own, routers[host_of[own[0].id]] if own else []),
+            **rules[server_id],
+        }
+    return arguments
+
+
+def rules_alone(session: Session, server_ids: Sequence[str]) -> dict[str, Any]:
+    """Return the keys servers, security_groups and remote_group_members: what filters their ports.
+
+    Each group stands there once, however many of the servers are in it: one for each of them would
+    make a group of a thousand ports on one host a thousand times as much to tell. Of `servers` each
+    has its id and its ports. A fixed number of statements, as `for_servers`.
+    """
+    ports = _bound_ports(session, server_ids)
+    described = networks(session, {port.network_id for port in ports}, members=False)
+    return _rules(session, ports, described, server_ids)
+
+
+def told_rules(arguments: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return by server the keys ports, security_groups and remote_group_members.
+
+    `arguments` are those of a play: what its servers have of them, or what `rules_alone` says.
+    """
+    groups = {group["id"]: group for group in arguments.get("security_groups", ())}
+    members = arguments.get("remote_group_members", {})
+    return {
+        entry["id"]: {name: entry[name] for name in RULES}
+        if "security_groups" in entry
+        else _rules_of(entry.get("ports", []), groups, members)
+        for entry in arguments["servers"]
+    }
+
+
+def _rules_of(
+    ports: list[dict[str, Any]],
+    groups: Mapping[str, dict[str, Any]],
+    members: Mapping[str, list[str]],
+) -> dict[str, Any]:
+    group_ids = sorted({group_id for port in ports for group_id in port["security_groups"]})
+    remote = {rule["remote_group_id"] for each in group_ids for rule in groups[each]["rules"]}
+    return {
+        "ports": ports,
+        "security_groups": [groups[each] for each in group_ids],
+        "remote_group_members": {each: members[each] for each in sorted(filter(None, remote))},
+    }
+
+
+def _bound_ports(session: Session, server_ids: Sequence[str]) -> Sequence[Port]:
+    return session.scalars(
         select(Port)
         .where(port_records.serving(server_ids), Port.host_id.is_not(None))
         .order_by(Port.device_position, Port.id)
     ).all()
-    if not ports:
-        return {server_id: _without_ports() for server_id in server_ids}
+
+
+def _rules(
+    session: Session,
+    ports: Sequence[Port],
+    described: Mapping[str, Described],
+    server_ids: Sequence[str],
+) -> dict[str, Any]:
+    """Return what `rules_alone` does, of these ports of the servers."""
     port_ids = [port.id for port in ports]
-    described = networks(session, {port.network_id for port in ports})
     groups_of_port = security_groups.of_ports(session, port_ids)
     fixed_ips = port_records.fixed_ips_of(session, port_ids)
-    rules = security_groups.rules_of(
-        session, {group_id for group_ids in groups_of_port.values() for group_id in group_ids}
-    )
-    stateless = security_groups.stateless(session, rules)
-    members = _members(
-        session,
-        {rule.remote_group_id for each in rules.values() for rule in each if rule.remote_group_id},
-    )
-    host_of = {port.id: on_host or str(port.host_id) for port in ports}
-    tunnel_ips = _tunnel_ips(session, set(host_of.values()))
-    on_hosts: dict[str, set[str]] = {}
+    told: dict[str, list[dict[str, Any]]] = {server_id: [] for server_id in server_ids}
     for port in ports:
-        on_hosts.setdefault(host_of[port.id], set()).add(port.network_id)
-    routers = router_arguments.of_networks(session, on_hosts)
-    arguments = {}
-    for server_id in server_ids:
-        own = [port for port in ports if port.device_id == server_id]
-        told = [
-            _port(port, described[port.network_id], fixed_ips[port.id], groups_of_port[port.id])
-            for port in own
-        ]
-        group_ids = sorted({group for port in told for group in port["security_groups"]})
-        remote = {rule.remote_group_id for each in group_ids for rule in rules[each]}
-        hosts = {port.network_id: tunnel_ips.get(host_of[port.id]) for port in own}
-        arguments[server_id] = {
-            "networks": [described[each].as_told_to(hosts[each]) for each in hosts],
-            "ports": told,
-            "routers": _routers_of(own, routers[host_of[own[0].id]] if own else []),
-            "security_groups": [
-                {
-                    "id": group_id,
-                    "stateful": group_id not in stateless,
-                    "rules": [_rule(rule) for rule in rules[group_id]],
-                }
-                for group_id in group_ids
-            ],
-            "remote_group_members": {
-                group_id: members.get(group_id, []) for group_id in sorted(filter(None, remote))
-            },
-        }
-    return arguments
+        own = _port(port, described[port.network_id], fixed_ips[port.id], groups_of_port[port.id])
+        told[port.device_id].append(own)
+    used = {group for each in told.values() for own in each for group in own["security_groups"]}
+    rules = security_groups.rules_of(session, used)
+    stateless = security_groups.stateless(session, rules)
+    named = {rule.remote_group_id for each in rules.values() for rule in each}
+    members = _members(session, {each for each in named if each})
+    return {
+        "servers": [{"id": server_id, "ports": each} for server_id, each in told.items()],
+        "security_groups": [
+            {
+                "id": group_id,
+                "stateful": group_id not in stateless,
+                "rules": [_rule(rule) for rule in rules[group_id]],
+            }
+            for group_id in sorted(rules)
+        ],
+        "remote_group_members": dict(sorted(members.items())),
+    }
 
 
 def detached(session: Session, port: Port, host_id: str) -> dict[str, Any]:

@@ -161,10 +161,3 @@ def _floating_ips(
             }
         )
     return found
-
-
-def floating_ip_ids(told: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return the floating IPs of the `routers` that a host was told to answer for."""
-    return [
-        each["id"] for router in told for each in router["floating_ips"] if not each.get("arriving")
-    ]

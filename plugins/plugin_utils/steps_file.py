@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible.errors import AnsibleError, AnsibleParserError
 from ansible.parsing.dataloader import DataLoader
@@ -32,10 +32,18 @@ _REFERENCE = re.compile(
     r"\{\{ (?P<path>\w+(?:\.\w+)*)"
     r"(?P<filters>(?: \| (?:bool|int|default\([^(){}]*\)))*) \}\}"
 )
-_FILTER = re.compile(r"bool|int|default\([^()]*?(?P<falsy>, true)?\)")
+_FILTER = re.compile(r"bool|int|default\((?:(?P<other>\w+)|[^()]*?)(?P<falsy>, true)?\)")
 # A value's type as it comes from JSON: without a mark, so no text of it is a template.
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 _NOT_PLAIN = object()
+
+
+class Filter(NamedTuple):
+    """A filter that leaves most values alone; `other` is the variable that a default names."""
+
+    text: str
+    replaces_falsy: bool
+    other: str
 
 
 @dataclass(frozen=True)
@@ -210,6 +218,8 @@ def _referenced(template: Any, variables: dict[str, Any]) -> Any:
         if type(value) is not dict or hasattr(dict, name):
             return _NOT_PLAIN
         value = value.get(name, _NOT_PLAIN)
+    if value is _NOT_PLAIN and filters:
+        value, filters = _default(filters[0], variables), filters[1:]
     if not all(_leaves_alone(each, value) for each in filters):
         return _NOT_PLAIN
     if isinstance(value, str) and "{" not in value:
@@ -218,17 +228,26 @@ def _referenced(template: Any, variables: dict[str, Any]) -> Any:
 
 
 @cache
-def _reference(template: str) -> tuple[list[str], list[tuple[str, bool]]] | None:
-    """Return a reference's path, and its filters each with whether it replaces what is falsy."""
+def _reference(template: str) -> tuple[list[str], list[Filter]] | None:
+    """Return a reference's path, and its filters as they stand there."""
     found = _REFERENCE.fullmatch(template)
     if found is None:
         return None
-    filters = [(each[0], bool(each["falsy"])) for each in _FILTER.finditer(found["filters"])]
+    filters = [
+        Filter(each[0], bool(each["falsy"]), each["other"] or "")
+        for each in _FILTER.finditer(found["filters"])
+    ]
     return found["path"].split("."), filters
 
 
-def _leaves_alone(each: tuple[str, bool], value: Any) -> bool:
-    name, replaces_falsy = each
+def _default(each: Filter, variables: dict[str, Any]) -> Any:
+    """Return the list or dictionary that another variable has, which stands for a missing one."""
+    found = variables.get(each.other)
+    return found if type(found) in (list, dict) else _NOT_PLAIN
+
+
+def _leaves_alone(each: Filter, value: Any) -> bool:
+    name, replaces_falsy, _ = each
     if name in ("bool", "int"):
         return type(value).__name__ == name
     return value is not _NOT_PLAIN and (bool(value) or not replaces_falsy)

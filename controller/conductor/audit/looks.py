@@ -167,13 +167,13 @@ class Auditor:
 
     def _check_rules_of(self, one: Host) -> list[Finding]:
         with self._db.read() as session:
-            entries = runs.of_whole_host(session, self._settings, one.id)
+            rules = runs.rules_of_host(session, one.id)
             settled = {
                 each.id
                 for each in book.read(session, self._clock()).of_host(one.id)
                 if each.settled
             }
-            arguments = {"cloud_id": cloud_id(session), "servers": entries}
+            arguments = {"cloud_id": cloud_id(session), **rules}
         if not settled:
             return []
         result = self._executor.run(

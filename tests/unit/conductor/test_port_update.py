@@ -142,8 +142,8 @@ def test_rules_that_changed_during_a_run_are_set_anew_after_it(cloud: Cloud, cha
     assert cloud.server(server_id).state == "active"
     assert cloud.playbooks() == ["server_create", *(["port_update"] if changed else [])]
     if changed:
-        (entry,) = cloud.executor.runs[-1].arguments["servers"]
-        assert entry["security_groups"][0]["rules"] == []
+        (told,) = cloud.executor.runs[-1].arguments["security_groups"]
+        assert told["rules"] == []
 
 
 def test_members_that_came_during_a_run_have_time(cloud: Cloud) -> None:
@@ -240,7 +240,7 @@ def test_a_server_that_is_being_deleted_is_left_out(cloud: Cloud) -> None:
     cloud.work()
     cloud.act(goes, "delete")
     with cloud.db.read() as session:
-        entries = runs.of_whole_host(session, cloud.settings, host_id)
+        entries = runs.rules_of_host(session, host_id)["servers"]
     assert [entry["id"] for entry in entries] == [stays]
 
 

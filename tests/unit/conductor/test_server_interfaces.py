@@ -155,7 +155,8 @@ def entries(cloud: Cloud, server_id: str) -> list[dict[str, Any]]:
     host_id = cloud.server(server_id).host_id
     assert host_id is not None
     with cloud.db.read() as session:
-        return runs.of_whole_host(session, cloud.settings, host_id)
+        found: list[dict[str, Any]] = runs.rules_of_host(session, host_id)["servers"]
+        return found
 
 
 def test_a_server_on_no_host_is_given_its_card_when_it_comes_to_one(

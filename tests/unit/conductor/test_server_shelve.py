@@ -227,8 +227,8 @@ def test_a_server_that_leaves_its_host_is_no_more_told_of_in_rules_of_all_of_it(
     host_id = cloud.add_host("a")
     server_id = shelved_server(cloud, STAYS)
     with cloud.db.write() as session:
-        (entry,) = runs.of_whole_host(session, cloud.settings, host_id)
+        (entry,) = runs.rules_of_host(session, host_id)["servers"]
         assert entry["id"] == server_id
         server = session.get_one(Server, server_id)
         server_shelve.offload(session, cloud.settings, server)
-        assert runs.of_whole_host(session, cloud.settings, host_id) == []
+        assert runs.rules_of_host(session, host_id)["servers"] == []

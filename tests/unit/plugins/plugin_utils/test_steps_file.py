@@ -47,6 +47,10 @@ REFERENCES = [
     ("{{ server.zero | default(7, true) | int }}", 7),
     ("{{ server.no | default([]) }}", []),
     ("{{ server.no.such | default('d') }}", "d"),
+    # Another variable stands in for what is missing.
+    ("{{ server.groups | default(groups) }}", [{"id": "{{ 7*7 }}"}]),
+    ("{{ server.tags | default(groups) }}", {"a": ["{{ 7*7 }}"]}),
+    ("{{ server.groups | default(path) }}", "/kept/x"),
     ("{{ server.yes | bool }}", True),
     ("{{ server.number | int }}", 12),
     ("{{ server.true | bool }}", True),
@@ -67,7 +71,10 @@ def test_a_reference_is_the_value_that_ansible_would_make_of_it(
         "number": "12", "true": True,
     }  # fmt: skip
     path = trust_as_template("{{ folder }}/{{ server.id }}")
-    variables = {"server": server, "folder": "/kept", "path": path, "by_hand": {"path": path}}
+    variables = {
+        "server": server, "folder": "/kept", "path": path, "by_hand": {"path": path},
+        "groups": [{"id": "{{ 7*7 }}"}],
+    }  # fmt: skip
     [step] = expand(tmp_path, text, variables)
     marked = trust_as_template(template) if isinstance(template, str) else template
     by_ansible = Templar(DataLoader(), variables).template(marked)
