@@ -3,21 +3,23 @@
 import argparse
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from bench import actions, addresses, creates, dispatch, forwarding, lists, load, memory
+from bench import actions, creates, dispatch, lists, load, memory, networks
 from bench.report import Report
 from lab import contents
 from lab.cloud import Cloud
-from lab.demo import HOSTS
+from lab.demo import HOSTS, IMAGE_CACHE
+from lab.guest_image import ensure_image
 
 LAB_NAME = "bench"
 
 
-PARTS = ("controller", "load", "actions", "addresses", "forwarding")
+PARTS = ("controller", "load", "actions", "networks")
 
 
 def main() -> int:
@@ -30,6 +32,8 @@ def main() -> int:
     unknown = set(arguments.parts) - set(PARTS)
     if unknown:
         parser.error(f"unknown part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    # As by Ctrl-C: what was made is taken down.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     # Not /tmp: the hosts' disks are too large for a tmpfs.
     directory = Path(tempfile.mkdtemp(prefix="novella-bench-", dir="/var/tmp"))
     try:
@@ -41,13 +45,6 @@ def main() -> int:
     return 0
 
 
-def _addresses(directory: Path, arguments: argparse.Namespace) -> None:
-    """The database alone: addresses given per second."""
-    report = Report("addresses")
-    addresses.measure(directory, report, arguments.rounds * 20)
-    print(f"written: {report.write()}")
-
-
 def _load(directory: Path, _arguments: argparse.Namespace) -> None:
     """The controller on simulated hosts, under load."""
     directory.mkdir()
@@ -57,14 +54,22 @@ def _load(directory: Path, _arguments: argparse.Namespace) -> None:
     print(f"written: {report.write()}")
 
 
-def _forwarding(directory: Path, arguments: argparse.Namespace) -> None:
-    """The controller on simulated hosts: until all that a change concerns have been told."""
+def _networks(directory: Path, arguments: argparse.Namespace) -> None:
+    """Networks: the database, the controller on simulated hosts, then two hosts of a lab."""
     directory.mkdir()
-    report = Report("forwarding")
-    blank = creates.blank_image(directory)
+    image = IMAGE_CACHE.absolute()
+    ensure_image(image)
+    cloud = Cloud(directory / "cloud")
+    report = Report("networks")
     password = secrets.token_urlsafe(12)
-    forwarding.measure(directory, report, password, blank, arguments.rounds)
-    print(f"written: {report.write()}")
+    blank = creates.blank_image(directory)
+    try:
+        networks.measure_controller(directory, report, password, blank, arguments.rounds)
+        _set_up(cloud, password)
+        networks.measure_hosts(cloud, directory, report, image, blank, arguments.rounds)
+        print(f"written: {report.write()}")
+    finally:
+        cloud.destroy()
 
 
 def _controller(directory: Path, arguments: argparse.Namespace) -> None:
@@ -118,8 +123,7 @@ MEASURES = {
     "controller": _controller,
     "load": _load,
     "actions": _actions,
-    "addresses": _addresses,
-    "forwarding": _forwarding,
+    "networks": _networks,
 }
 
 

@@ -82,10 +82,10 @@ def measure(cloud: Cloud, report: Report, rounds: int = 5) -> None:
     """Add the figures to `report`. `cloud` has its hosts enrolled; its first one is used."""
     folder = cloud.directory / "dispatch"
     settings = _project(folder, load(cloud.config))
-    host = _host(load(cloud.config))
+    host = first_host(load(cloud.config))
     pid = next(each.pid for each in hosts.status(cloud.lab_dir) if each.name == host.name)
     assert pid is not None
-    server = _start_fork_server(folder, settings)
+    server = start_fork_server(folder, settings)
     executor = AnsibleExecutor(settings)
     costs: dict[str, list[Cost]] = {}
     try:
@@ -184,7 +184,8 @@ def _project(folder: Path, settings: Settings) -> Settings:
     return replace(settings, project_dir=folder, state_dir=folder / "state")
 
 
-def _host(settings: Settings) -> HostAccess:
+def first_host(settings: Settings) -> HostAccess:
+    """Return how the first of the cloud's hosts is reached."""
     db = Database(settings.db_url)
     with db.read() as session:
         row = host_rows.list_hosts(session)[0]
@@ -193,7 +194,8 @@ def _host(settings: Settings) -> HostAccess:
     return found
 
 
-def _start_fork_server(folder: Path, settings: Settings) -> subprocess.Popen[bytes]:
+def start_fork_server(folder: Path, settings: Settings) -> subprocess.Popen[bytes]:
+    """Return a fork server for `settings` that is ready; its files lie in `folder`."""
     config = folder / "novella.toml"
     names = ("state_dir", "project_dir", "runs_dir")
     config.write_text("".join(f'{name} = "{getattr(settings, name)}"\n' for name in names))

@@ -293,7 +293,9 @@ def simulated_cloud(
         **servers.settings(),
     )
     with cloud.config.open("a") as file:
-        file.write("default_quota = {instances = 10000, cores = 10000, ram = 10000000}\n")
+        file.write(
+            "default_quota = {instances = 10000, cores = 10000, ram = 10000000, port = 10000}\n"
+        )
     cloud.prepare_database(password)
     settings = load(cloud.config)
     with database_of(cloud) as db, db.write() as session:
