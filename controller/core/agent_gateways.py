@@ -23,13 +23,13 @@ Pair = tuple[str, str]
 
 def needed(session: Session, host_ids: Collection[str]) -> set[Pair]:
     """Return (host, external network) for each that one of these hosts has a router to."""
-    there, interface, gateway = network_hosts.carried(), aliased(Port), aliased(Port)
+    there, interface, gateway = network_hosts.carried(host_ids), aliased(Port), aliased(Port)
     query = (
         select(there.c.host_id, gateway.network_id)
         .join(interface, interface.network_id == there.c.network_id)
         .join(Router, Router.id == interface.device_id)
         .join(gateway, gateway.id == Router.gateway_port_id)
-        .where(there.c.host_id.in_(host_ids), interface.device_owner == INTERFACE)
+        .where(interface.device_owner == INTERFACE)
         .distinct()
     )
     return {(host_id, network_id) for host_id, network_id in session.execute(query)}

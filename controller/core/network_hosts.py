@@ -8,7 +8,7 @@ statements, however many hosts there are.
 from collections.abc import Collection
 
 from sqlalchemy import Select, Subquery, or_, select, union
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from controller.core.router_ports import INTERFACE
 from controller.db.models import Network, Port, Router
@@ -16,19 +16,25 @@ from controller.db.models import Network, Port, Router
 VXLAN = "vxlan"
 
 
-def carried() -> Subquery:
-    """Return the query for (host_id, network_id) of the ports that hosts have, or are to have."""
-    return union(
-        select(Port.host_id, Port.network_id).where(Port.host_id.is_not(None)),
-        select(Port.next_host_id, Port.network_id).where(Port.next_host_id.is_not(None)),
-    ).subquery()
+def carried(host_ids: Collection[str] | None = None) -> Subquery:
+    """Return the query for (host_id, network_id) of the ports that hosts have, or are to have.
+
+    Of these hosts; None is all, for which the database reads each port.
+    """
+
+    def of(column: InstrumentedAttribute[str | None]) -> Select[str | None, str]:
+        here = column.is_not(None) if host_ids is None else column.in_(host_ids)
+        return select(column, Port.network_id).where(here)
+
+    return union(of(Port.host_id), of(Port.next_host_id)).subquery()
 
 
 def of_networks(session: Session, network_ids: Collection[str]) -> set[str]:
-    """Return the hosts that carry any of these networks, in one statement."""
+    """Return the hosts that carry any of these networks, in two statements."""
     if not network_ids:
         return set()
-    return _with_ports_on(session, _reaching(network_ids), network_ids)
+    reaching = session.scalars(_reaching(network_ids))
+    return _with_ports_on(session, {*network_ids, *reaching})
 
 
 def of_router(session: Session, router_id: str) -> set[str]:
@@ -36,7 +42,7 @@ def of_router(session: Session, router_id: str) -> set[str]:
     connected = select(Port.network_id).where(
         Port.device_id == router_id, Port.device_owner == INTERFACE
     )
-    return _with_ports_on(session, connected, ())
+    return _with_ports_on(session, set(session.scalars(connected)))
 
 
 def led_out_to(session: Session, network_ids: Collection[str]) -> set[str]:
@@ -48,7 +54,7 @@ def led_out_to(session: Session, network_ids: Collection[str]) -> set[str]:
         .join(gateway, gateway.id == Router.gateway_port_id)
         .where(Port.device_owner == INTERFACE, gateway.network_id.in_(network_ids))
     )
-    return _with_ports_on(session, connected, ())
+    return _with_ports_on(session, set(session.scalars(connected)))
 
 
 def _reaching(network_ids: Collection[str]) -> Select[str]:
@@ -65,10 +71,20 @@ def _reaching(network_ids: Collection[str]) -> Select[str]:
     )
 
 
-def _with_ports_on(session: Session, found: Select[str], network_ids: Collection[str]) -> set[str]:
-    there = carried()
-    on = or_(there.c.network_id.in_(found), there.c.network_id.in_(network_ids))
-    return set(session.scalars(select(there.c.host_id).where(on).distinct()))
+def _with_ports_on(session: Session, network_ids: Collection[str]) -> set[str]:
+    """Return the hosts with ports on these networks, or to have some.
+
+    The networks stand there by their ids, and in each half: with a query for them, or over both
+    halves, the database reads every port of the cloud whenever a server comes or goes.
+    """
+    if not network_ids:
+        return set()
+    columns = (Port.host_id, Port.next_host_id)
+    halves = [
+        select(column).where(Port.network_id.in_(network_ids), column.is_not(None))
+        for column in columns
+    ]
+    return {host_id for host_id in session.scalars(union(*halves)) if host_id}
 
 
 def told_of_members(session: Session, network_ids: Collection[str]) -> set[str]:

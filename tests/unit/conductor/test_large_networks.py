@@ -1,14 +1,17 @@
 """Networks and groups of many ports: what a host is told grows with its own ports, no faster."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from controller.conductor import runs
-from controller.core import network_arguments, router_arguments
+from controller.core import network_arguments, network_updates, port_updates, router_arguments
+from controller.db.base import new_id
 from controller.db.models import (
     Host,
     IPAllocation,
@@ -99,6 +102,49 @@ def test_a_host_is_told_in_as_many_statements_of_many_ports_as_of_few(
     assert costs[0] == costs[1]
     # Four times as many ports on this host and in all: about four times as much, not sixteen.
     assert sizes[1] < 1.2 * sizes[0]
+
+
+def test_no_query_for_whom_a_change_concerns_reads_every_port_of_the_cloud(cloud: Cloud) -> None:
+    """As servers come and go, these are asked each time."""
+    if cloud.db.engine.dialect.name != "sqlite":
+        pytest.skip("the plan of a query is told in SQLite's words")
+    hosts = [cloud.add_host("h1"), cloud.add_host("h2")]
+    with cloud.db.write() as session:
+        large = Large(session)
+        large.grow(session, hosts, 4)
+        network_id, group_id = large.network.id, large.group.id
+    with cloud.db.write() as session, explained(session) as plans:
+        network_updates.members_changed(session, {network_id}, told_host=hosts[0])
+        network_updates.networks_changed(session, {network_id}, None)
+        network_updates.router_changed(session, new_id(), None)
+        network_updates.host_booted(session, hosts[0])
+        port_updates.servers_came_or_went(session, {group_id}, told_host=hosts[0])
+        port_updates.group_changed(session, {group_id}, None)
+        runs.rules_of_host(session, hosts[0])
+        router_arguments.of_host(session, hosts[0])
+    assert any("SEARCH ports" in step for step in plans)
+    assert [step for step in plans if step.startswith("SCAN ports")] == []
+
+
+@contextmanager
+def explained(session: Session) -> Iterator[list[str]]:
+    """Yield the steps of SQLite's plans for the block's queries, once it is over."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith("SELECT"):
+            asked.append((statement, parameters))
+
+    engine = session.get_bind()
+    event.listen(engine, "before_cursor_execute", note)
+    steps: list[str] = []
+    try:
+        yield steps
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+    for statement, parameters in asked:
+        plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        steps += [row.detail for row in plan]
 
 
 def test_the_rules_of_a_host_are_those_of_each_of_its_servers(cloud: Cloud) -> None:
