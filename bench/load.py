@@ -43,6 +43,8 @@ DATABASES = {"SQLite": "sqlite", "PostgreSQL": "postgresql"}
 OPERATIONS = 80
 RATE_ROUNDS = 3
 WORKERS = (1, 2, 4)
+# A connection that was unused for so long is opened anew.
+IDLE_S = 10.0
 FACTS = {"cpus": 4000, "memory_mb": 1 << 24, "disk_gb": 1 << 20}
 FLAVOR = {
     "id": "1", "name": "m1.nano", "vcpus": 1, "memory_mb": 128, "disk_gb": 1,
@@ -175,18 +177,26 @@ class Caller:
         self._connection = http.client.HTTPConnection(host, int(port), timeout=60)
         self._headers = {"X-Auth-Token": token, "Content-Type": "application/json",
                          "OpenStack-API-Version": "compute 2.96"}  # fmt: skip
+        self._used_at = 0.0
 
     def timed_ms(self, method: str, path: str, body: Any, expected: int) -> float:
         began = time.monotonic()
-        self._connection.request(method, path, json.dumps(body) if body else None, self._headers)
-        answer = self._connection.getresponse()
-        answer.read()
-        assert answer.status == expected, f"{method} {path}: {answer.status}"
+        status, said = self._ask(method, path, body)
+        assert status == expected, f"{method} {path}: {status} {said!r}"
         return (time.monotonic() - began) * 1000
 
     def get(self, path: str) -> Any:
-        self._connection.request("GET", path, None, self._headers)
-        return json.loads(self._connection.getresponse().read())
+        return json.loads(self._ask("GET", path, None)[1])
+
+    def _ask(self, method: str, path: str, body: Any) -> tuple[int, bytes]:
+        # The server hangs up on who has been silent for some seconds.
+        if time.monotonic() - self._used_at > IDLE_S:
+            self._connection.close()
+        self._connection.request(method, path, json.dumps(body) if body else None, self._headers)
+        answer = self._connection.getresponse()
+        said = answer.read()
+        self._used_at = time.monotonic()
+        return answer.status, said
 
 
 # --- operations per second ---------------------------------------------------------------------
