@@ -90,7 +90,7 @@ class Bench:
 
     def settle(self) -> None:
         wait_until(
-            lambda: not unfinished(self.cloud), what="all hosts were told", timeout_s=600,
+            lambda: not unfinished(self.cloud), what="all hosts were told", timeout_s=1800,
             interval_s=0.2,
         )  # fmt: skip
 
