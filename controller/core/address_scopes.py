@@ -62,12 +62,16 @@ def remove(session: Session, scope: AddressScope) -> None:
     session.flush()
 
 
-def refuse_overlap(pool: SubnetPool, other: SubnetPool) -> None:
-    """Refuse prefixes that another pool of the same scope has."""
+def refuse_overlap(context: Context, pool: SubnetPool, other: SubnetPool) -> None:
+    """Refuse prefixes that another pool of the same scope has; name it to those who may see it."""
+    is_seen = other.shared or context.may_see(other.project_id)
     for mine in map(ipaddress.ip_network, pool.prefixes):
         for theirs in map(ipaddress.ip_network, other.prefixes):
             if mine.version == theirs.version and mine.overlaps(theirs):
                 raise AddressScopePrefixConflict(
                     f"Failed to associate address scope: subnet pool {other.id} of the same scope "
                     f"has {theirs}, which overlaps with {mine}."
+                    if is_seen
+                    else f"Failed to associate address scope: {mine} overlaps with another subnet "
+                    "pool of the same scope. Choose another prefix."
                 )

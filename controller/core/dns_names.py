@@ -8,7 +8,7 @@ from controller.core.network_faults import InvalidInput
 from controller.db.models import IPAllocation, Port
 from controller.settings import Settings
 
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE | re.ASCII)
 LENGTH_MAX = 255
 
 

@@ -201,12 +201,16 @@ def _port(
         "port_security_enabled": port.port_security_enabled or not up,
         "extra_dhcp_opts": port.extra_dhcp_opts,
         "dns_name": port.dns_name,
-        "hostname": dns_names.hostname(port, fixed_ips[0].ip_address)
-        if fixed_ips
-        else port.dns_name,
+        "hostname": _hostname(port, fixed_ips),
         "allowed_address_pairs": port.allowed_address_pairs if up else [],
         "security_groups": group_ids if up and port.port_security_enabled else [],
     }
+
+
+def _hostname(port: Port, fixed_ips: Sequence[IPAllocation]) -> str:
+    """Return what DHCP calls the guest: the first label alone, for dnsmasq knows no others."""
+    name = dns_names.hostname(port, fixed_ips[0].ip_address) if fixed_ips else port.dns_name
+    return name.partition(".")[0]
 
 
 def _rule(rule: SecurityGroupRule) -> dict[str, Any]:

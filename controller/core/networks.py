@@ -99,6 +99,7 @@ def update(
     """
     if "mtu" in values:
         segments.check_mtu(settings, network, values["mtu"])
+        _refuse_ipv6(session, network, values["mtu"])
     if "shared" in values:
         wanted = bool(values["shared"])
         network_shares.set_open(session, network, network_shares.SHARED, wanted=wanted)
@@ -146,6 +147,19 @@ def _refuse_second_default(session: Session, network: Network) -> None:
     if other:
         raise DefaultExternalNetworkExists(
             f"A default external network already exists: {other}. Take is_default off it first."
+        )
+
+
+def _refuse_ipv6(session: Session, network: Network, mtu: int) -> None:
+    if mtu >= segments.IPV6_MTU_MIN:
+        return
+    session.execute(select(Network.id).where(Network.id == network.id).with_for_update())
+    of_network = select(Subnet.id).where(Subnet.network_id == network.id, Subnet.ip_version == 6)
+    subnet = session.scalar(of_network.limit(1))
+    if subnet:
+        raise InvalidInput(
+            f"Requested MTU {mtu} is too small for IPv6, which needs {segments.IPV6_MTU_MIN}: "
+            f"network {network.id} has subnet {subnet}. Ask for more, or delete that first."
         )
 
 

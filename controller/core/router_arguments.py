@@ -20,6 +20,7 @@ from controller.db.models import (
     Port,
     Router,
     Subnet,
+    SubnetPool,
 )
 
 Address = dict[str, str]
@@ -70,6 +71,7 @@ class _Look:
         ports = [port for each in self.interfaces.values() for port in each]
         ports += [*self.gateways.values(), *self.host_ports.values()]
         self.addresses = _addresses(session, [port.id for port in ports])
+        self.given_out = _given_out(session, [port.id for port in ports])
         network_ids = {port.network_id for port in ports}
         self.networks: dict[str, Described] = described_networks.networks(session, network_ids)
         self.tunnel_ips = {
@@ -115,6 +117,9 @@ class _Look:
             "ip_addresses": self.addresses.get(port.id, []),
             "gateway_ips": [hop for hop in hops if hop],
             "enable_snat": router.enable_snat,
+            "seen_outside": sorted(
+                {cidr for each in self.interfaces[router.id] for cidr in self.given_out[each.id]}
+            ),
             "host_port": {
                 "port_id": own.id,
                 "mac_address": own.mac_address,
@@ -132,6 +137,25 @@ def _addresses(session: Session, port_ids: Sequence[str]) -> dict[str, list[Addr
         .order_by(Subnet.ip_version, Subnet.id, IPAllocation.ip_address)
     ):
         found.setdefault(port_id, []).append({"ip_address": ip_address, "cidr": cidr})
+    return found
+
+
+def _given_out(session: Session, port_ids: Sequence[str]) -> dict[str, list[str]]:
+    """Return by port the IPv6 ranges that the operator's subnet pools gave out.
+
+    Routers of all tenants lead to one table of the host, by which what comes from outside finds its
+    way: a range that a tenant chose itself could be another's, or the internet's. Only admins make
+    pools shared or the default, and no two subnets of a pool overlap.
+    """
+    found: dict[str, list[str]] = {port_id: [] for port_id in port_ids}
+    for port_id, cidr in session.execute(
+        select(IPAllocation.port_id, Subnet.cidr)
+        .join(Subnet, Subnet.id == IPAllocation.subnet_id)
+        .join(SubnetPool, SubnetPool.id == Subnet.subnetpool_id)
+        .where(IPAllocation.port_id.in_(port_ids), Subnet.ip_version == 6)
+        .where(or_(SubnetPool.shared, SubnetPool.is_default))
+    ):
+        found[port_id].append(cidr)
     return found
 
 

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from controller.core import (
     addresses,
     network_quotas,
+    network_shares,
     network_updates,
     port_records,
     router_ports,
@@ -28,6 +29,8 @@ from controller.core.router_ports import INTERFACE
 from controller.db.models import (
     FloatingIP,
     IPAllocation,
+    Network,
+    NetworkShare,
     Port,
     PortSecurityGroup,
     Router,
@@ -55,10 +58,35 @@ def add_subnet(
             "Bad router request: Subnet for router interface must have a gateway IP. Set one, or "
             "add the router by a port."
         )
+    _check_lent(session, context, subnet)
     _check_subnets(session, router, [subnet])
     port = _port_for(session, settings, router, subnet)
     addresses.take_gateway(session, subnet, port.id)
     return _added(session, context, router, port, [subnet])
+
+
+def _check_lent(session: Session, context: Context, subnet: Subnet) -> None:
+    """Refuse to take the gateway of another project's subnet from all who use it.
+
+    As in Neutron, whom a network is shared with by name may: its owner trusts that project.
+    """
+    if context.may_see(subnet.project_id):
+        return
+    owner = session.scalar(select(Network.project_id).where(Network.id == subnet.network_id))
+    if owner is not None and context.may_see(owner):
+        return
+    network_shares.keep(session, subnet.network_id)
+    by_name = select(NetworkShare.id).where(
+        NetworkShare.network_id == subnet.network_id,
+        NetworkShare.action == network_shares.SHARED,
+        NetworkShare.target_project_id == context.project_id,
+    )
+    if session.scalar(by_name) is None:
+        raise BadNetworkRequest(
+            f"Bad router request: Cannot add interface to router because subnet {subnet.id} is not "
+            "owned by project making the request. Make a port on its network, and add the router "
+            "by that."
+        )
 
 
 def _port_for(session: Session, settings: Settings, router: Router, subnet: Subnet) -> Port:
@@ -87,6 +115,11 @@ def _port_for(session: Session, settings: Settings, router: Router, subnet: Subn
 def add_port(session: Session, context: Context, router: Router, port_id: str) -> Interface:
     """Make a port that nobody uses an interface of the router, at the port's own addresses."""
     port = port_records.get(session, context, port_id)
+    if port.project_id != router.project_id and not context.is_admin:
+        raise BadNetworkRequest(
+            f"Bad router request: Port {port.id} is another project's than router {router.id}. "
+            "Use one of its own."
+        )
     session.refresh(port, with_for_update=True)
     if port.device_id or port.device_owner:
         raise PortInUse(

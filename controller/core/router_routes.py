@@ -27,7 +27,9 @@ def check(
 ) -> list[Route]:
     """Return `wanted` in plain form, each once, or refuse them: InvalidRoutes, RoutesExhausted.
 
-    A next hop is in a network that the router is connected to, and not the router itself.
+    A next hop is in a network that the router is connected to, and not the router itself. A
+    destination is none with another use, nor a network that the router is connected to. Hosts would
+    not get past a route that the kernel doesn't take, with all else that they are told.
     """
     routes = plain(wanted)
     if len(routes) > ROUTES_MAX:
@@ -50,8 +52,13 @@ def check(
     )
     for route in routes:
         nexthop = subnet_ranges.plain_address(route["nexthop"])
-        if not any(nexthop in each for each in ranges):
+        if not any(subnet_ranges.holds(each, nexthop) for each in ranges):
             raise _invalid(route, "the nexthop is not connected with router")
+        destination = subnet_ranges.plain_range(route["destination"])
+        if destination in ranges:
+            raise _invalid(route, "the destination is a network connected with router")
+        if subnet_ranges.is_reserved(destination):
+            raise _invalid(route, "the destination has another use, such as multicast")
         if route["nexthop"] in own:
             raise _invalid(route, "the nexthop is used by router")
     return routes

@@ -36,6 +36,8 @@ TYPES = {
 # IPv4, UDP, VXLAN and the inner Ethernet header; an underlay with IPv6 has 20 bytes more.
 VXLAN_OVERHEAD = 50
 MTU_MIN = 576
+# Below it, the kernel has no IPv6 on an interface.
+IPV6_MTU_MIN = 1280
 # How a network's ports are plugged into it on a host, and what clients are told of that.
 DRIVERS = {"bridge": "bridge"}
 PROBES = 64

@@ -42,10 +42,12 @@ def get(session: Session, context: Context, pool_id: str) -> SubnetPool:
     return pool
 
 
-def default(session: Session, ip_version: int) -> SubnetPool:
-    """Return the pool that is meant where none is named."""
+def default(session: Session, context: Context, ip_version: int) -> SubnetPool:
+    """Return the pool that is meant where none is named, and that the caller may use."""
     pool = session.scalar(
-        select(SubnetPool).where(SubnetPool.is_default, SubnetPool.ip_version == ip_version)
+        select(SubnetPool).where(
+            SubnetPool.is_default, SubnetPool.ip_version == ip_version, visible(context)
+        )
     )
     if pool is None:
         raise SubnetPoolNotFound(
@@ -245,6 +247,14 @@ def _check(session: Session, context: Context, pool: SubnetPool) -> None:
             f"Illegal prefix lengths: {', '.join(map(str, lengths))}. They rise from min_prefixlen "
             f"over default_prefixlen to max_prefixlen, {longest} at most."
         )
+    # First of all: of a scope that the caller isn't told of, nothing is said.
+    if pool.address_scope_id:
+        scope = address_scopes.get(session, context, pool.address_scope_id)
+        if scope.ip_version != pool.ip_version:
+            raise InvalidInput(
+                f"Address scope {scope.id} is of IPv{scope.ip_version}, and the pool is of "
+                f"IPv{pool.ip_version}. Choose another."
+            )
     others = session.scalars(
         select(SubnetPool).where(
             SubnetPool.ip_version == pool.ip_version,
@@ -262,11 +272,4 @@ def _check(session: Session, context: Context, pool: SubnetPool) -> None:
                 f"A default subnet pool of IPv{pool.ip_version} is there already: {other.id}."
             )
         if pool.address_scope_id and other.address_scope_id == pool.address_scope_id:
-            address_scopes.refuse_overlap(pool, other)
-    if pool.address_scope_id:
-        scope = address_scopes.get(session, context, pool.address_scope_id)
-        if scope.ip_version != pool.ip_version:
-            raise InvalidInput(
-                f"Address scope {scope.id} is of IPv{scope.ip_version}, and the pool is of "
-                f"IPv{pool.ip_version}. Choose another."
-            )
+            address_scopes.refuse_overlap(context, pool, other)

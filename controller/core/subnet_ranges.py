@@ -22,10 +22,14 @@ from controller.db.models import Subnet
 
 # Gateway, DHCP server and one port need a /29; a /30 is for those who serve DHCP themselves.
 LONGEST_PREFIX = {4: 30, 6: 126}
-# What has another use: of multicast and loopback addresses are told by themselves.
+# What has another use: this host, loopback, link-local, multicast, broadcast, IPv4 in IPv6.
 RESERVED = [
-    ipaddress.ip_network(text) for text in ("169.254.0.0/16", "fe80::/10", "::/96", "::ffff:0:0/96")
-]
+    ipaddress.ip_network(text)
+    for text in (
+        "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32",
+        "::/96", "::ffff:0:0/96", "fe80::/10", "ff00::/8",
+    )
+]  # fmt: skip
 # Positions in a subnet are kept as signed 64-bit numbers.
 POSITIONS = 1 << 63
 
@@ -50,13 +54,27 @@ def parse_cidr(text: str, ip_version: int) -> Range:
     longest = LONGEST_PREFIX[ip_version]
     if loose.prefixlen == 0 or loose.prefixlen > longest:
         raise InvalidInput(f"Subnet '{text}' has a prefix length outside of 1 to {longest}.")
-    reserved = any(loose.version == other.version and loose.overlaps(other) for other in RESERVED)
-    if loose.is_multicast or loose.is_loopback or reserved:
+    if any(loose.version == other.version and loose.overlaps(other) for other in RESERVED):
         raise InvalidInput(
             f"Subnet '{text}' lies in a range that has another use (multicast, loopback, or "
             f"link-local, where the metadata service is). Choose another."
         )
     return loose
+
+
+def is_reserved(cidr: Range) -> bool:
+    """Whether all of a range has another use. What is wider, such as 0.0.0.0/0, has none."""
+    return any(
+        cidr.version == other.version
+        and cidr.prefixlen >= other.prefixlen
+        and cidr.network_address in other
+        for other in RESERVED
+    )
+
+
+def holds(cidr: Range, address: Address) -> bool:
+    """Whether a port can have the address in `cidr`: it is none of the range's own."""
+    return address in cidr and first_address(cidr) <= int(address) <= last_address(cidr)
 
 
 def of_network(session: Session, network_id: str) -> Sequence[Subnet]:
@@ -98,7 +116,7 @@ def check_gateway(cidr: Range, gateway_ip: str) -> str:
         gateway = plain_address(gateway_ip)
     except ValueError as error:
         raise InvalidInput(f"gateway_ip '{gateway_ip}' is not an IP address.") from error
-    if gateway not in cidr or not first_address(cidr) <= int(gateway) <= last_address(cidr):
+    if not holds(cidr, gateway):
         raise InvalidInput(f"Gateway {gateway} is not valid on subnet {cidr}.")
     return str(gateway)
 

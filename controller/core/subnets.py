@@ -14,6 +14,7 @@ from controller.core import (
     network_updates,
     port_updates,
     resource_tags,
+    segments,
     subnet_pools,
     subnet_ranges,
 )
@@ -31,6 +32,8 @@ from controller.settings import Settings
 DHCP_OWNER = "network:dhcp"
 # The part of a guest's own address that isn't made of its MAC address.
 EUI64_PREFIX = 64
+# Of shorter ones dnsmasq, which gives the addresses out, takes none.
+SHORTEST_SERVED = 64
 # What hosts are told of a subnet, and can change.
 TOLD = ("gateway_ip", "gateway_served", "dhcp_ip", "enable_dhcp", "dns_nameservers", "host_routes")
 
@@ -86,7 +89,12 @@ def create(
     network_quotas.check(session, settings, project_id, "subnet")
     version = values.get("ip_version", 4)
     values = _plain(version, values)
-    _lock(session, network)
+    mtu = _lock(session, network)
+    if version == 6 and mtu < segments.IPV6_MTU_MIN:
+        raise InvalidInput(
+            f"Network {network.id} has an MTU of {mtu}, and IPv6 needs {segments.IPV6_MTU_MIN}. "
+            "Raise it first."
+        )
     values["cidr"] = _cidr(session, pool, project_id, values)
     cidr = subnet_ranges.parse_cidr(values["cidr"], version)
     check_modes(
@@ -171,6 +179,11 @@ def check_modes(
             f"Invalid CIDR {cidr} for IPv6 address mode. Guests that make their own addresses need "
             f"a prefix of /{EUI64_PREFIX}."
         )
+    if cidr.prefixlen < SHORTEST_SERVED:
+        raise InvalidInput(
+            f"Invalid CIDR {cidr} for IPv6 address mode. DHCPv6 gives out addresses of "
+            f"/{SHORTEST_SERVED} and longer prefixes. Use one of those, or leave the modes out."
+        )
 
 
 def _give_automatic(session: Session, subnet: Subnet) -> None:
@@ -196,9 +209,13 @@ def _plain(ip_version: int, values: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _lock(session: Session, network: Network) -> None:
-    """Keep others from adding a range that overlaps with ours until we have committed."""
-    session.execute(select(Network.id).where(Network.id == network.id).with_for_update())
+def _lock(session: Session, network: Network) -> int:
+    """Keep others from adding a range that overlaps with ours until we have committed.
+
+    Return the MTU, which stays until then, too.
+    """
+    query = select(Network.mtu).where(Network.id == network.id).with_for_update()
+    return session.execute(query).scalar_one()
 
 
 def update(session: Session, network: Network, subnet: Subnet, values: Mapping[str, Any]) -> Subnet:

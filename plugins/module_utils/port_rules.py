@@ -60,7 +60,7 @@ def port_tables(port: Port, groups: dict[str, Any]) -> tuple[Wanted, Entries]:
     chains = {
         IP4: {
             ingress: _ingress(port, rules, is_stateful),
-            egress: _egress(source, rules, is_stateful),
+            egress: _egress(source, own_addresses(port), rules, is_stateful),
             source: _sources(pairs),
         },
         IP6: dict.fromkeys((ingress, egress, source)),
@@ -136,6 +136,14 @@ def _open_entries(port: Port) -> Entries:
     for key in (IP4, IP6):
         entries[key, "nv-egress"] = {tap: [f"-m physdev --physdev-in {tap} -j RETURN"]}
         entries[key, "nv-ingress"] = {tap: [f"-m physdev --physdev-out {tap} -j RETURN"]}
+    # Whose network it is may open a port there, and yet is not told what is another server's.
+    told = [f"-s {address} " for address in own_addresses(port)]
+    metadata = f"-m physdev --physdev-in {tap} {METADATA}"
+    entries[IP4, "nv-egress"][tap] = [
+        *(f"{source}{metadata} -j RETURN" for source in told),
+        f"{metadata} -j DROP",
+        f"-m physdev --physdev-in {tap} -j RETURN",
+    ]
     entries[EB_NAT, "nv-egress"] = {tap: [f"-i {tap} -j RETURN"]}
     entries[EB_FILTER, "nv-ingress"] = {tap: [f"-o {tap} -j RETURN"]}
     return entries
@@ -194,7 +202,16 @@ def _sources(pairs: list[tuple[str, str]]) -> list[str]:
     return [*allowed, "-j DROP"]
 
 
-def _egress(source_chain: str, rules: list[dict[str, Any]], is_stateful: bool) -> list[str]:
+def own_addresses(port: Port) -> list[str]:
+    """Return the port's fixed IPv4 addresses as networks, sorted."""
+    where = f"port {port['id']}"
+    found = {ip_network(each["ip_address"], where, 4) for each in port.get("fixed_ips") or []}
+    return sorted(filter(None, found))
+
+
+def _egress(
+    source_chain: str, own: list[str], rules: list[dict[str, Any]], is_stateful: bool
+) -> list[str]:
     return [
         # A guest without an address asks for one.
         "-s 0.0.0.0/32 -d 255.255.255.255/32 -p udp -m udp --sport 68 --dport 67 -j RETURN",
@@ -203,7 +220,9 @@ def _egress(source_chain: str, rules: list[dict[str, Any]], is_stateful: bool) -
         "-p udp -m udp --dport 68 -j DROP",
         # This host's own services, whatever the groups say: without them no guest starts.
         "-p udp -m udp --sport 68 --dport 67 -j RETURN",
-        f"{METADATA} -j RETURN",
+        # By its address a guest is told what is its own: an address pair may be another's.
+        *(f"-s {address} {METADATA} -j RETURN" for address in own),
+        f"{METADATA} -j DROP",
         *_replies(is_stateful),
         *_invalid(is_stateful),
         *_allowed(rules, "egress"),

@@ -80,6 +80,8 @@ class Uplink:
     floating_ips: dict[str, str]
     # Those that another host answers for yet.
     arriving: frozenset[str] = frozenset()
+    # The IPv6 networks behind it that are seen outside; None is all.
+    seen_outside: frozenset[str] | None = None
 
     @property
     def netns(self) -> str:
@@ -178,7 +180,14 @@ def _uplink(params: dict[str, Any]) -> Uplink | None:
         arriving=frozenset(
             _address(each["floating_ip_address"]) for each in own if each.get("arriving")
         ),
+        seen_outside=_networks(gateway.get("seen_outside")),
     )
+
+
+def _networks(given: list[str] | None) -> frozenset[str] | None:
+    if given is None:
+        return None
+    return frozenset(str(plain_addresses.network(each)) for each in given)
 
 
 def joined(
@@ -296,7 +305,9 @@ def far_routes(plan_: Plan, uplink: Uplink, near: End, far: End) -> set[Route]:
     if not uplink.enable_snat:
         routes |= {(net, via, far.name) for leg in plan_.legs for net in leg.networks(4)}
     if 6 in uplink.versions:
-        routes |= {(net, NEAR_IPV6, far.name) for leg in plan_.legs for net in leg.networks(6)}
+        behind = {net for leg in plan_.legs for net in leg.networks(6)}
+        shown = behind if uplink.seen_outside is None else behind & uplink.seen_outside
+        routes |= {(net, NEAR_IPV6, far.name) for net in shown}
     routes |= {
         (str(ipaddress.ip_network(ip)), via if ":" not in ip else NEAR_IPV6, far.name)
         for ip in answered_for(uplink)

@@ -44,6 +44,7 @@ options:
     description:
       - The way out, with C(network) (C(id) and C(mtu)), C(ip_addresses) (the router's own there),
         C(enable_snat) and C(host_port) (this host's address there; without one there is no way).
+        With C(seen_outside), of the IPv6 networks behind it those alone are reached from there.
     type: dict
   floating_ips:
     description:

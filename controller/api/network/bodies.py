@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from controller.api.common.calls import Call, Reply
-from controller.errors import BadRequest
+from controller.errors import BadRequest, Forbidden
 
 Item = Mapping[str, Any]
 
@@ -20,13 +20,21 @@ def create_each(call: Call, noun: str, create: Callable[[Item], dict[str, Any]])
 
 
 def owner(call: Call, item: Item) -> str:
-    """Return the project that is to own a new resource; policy decides whether it may."""
+    """Return the project that is to own a new resource; policy decides whether it may.
+
+    Only an admin names another project than the token's: what is made counts in its quota.
+    """
     named = {item[name] for name in ("project_id", "tenant_id") if name in item}
     if len(named) > 1:
         raise BadRequest("'project_id' and 'tenant_id' are different. Send one of them.")
     project_id = named.pop() if named else call.context.project_id
     if project_id is None:
         raise BadRequest("The token has no project. Name the project_id, or use a project's token.")
+    if not call.context.may_see(str(project_id)):
+        raise Forbidden(
+            "Policy doesn't allow a project_id or tenant_id other than the token's own, unless by "
+            "an admin. Leave it out, or use a token of that project."
+        )
     return str(project_id)
 
 

@@ -72,7 +72,7 @@ def _pool(call: Call, item: bodies.Item) -> SubnetPool | None:
     if item.get("subnetpool_id"):
         return subnet_pools.get(call.session, call.context, item["subnetpool_id"])
     if item.get("use_default_subnetpool"):
-        return subnet_pools.default(call.session, item.get("ip_version", 4))
+        return subnet_pools.default(call.session, call.context, item.get("ip_version", 4))
     return None
 
 

@@ -137,6 +137,8 @@ def test_another_mac_address_makes_another_address(alice, private, private_subne
         ({"ipv6_ra_mode": "slaac", "ipv6_address_mode": "dhcpv6-stateful"}, "InvalidInput"),
         ({"ipv6_ra_mode": "slaac", "enable_dhcp": False}, "InvalidInput"),
         ({"ipv6_address_mode": "slaac", "cidr": "fd00:7::/80"}, "InvalidInput"),
+        # dnsmasq starts with no shorter prefix.
+        ({"ipv6_address_mode": "dhcpv6-stateful", "cidr": "fd00:7::/63"}, "InvalidInput"),
         ({"ipv6_ra_mode": "automatic"}, "HTTPBadRequest"),
         ({"allocation_pools": [{"start": "10.0.0.1", "end": "10.0.0.9"}]}, "InvalidAllocationPool"),
         ({"allocation_pools": [{"start": "fd00:7::ffff:0:0:1", "end": "fd00:7::ffff:0:0:2"}]},
@@ -176,3 +178,15 @@ def test_ports_of_a_service_make_themselves_no_address(admin, alice, private, su
     subnet6("slaac")
     dhcp = alice.get(f"{V2}/ports?device_owner=network:dhcp").json["ports"]
     assert [ips(port) for port in dhcp] == [{"fd00:7::2"}]
+
+
+def test_a_network_has_room_for_ipv6_or_none_of_it(alice, refused):
+    """The kernel refuses IPv6 addresses where the MTU is smaller."""
+    network = make(alice, "network", mtu=1279)
+    path = f"{V2}/networks/{network['id']}"
+    six = {"network_id": network["id"], "ip_version": 6, "cidr": PREFIX}
+    refused(create(alice, "subnet", **six), 400, "InvalidInput")
+    assert alice.put(path, json={"network": {"mtu": 1280}}).status_code == 200
+    assert create(alice, "subnet", **six).status_code == 201
+    message = refused(alice.put(path, json={"network": {"mtu": 1279}}), 400, "InvalidInput")
+    assert "1280" in message

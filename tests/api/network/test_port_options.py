@@ -86,7 +86,7 @@ def test_names_are_assigned_by_port_or_by_address(alice, private, private_subnet
     assert named["dns_name"] == "web1"
     assert named["dns_assignment"][0]["fqdn"] == "web1.openstacklocal."
     assert len(alice.get(f"{V2}/ports?dns_name=web1").json["ports"]) == 1
-    for bad in ("-x", "a b", "a\n", "x" * 64, "a..b", "{{ 7*7 }}", "a,b"):
+    for bad in ("-x", "a b", "a\n", "x" * 64, "a..b", "{{ 7*7 }}", "a,b", "\u017f", "\u212a"):
         refused(create(alice, private, dns_name=bad), 400, "InvalidInput")
 
 
@@ -107,6 +107,10 @@ def test_a_servers_ports_bear_its_name(alice, services, settings, private, priva
         ports.bind(session, server.id, host.id)
         told = network_arguments.for_servers(session, [server.id])[server.id]["ports"]
         assert [(port["dns_name"], port["hostname"]) for port in told] == [("web", "web")] * 2
+        # dnsmasq's file takes one label.
+        ports.rename(session, server.id, "shop.example.org")
+        told = network_arguments.for_servers(session, [server.id])[server.id]["ports"]
+        assert {port["hostname"] for port in told} == {"shop"}
         ports.rename(session, server.id, "shop")
         with pytest.raises(BadRequest, match="dns_name"):
             ports.prepare_for_servers(

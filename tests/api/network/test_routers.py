@@ -255,3 +255,63 @@ def test_routers_have_a_quota(alice, refused):
     for _ in range(10):
         make(alice, "router")
     refused(alice.post(f"{V2}/routers", json={"router": {}}), 409, "OverQuota")
+
+
+def test_the_gateway_of_a_network_shared_with_all_is_no_tenants(
+    admin, alice, bob, public, public_subnet, refused
+):
+    """Every guest's packets would go to the router of who was first."""
+    router = make(bob, "router")
+    message = refused(add(bob, router, subnet_id=public_subnet["id"]), 400, "BadRequest")
+    assert "not owned" in message
+    port = make(bob, "port", network_id=public["id"])
+    assert add(bob, router, port_id=port["id"]).status_code == 200
+    theirs = make(admin, "router")
+    assert add(admin, theirs, subnet_id=public_subnet["id"]).status_code == 200
+
+
+def test_whom_a_network_is_shared_with_by_name_may_route_it(alice, bob, private, private_subnet):
+    share = {
+        "object_type": "network", "object_id": private["id"], "action": "access_as_shared",
+        "target_tenant": bob.project_id,
+    }  # fmt: skip
+    assert alice.post(f"{V2}/rbac-policies", json={"rbac_policy": share}).status_code == 201
+    assert add(bob, make(bob, "router"), subnet_id=private_subnet["id"]).status_code == 200
+
+
+def test_anothers_port_on_an_own_network_becomes_no_interface(
+    admin, alice, bob, public, public_subnet, router, refused
+):
+    port = make(bob, "port", network_id=public["id"])
+    hers = make(admin, "network", project_id=alice.project_id, shared=True)
+    subnet = {"network_id": hers["id"], "cidr": "10.5.0.0/24"}
+    make(alice, "subnet", **subnet)
+    on_hers = make(bob, "port", network_id=hers["id"])
+    refused(add(alice, router, port_id=port["id"]), 404, "PortNotFound")
+    refused(add(alice, router, port_id=on_hers["id"]), 400, "BadRequest")
+    seen = bob.get(f"{V2}/ports/{on_hers['id']}").json["port"]
+    assert (seen["device_owner"], seen["security_groups"]) == ("", on_hers["security_groups"])
+
+
+@pytest.mark.parametrize(
+    ("destination", "nexthop"),
+    [
+        ("10.1.0.0/16", "192.168.7.255"),
+        ("10.1.0.0/16", "192.168.7.0"),
+        ("192.168.7.0/24", "192.168.7.9"),
+        ("127.0.0.0/8", "192.168.7.9"),
+        ("224.0.0.0/24", "192.168.7.9"),
+        ("169.254.64.0/18", "192.168.7.9"),
+        ("169.254.169.254/32", "192.168.7.2"),
+        ("0.0.0.0/32", "192.168.7.9"),
+    ],
+)
+def test_a_route_that_no_kernel_takes_is_refused(
+    alice, router, private_subnet, destination, nexthop, refused
+):
+    """A host that fails at one tenant's route would be told nothing for all others."""
+    assert add(alice, router, subnet_id=private_subnet["id"]).status_code == 200
+    routes = [{"destination": destination, "nexthop": nexthop}]
+    refused(change(alice, router, routes=routes), 400, "InvalidRoutes")
+    wide = [{"destination": "0.0.0.0/1", "nexthop": "192.168.7.9"}]
+    assert change(alice, router, routes=wide).json["router"]["routes"] == wide

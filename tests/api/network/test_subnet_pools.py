@@ -145,3 +145,22 @@ def test_anothers_pool_is_absent(bob, pool, refused):
     refused(bob.get(path), 404, "SubnetPoolNotFound")
     refused(bob.delete(path), 404, "SubnetPoolNotFound")
     assert bob.get(f"{V2}/subnetpools").json["subnetpools"] == []
+
+
+def test_a_default_pool_that_is_not_shared_is_none_of_others(admin, alice, private, refused):
+    make(admin, "subnetpool", name="d", prefixes=["10.8.0.0/16"], is_default=True)
+    wanted = {"network_id": private["id"], "use_default_subnetpool": True, "prefixlen": 24}
+    refused(create(alice, "subnet", **wanted), 404, "SubnetPoolNotFound")
+
+
+def test_scopes_tell_nobody_of_others_pools(admin, alice, refused):
+    for shared, status, fault in ((False, 404, "AddressScopeNotFound"),
+                                  (True, 400, "AddressScopePrefixConflict")):  # fmt: skip
+        scope = make(admin, "address_scope", name="s", ip_version=4, shared=shared)
+        held = make(
+            admin, "subnetpool", name="p", prefixes=["10.8.0.0/16"], address_scope_id=scope["id"]
+        )
+        mine = {"name": "p", "prefixes": ["10.0.0.0/8"], "address_scope_id": scope["id"]}
+        message = refused(create(alice, "subnetpool", **mine), status, fault)
+        assert held["id"] not in message
+        assert "10.8.0.0" not in message

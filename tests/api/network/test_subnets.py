@@ -188,3 +188,30 @@ def test_filters(alice, private_subnet):
     found = alice.get(f"{V2}/subnets?enable_dhcp=true&ip_version=4&cidr=192.168.7.0/24").json
     assert [subnet["id"] for subnet in found["subnets"]] == [private_subnet["id"]]
     assert alice.get(f"{V2}/subnets?gateway_ip=10.0.0.1").json["subnets"] == []
+
+
+@pytest.mark.parametrize(
+    "cidr",
+    ["0.0.0.0/8", "0.0.0.0/1", "126.0.0.0/7", "224.0.0.0/3", "192.0.0.0/2", "168.0.0.0/6",
+     "169.254.64.0/18", "255.255.255.252/30"],
+)  # fmt: skip
+def test_a_range_that_reaches_into_one_with_another_use_is_refused(alice, private, cidr, refused):
+    body = {"subnet": {"network_id": private["id"], "cidr": cidr, "ip_version": 4}}
+    refused(alice.post(f"{V2}/subnets", json=body), 400, "InvalidInput")
+
+
+def test_nobody_makes_things_on_own_networks_at_anothers_expense(alice, bob, private, refused):
+    """They would count in the other's quota, and a refusal would tell how much of it is left."""
+    subnet = {"network_id": private["id"], "cidr": "10.0.0.0/24", "ip_version": 4}
+    share = {
+        "object_type": "network", "object_id": private["id"], "action": "access_as_shared",
+        "target_tenant": bob.project_id,
+    }  # fmt: skip
+    for owner in ("project_id", "tenant_id"):
+        theirs = {owner: bob.project_id}
+        body = {"subnet": {**subnet, **theirs}}
+        refused(alice.post(f"{V2}/subnets", json=body), 403, "PolicyNotAuthorized")
+        body = {"rbac_policy": {**share, **theirs}}
+        refused(alice.post(f"{V2}/rbac-policies", json=body), 403, "PolicyNotAuthorized")
+    assert bob.get(f"{V2}/subnets").json["subnets"] == []
+    assert bob.get(f"{V2}/rbac-policies").json["rbac_policies"] == []

@@ -28,6 +28,7 @@ from controller.db.models import (
     Port,
     Router,
     Subnet,
+    SubnetPool,
 )
 from tests.unit.conductor.conftest import CONTEXT, Cloud
 from tests.unit.conductor.killing import kill_at, moments_of, name_of
@@ -142,6 +143,55 @@ def test_a_subnet_is_routed_while_its_router_is_up(fabric: Fabric) -> None:
                 for network in router_arguments.of_host(session, fabric.first)["networks"]
             ]
         assert (subnet["routed"], subnet["gateway_served"]) == (is_up, False)
+
+
+def test_of_ipv6_only_ranges_of_the_operators_pools_are_seen_outside(fabric: Fabric) -> None:
+    """All tenants' are routed in one table of the host, and any of them could choose another's."""
+    fabric.server_on("blue", fabric.first, "10.0.0.11")
+    settings, project = fabric.cloud.settings, CONTEXT.project
+    with fabric.cloud.db.write() as session:
+        ranges = {"own": "2001:db8:1::/48", "given": "2001:db8:2::/48"}
+        pools = {
+            name: SubnetPool(
+                project_id=project, name=name, ip_version=6, prefixes=[prefix], min_prefixlen=64,
+                default_prefixlen=64, max_prefixlen=64, shared=name == "given",
+            )
+            for name, prefix in ranges.items()
+        }  # fmt: skip
+        session.add_all(pools.values())
+        session.flush()
+        wanted: list[tuple[dict[str, Any], SubnetPool | None]] = [
+            ({"cidr": "2000::/3"}, None), ({}, pools["own"]), ({}, pools["given"]),
+        ]  # fmt: skip
+        router = session.get_one(Router, fabric.router_id)
+        for number, (values, pool) in enumerate(wanted):
+            network = Network(
+                project_id=project, name=f"six{number}", mtu=1450, network_type="vxlan",
+                segmentation_id=200 + number,
+            )  # fmt: skip
+            session.add(network)
+            session.flush()
+            subnet = subnets.create(
+                session, settings, network, project, {"ip_version": 6, **values}, pool
+            )
+            if number:
+                router_interfaces.add_subnet(session, settings, ADMIN, router, subnet.id)
+            else:
+                other = routers.create(
+                    session, settings, ADMIN, project,
+                    {"external_gateway_info": {"network_id": fabric.networks["outside"]}},
+                )  # fmt: skip
+                router_interfaces.add_subnet(session, settings, ADMIN, other, subnet.id)
+                port = Port(
+                    network_id=fabric.networks["blue"], project_id=project, status="ACTIVE",
+                    device_id=other.id, device_owner="network:router_interface",
+                    mac_address="fa:16:3e:00:00:77",
+                )  # fmt: skip
+                session.add(port)
+        session.flush()
+        told = router_arguments.of_host(session, fabric.first)["routers"]
+        seen = {each["id"]: each["gateway"]["seen_outside"] for each in told}
+    assert seen == {fabric.router_id: ["2001:db8:2::/64"], other.id: []}
 
 
 def test_a_card_that_goes_names_the_routers_of_its_network(fabric: Fabric) -> None:

@@ -216,3 +216,21 @@ def test_a_stateless_group_lets_no_replies_through_by_itself() -> None:
     for chain in (names.port_ingress_chain(PORT_ID), names.port_egress_chain(PORT_ID)):
         assert not [rule for rule in tables[IP4][chain] if "conntrack" in rule]
     assert "-p 6 -j RETURN" in tables[IP4][names.port_ingress_chain(PORT_ID)]
+
+
+@pytest.mark.parametrize("security", [True, False])
+def test_metadata_are_told_to_a_ports_own_addresses_alone(security: bool) -> None:
+    """They are told by the address: an address pair, or an open port, may have another's."""
+    pairs = [{"ip_address": "10.0.0.0/24"}] if security else []
+    groups = {GROUP_ID: {"rules": [{"direction": "egress"}]}}
+    changes = {"port_security_enabled": security, "allowed_address_pairs": pairs}
+    tables, entries = port_rules.port_tables(port(**changes), groups)
+    if security:
+        rules, tap = tables[IP4][names.port_egress_chain(PORT_ID)] or [], ""
+    else:
+        rules, tap = entries[IP4, "nv-egress"][TAP] or [], f"-m physdev --physdev-in {TAP} "
+    asks = f"{tap}{port_rules.METADATA}"
+    told = [rule for rule in rules if port_rules.METADATA in rule]
+    assert told == [f"-s 10.0.0.5/32 {asks} -j RETURN", f"{asks} -j DROP"]
+    passes = f"{tap}-j RETURN"
+    assert rules.index(told[1]) < rules.index(passes)

@@ -244,3 +244,12 @@ def test_a_run_that_only_adds_keeps_members_and_floating_ips_that_it_was_not_tol
     }
     # Told of no way out, it leaves the one that there is.
     assert router_plan.rules(plan(exact=False), None) == {}
+
+
+def test_of_ipv6_only_what_the_cloud_gave_out_is_reached_from_outside() -> None:
+    own = [{"ip_address": "2001:db8:f::20", "cidr": "2001:db8:f::/64"}]
+    host_port = {**gateway()["host_port"], "ip_addresses": own}
+    for seen, expected in ((["2001:db8::/64"], {"2001:db8::/64"}), ([], set())):
+        made, uplink, near, far = linked(gateway={"host_port": host_port, "seen_outside": seen})
+        routed = {route[0] for route in router_plan.far_routes(made, uplink, near, far)}
+        assert routed == expected
