@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from controller import logs
 from controller.conductor import backoff, claims, runs
@@ -129,10 +130,14 @@ class Engine:
             waits = claims.has_queued_cancels(session)
         if not found and not waits:
             return []
-        with self.db.write() as session:
-            if waits and claims.request_cancels(session):
-                self._renew_at = 0.0
-            held = claims.claim(session, self.owner, found, now, self.settings.lease_s)
+
+        def claim(session: Session) -> tuple[bool, list[Held]]:
+            cancels = waits and claims.request_cancels(session)
+            return cancels, claims.claim(session, self.owner, found, now, self.settings.lease_s)
+
+        cancels, held = self.db.run(claim)
+        if cancels:
+            self._renew_at = 0.0
         with self._lock:
             self._held.update({each.operation_id: each for each in held})
         return held
