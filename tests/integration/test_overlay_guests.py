@@ -92,6 +92,8 @@ class World:
         options = [
             "-i", str(self.cloud.key), "-o", "StrictHostKeyChecking=no", "-o", "BatchMode=yes",
             "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=5",
+            # A floating IP that moves leaves connections behind that nobody ends.
+            "-o", "ServerAliveInterval=5",
         ]  # fmt: skip
         if name in self.floating:
             return ["ssh", *options, f"root@{self.outside_address(name)}", command]
@@ -248,12 +250,12 @@ def test_a_floating_ip_goes_to_another_server_on_another_host_and_back(world: Wo
         world.network.update_ip(floating, port_id=world.port(name).id)
         world.floating[name] = floating
         server_id = world.servers[name].id
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while server_id not in world.run(name, f"timeout 10 wget -q -O - {METADATA}").stdout:
             assert time.monotonic() < deadline, f"the floating IP is not {name}'s"
         wait_until(
             lambda: world.network.get_ip(floating.id).status == "ACTIVE",
-            what="the floating IP is ACTIVE", timeout_s=30,
+            what="the floating IP is ACTIVE", timeout_s=120,
         )  # fmt: skip
         if name != "red_1":
             del world.floating[name]
