@@ -266,6 +266,8 @@ class Actor(threading.Thread):
             answer = self._stream.api.read(f"/servers/{server_id}")
             if answer.status == 404:
                 return {"status": "DELETED"}
+            if not answer.accepted:
+                raise LabError(f"server {server_id} is not shown: {answer.status} {answer.body}")
             server: dict[str, Any] = answer.body["server"]
             if server["OS-EXT-STS:task_state"] is None:
                 return server
