@@ -23,11 +23,13 @@ def visible(context: Context) -> ColumnElement[bool]:
     return or_(AddressScope.project_id == context.project_id, AddressScope.shared)
 
 
-def get(session: Session, context: Context, scope_id: str) -> AddressScope:
-    """Return a scope that the caller may see, or raise AddressScopeNotFound."""
-    scope = session.scalar(
-        select(AddressScope).where(AddressScope.id == scope_id, visible(context))
-    )
+def get(session: Session, context: Context, scope_id: str, *, lock: bool = False) -> AddressScope:
+    """Return a scope that the caller may see, or raise AddressScopeNotFound.
+
+    With `lock`, no other pool comes to it, or grows in it, until we have committed.
+    """
+    query = select(AddressScope).where(AddressScope.id == scope_id, visible(context))
+    scope = session.scalar(query.with_for_update() if lock else query)
     if scope is None:
         raise AddressScopeNotFound(
             f"Address scope {scope_id} could not be found. Check the id and the project in use."

@@ -48,10 +48,12 @@ def ensure(session: Session, host_ids: Collection[str]) -> None:
     wanted = needed(session, host_ids)
     if not wanted:
         return
+    # Locked: none is freed by who saw it before the host needed it.
     present = session.execute(
-        select(AgentGateway.host_id, AgentGateway.network_id).where(
-            AgentGateway.host_id.in_(host_ids)
-        )
+        select(AgentGateway.host_id, AgentGateway.network_id)
+        .where(AgentGateway.host_id.in_(host_ids))
+        .order_by(AgentGateway.host_id, AgentGateway.network_id)
+        .with_for_update()
     )
     for host_id, network_id in sorted(wanted - {(each[0], each[1]) for each in present}):
         _make(session, host_id, network_id)
@@ -80,8 +82,10 @@ def _make(session: Session, host_id: str, network_id: str) -> None:
 def drop_unneeded(session: Session, host_id: str) -> None:
     """Free the addresses that the host needs no more; for when it has been told so."""
     session.flush()
+    query = select(AgentGateway).where(AgentGateway.host_id == host_id)
+    held = session.scalars(query.order_by(AgentGateway.network_id).with_for_update()).all()
+    # Asked for once they are ours: who makes the host need one holds it; see `ensure`.
     wanted = needed(session, {host_id})
-    held = session.scalars(select(AgentGateway).where(AgentGateway.host_id == host_id)).all()
     _forget(session, [each for each in held if (host_id, each.network_id) not in wanted])
 
 

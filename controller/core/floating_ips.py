@@ -41,9 +41,16 @@ def visible(context: Context) -> ColumnElement[bool]:
     return true() if context.is_admin else FloatingIP.project_id == context.project_id
 
 
-def get(session: Session, context: Context, floating_ip_id: str) -> FloatingIP:
-    """Return a floating IP that the caller may see, or raise FloatingIPNotFound."""
+def get(
+    session: Session, context: Context, floating_ip_id: str, *, lock: bool = False
+) -> FloatingIP:
+    """Return a floating IP that the caller may see, or raise FloatingIPNotFound.
+
+    With `lock`, nobody else has it stand for something else until we have committed.
+    """
     query = select(FloatingIP).where(FloatingIP.id == floating_ip_id, visible(context))
+    if lock:
+        query = query.with_for_update().execution_options(populate_existing=True)
     floating_ip = session.scalar(query)
     if floating_ip is None:
         raise FloatingIPNotFound(
@@ -160,23 +167,23 @@ def _associate(
     port_id: str,
     fixed_ip_address: str | None,
 ) -> None:
-    port = port_records.get(session, context, port_id)
+    port = port_records.get(session, context, port_id, lock=True)
     if port.project_id != floating_ip.project_id and not context.is_admin:
         raise BadNetworkRequest(
             f"Bad floatingip request: Port {port.id} is associated with a different tenant than "
             f"Floating IP {floating_ip.id} and therefore cannot be bound. Use one of its own."
         )
     fixed_ip = _fixed_ip(session, port, fixed_ip_address)
-    router = _router_for(session, floating_ip, port, fixed_ip)
+    router_id = _router_for(session, floating_ip, port, fixed_ip)
     before = floating_ip.fixed_port_id
     same = (before, floating_ip.fixed_ip_address) == (port.id, fixed_ip.ip_address)
-    if same and floating_ip.router_id == router.id:
+    if same and floating_ip.router_id == router_id:
         return
     try:
         with session.begin_nested():
             floating_ip.fixed_port_id = port.id
             floating_ip.fixed_ip_address = fixed_ip.ip_address
-            floating_ip.router_id = router.id
+            floating_ip.router_id = router_id
             floating_ip.status = DOWN
     except IntegrityError as error:
         raise FloatingIPPortAlreadyAssociated(
@@ -225,14 +232,14 @@ def _fixed_ip(session: Session, port: Port, wanted: str | None) -> IPAllocation:
 
 def _router_for(
     session: Session, floating_ip: FloatingIP, port: Port, fixed_ip: IPAllocation
-) -> Router:
+) -> str:
     """Return the router from the address's subnet to the floating IP's network, kept until the end.
 
     Of several, the one at the subnet's gateway.
     """
     interface, gateway, its = aliased(Port), aliased(Port), aliased(IPAllocation)
     query = (
-        select(Router, its.ip_address == Subnet.gateway_ip)
+        select(Router.id, its.ip_address == Subnet.gateway_ip)
         .join(interface, interface.device_id == Router.id)
         .join(gateway, gateway.id == Router.gateway_port_id)
         .join(its, its.port_id == interface.id)
@@ -243,17 +250,20 @@ def _router_for(
             gateway.network_id == floating_ip.floating_network_id,
         )
         .order_by(Router.id)
-        .with_for_update(of=Router)
     )
-    found = session.execute(query).all()
+    ids = [row[0] for row in session.execute(query)]
+    locked = select(Router.id).where(Router.id.in_(ids)).order_by(Router.id).with_for_update()
+    session.execute(locked)
+    # Asked again: what it connects may have changed before it was ours.
+    found = [row for row in session.execute(query) if row[0] in ids]
     if not found:
         raise ExternalGatewayForFloatingIPNotFound(
             f"External network {floating_ip.floating_network_id} is not reachable from subnet "
             f"{fixed_ip.subnet_id}. Therefore, cannot associate Port {port.id} with a Floating IP. "
             "Add the subnet to a router that has its gateway on that network."
         )
-    router: Router = max(found, key=lambda row: bool(row[1]))[0]
-    return router
+    router_id: str = max(found, key=lambda row: bool(row[1]))[0]
+    return router_id
 
 
 def _disassociate(session: Session, context: Context, floating_ip: FloatingIP) -> None:

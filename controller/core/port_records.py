@@ -60,9 +60,16 @@ def visible(context: Context) -> ColumnElement[bool]:
     return or_(Port.project_id == context.project_id, Port.network_id.in_(own_networks))
 
 
-def get(session: Session, context: Context, port_id: str) -> Port:
-    """Return a port that the caller may see, or raise PortNotFound."""
-    port = session.scalar(select(Port).where(Port.id == port_id, visible(context)))
+def get(session: Session, context: Context, port_id: str, *, lock: bool = False) -> Port:
+    """Return a port that the caller may see, or raise PortNotFound.
+
+    With `lock`, nobody else changes, binds or deletes it, nor has a floating IP stand for it, until
+    we have committed.
+    """
+    query = select(Port).where(Port.id == port_id, visible(context))
+    if lock:
+        query = query.with_for_update().execution_options(populate_existing=True)
+    port = session.scalar(query)
     if port is None:
         raise PortNotFound(
             f"Port {port_id} could not be found. Check the id and the project in use."
@@ -425,6 +432,9 @@ def erase(session: Session, port_ids: Sequence[str]) -> None:
 
     Floating IPs that stood for them stand for nothing then.
     """
+    # A floating IP that is just coming to one of them is seen below, or finds no port.
+    locked = select(Port.id).where(Port.id.in_(port_ids)).order_by(Port.id).with_for_update()
+    session.execute(locked)
     _take_off(session, FloatingIP.fixed_port_id.in_(port_ids))
     addresses.release(session, port_ids)
     resource_tags.erase(session, port_ids)

@@ -246,13 +246,12 @@ def _take_over(
 ) -> Port:
     """Return a port that was there before, given `values`; refused to those who can't have it."""
     try:
-        port = port_records.get(session, context, port_id)
+        # Locked, so that of two servers one gets it.
+        port = port_records.get(session, context, port_id, lock=True)
     except PortNotFound as error:
         raise BadRequest(error.message) from error
     if port.project_id != server.project_id and not context.is_admin:
         raise BadRequest(f"Port {port_id} is not usable for server {server.id}: not the project's.")
-    # The row is locked where the database can, so that of two servers one gets it.
-    session.refresh(port, with_for_update=True)
     if port.device_id or port.device_owner:
         raise PortInUse(
             f"Port {port_id} is still in use"

@@ -114,13 +114,12 @@ def _port_for(session: Session, settings: Settings, router: Router, subnet: Subn
 
 def add_port(session: Session, context: Context, router: Router, port_id: str) -> Interface:
     """Make a port that nobody uses an interface of the router, at the port's own addresses."""
-    port = port_records.get(session, context, port_id)
+    port = port_records.get(session, context, port_id, lock=True)
     if port.project_id != router.project_id and not context.is_admin:
         raise BadNetworkRequest(
             f"Bad router request: Port {port.id} is another project's than router {router.id}. "
             "Use one of its own."
         )
-    session.refresh(port, with_for_update=True)
     if port.device_id or port.device_owner:
         raise PortInUse(
             f"Unable to complete operation on port {port.id} for network {port.network_id}. Port "

@@ -67,6 +67,7 @@ def _by_address(session: Session, context: Context, address: str) -> FloatingIP:
         select(FloatingIP)
         .where(FloatingIP.floating_ip_address == address, floating_ips.visible(context))
         .limit(2)
+        .with_for_update()
     ).all()
     if not found:
         raise NotFound(f"Floating IP not found for address {address}. Check the project in use.")

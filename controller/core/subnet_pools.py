@@ -249,7 +249,7 @@ def _check(session: Session, context: Context, pool: SubnetPool) -> None:
         )
     # First of all: of a scope that the caller isn't told of, nothing is said.
     if pool.address_scope_id:
-        scope = address_scopes.get(session, context, pool.address_scope_id)
+        scope = address_scopes.get(session, context, pool.address_scope_id, lock=True)
         if scope.ip_version != pool.ip_version:
             raise InvalidInput(
                 f"Address scope {scope.id} is of IPv{scope.ip_version}, and the pool is of "

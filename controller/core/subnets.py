@@ -60,9 +60,15 @@ def visible(context: Context) -> ColumnElement[bool]:
     )
 
 
-def get(session: Session, context: Context, subnet_id: str) -> Subnet:
-    """Return a subnet that the caller may see, or raise SubnetNotFound."""
-    subnet = session.scalar(select(Subnet).where(Subnet.id == subnet_id, visible(context)))
+def get(session: Session, context: Context, subnet_id: str, *, lock: bool = False) -> Subnet:
+    """Return a subnet that the caller may see, or raise SubnetNotFound.
+
+    With `lock`, nobody else changes it, or is given an address of it, until we have committed.
+    """
+    query = select(Subnet).where(Subnet.id == subnet_id, visible(context))
+    if lock:
+        query = query.with_for_update().execution_options(populate_existing=True)
+    subnet = session.scalar(query)
     if subnet is None:
         raise SubnetNotFound(
             f"Subnet {subnet_id} could not be found. Check the id and the project in use."

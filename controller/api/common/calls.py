@@ -20,6 +20,7 @@ from flask import Blueprint, Flask, Request, Response, request
 from flask.blueprints import BlueprintSetupState
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.exc import StaleDataError
 from werkzeug.exceptions import ClientDisconnected
 
 from controller.api.common import access, dry_runs, origin
@@ -283,8 +284,9 @@ def _discard_body() -> None:
 
 def _shown(error: Exception, request_id: str) -> NovellaError:
     """The fault that a tenant sees instead of a traceback."""
-    if isinstance(error, IntegrityError):
-        # Two requests that both looked before the other wrote; the database let one through.
+    if isinstance(error, IntegrityError | StaleDataError):
+        # Two requests that both looked before the other wrote; the database let one through, or one
+        # changes what the other has deleted.
         return ConcurrentUpdate(
             "Somebody else changed the same thing just now. Look how it is, and try again."
         )
@@ -311,6 +313,8 @@ def _log_failure(db: Database, error: Exception) -> None:
         db.outages.note(what, error)
     elif failures.breaks_rule_between_rows(error) or failures.refuses_value(error):
         log.info("%s: the database refused: %s", what, failures.said(error))
+    elif isinstance(error, StaleDataError):
+        log.info("%s: what it was to change was deleted meanwhile", what)
     else:
         log.exception("%s failed", what)
 

@@ -60,7 +60,7 @@ def create_floating_ips(call: Call) -> Reply:
 
 
 def _own(call: Call, action: str, floating_ip_id: str) -> FloatingIP:
-    floating_ip = floating_ips.get(call.session, call.context, floating_ip_id)
+    floating_ip = floating_ips.get(call.session, call.context, floating_ip_id, lock=True)
     call.authorize(action, {"project_id": floating_ip.project_id})
     return floating_ip
 

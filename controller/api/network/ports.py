@@ -160,7 +160,7 @@ def create_ports(call: Call) -> Reply:
 
 
 def update_port(call: Call, port_id: str) -> Reply:
-    port = port_records.get(call.session, call.context, port_id)
+    port = port_records.get(call.session, call.context, port_id, lock=True)
     network = call.session.get_one(Network, port.network_id)
     wanted = call.body["port"]
     _authorize(call, "update_port", wanted, network, port.project_id)
@@ -171,7 +171,7 @@ def update_port(call: Call, port_id: str) -> Reply:
 
 
 def delete_port(call: Call, port_id: str) -> Reply:
-    port = port_records.get(call.session, call.context, port_id)
+    port = port_records.get(call.session, call.context, port_id, lock=True)
     network = call.session.get_one(Network, port.network_id)
     _authorize(call, "delete_port", {}, network, port.project_id)
     port_records.remove(call.session, port)

@@ -81,7 +81,7 @@ def _network_of(call: Call, subnet: Subnet) -> Network:
 
 
 def update_subnet(call: Call, subnet_id: str) -> Reply:
-    subnet = subnets.get(call.session, call.context, subnet_id)
+    subnet = subnets.get(call.session, call.context, subnet_id, lock=True)
     network = _network_of(call, subnet)
     call.authorize("update_subnet", _target(subnet, network))
     subnets.update(call.session, network, subnet, call.body["subnet"])
@@ -89,7 +89,7 @@ def update_subnet(call: Call, subnet_id: str) -> Reply:
 
 
 def delete_subnet(call: Call, subnet_id: str) -> Reply:
-    subnet = subnets.get(call.session, call.context, subnet_id)
+    subnet = subnets.get(call.session, call.context, subnet_id, lock=True)
     call.authorize("delete_subnet", _target(subnet, _network_of(call, subnet)))
     subnets.remove(call.session, subnet)
     return Reply(status=204)

@@ -7,7 +7,7 @@ import pytest
 
 from controller.core import ports
 from controller.core.context import Context
-from controller.db.models import Server
+from controller.db.models import Host, Operation, Server
 
 V2 = "/network/v2.0"
 
@@ -97,3 +97,29 @@ def boot(services, settings, alpha):
             return server.id
 
     return boot
+
+
+@pytest.fixture
+def hosts(services):
+    with services.db.write() as session:
+        rows = [
+            Host(name=name, address=address, tunnel_ip=address)
+            for name, address in (("one", "192.0.2.1"), ("two", "192.0.2.2"))
+        ]
+        session.add_all(rows)
+        session.flush()
+        return [row.id for row in rows]
+
+
+@pytest.fixture
+def waiting(services):
+    """Return the hosts with a port_update waiting, and take those away."""
+
+    def waiting():
+        with services.db.write() as session:
+            found = session.query(Operation).filter_by(kind="port_update", state="queued").all()
+            for operation in found:
+                operation.state = "succeeded"
+            return sorted(operation.host_id for operation in found)
+
+    return waiting

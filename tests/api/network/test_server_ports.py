@@ -11,22 +11,10 @@ from controller.core import (
     server_security_groups,
 )
 from controller.core.server_needs import check_reach, segments_of
-from controller.db.models import Host, IPAllocation, Network, Operation, Port, Router
+from controller.db.models import Host, IPAllocation, Network, Port, Router
 from controller.errors import BadRequest, Conflict, Forbidden
 
 from .conftest import V2, make
-
-
-@pytest.fixture
-def hosts(services):
-    with services.db.write() as session:
-        rows = [
-            Host(name=name, address=address, tunnel_ip=address)
-            for name, address in (("one", "192.0.2.1"), ("two", "192.0.2.2"))
-        ]
-        session.add_all(rows)
-        session.flush()
-        return [row.id for row in rows]
 
 
 def shown(services, server_id):
@@ -45,20 +33,6 @@ def rows(services, server_id):
 def told(services, server_id):
     with services.db.read() as session:
         return network_arguments.for_servers(session, [server_id])[server_id]
-
-
-@pytest.fixture
-def waiting(services):
-    """Return the hosts with a port_update waiting, and take those away."""
-
-    def waiting():
-        with services.db.write() as session:
-            found = session.query(Operation).filter_by(kind="port_update", state="queued").all()
-            for operation in found:
-                operation.state = "succeeded"
-            return sorted(operation.host_id for operation in found)
-
-    return waiting
 
 
 def test_the_only_network_is_taken_when_none_is_named(services, boot, public, public_subnet):
