@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, aliased
 from controller.core import addresses, network_hosts, router_ports, subnet_ranges
 from controller.core.network_faults import IpAddressGenerationFailure
 from controller.core.router_ports import AGENT_GATEWAY, INTERFACE
-from controller.db.models import AgentGateway, Network, Port, Router
+from controller.db.models import AgentGateway, IPAllocation, Network, Port, Router, Subnet
 
 log = logging.getLogger(__name__)
 
@@ -48,15 +48,17 @@ def ensure(session: Session, host_ids: Collection[str]) -> None:
     wanted = needed(session, host_ids)
     if not wanted:
         return
-    # Locked: none is freed by who saw it before the host needed it.
+    # Locked: none is freed by who saw it before the host needed it, nor completed twice.
     present = session.execute(
-        select(AgentGateway.host_id, AgentGateway.network_id)
+        select(AgentGateway.host_id, AgentGateway.network_id, AgentGateway.port_id)
         .where(AgentGateway.host_id.in_(host_ids))
         .order_by(AgentGateway.host_id, AgentGateway.network_id)
         .with_for_update()
     )
-    for host_id, network_id in sorted(wanted - {(each[0], each[1]) for each in present}):
+    held = {(host_id, network_id): port_id for host_id, network_id, port_id in present}
+    for host_id, network_id in sorted(wanted - held.keys()):
         _make(session, host_id, network_id)
+    _complete(session, [held[each] for each in sorted(wanted & held.keys())])
 
 
 def _make(session: Session, host_id: str, network_id: str) -> None:
@@ -77,6 +79,36 @@ def _make(session: Session, host_id: str, network_id: str) -> None:
     except IntegrityError:
         # Another transaction gave the host one at the same time.
         pass
+
+
+def _complete(session: Session, port_ids: Collection[str]) -> None:
+    """Give ports that are there an address of an IP version that their network has got since."""
+    if not port_ids:
+        return
+    other = aliased(Subnet)
+    has = (
+        select(IPAllocation.port_id)
+        .join(other, other.id == IPAllocation.subnet_id)
+        .where(IPAllocation.port_id == Port.id, other.ip_version == Subnet.ip_version)
+    )
+    lacking: dict[tuple[str, int], list[Subnet]] = {}
+    for port_id, subnet in session.execute(
+        select(Port.id, Subnet)
+        .join(Subnet, Subnet.network_id == Port.network_id)
+        .where(Port.id.in_(port_ids), ~has.exists())
+        .order_by(Port.id, Subnet.created_at, Subnet.id)
+    ):
+        lacking.setdefault((port_id, subnet.ip_version), []).append(subnet)
+    for (port_id, version), available in lacking.items():
+        try:
+            addresses.allocate_on(session, available, port_id)
+        except IpAddressGenerationFailure:
+            log.warning(
+                "no IPv%s address is left on external network %s for a host: what its routers send "
+                "outside by it goes nowhere; widen the network's allocation pools",
+                version,
+                available[0].network_id,
+            )
 
 
 def drop_unneeded(session: Session, host_id: str) -> None:
@@ -102,6 +134,16 @@ def forget_network(session: Session, network_id: str) -> None:
     _forget(
         session,
         session.scalars(select(AgentGateway).where(AgentGateway.network_id == network_id)).all(),
+    )
+
+
+def leave_subnet(session: Session, subnet_id: str) -> None:
+    """Free the hosts' addresses in a subnet that goes; `ensure` gives them others."""
+    port_ids = select(AgentGateway.port_id)
+    session.execute(
+        delete(IPAllocation).where(
+            IPAllocation.subnet_id == subnet_id, IPAllocation.port_id.in_(port_ids)
+        )
     )
 
 

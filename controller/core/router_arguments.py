@@ -110,7 +110,8 @@ class _Look:
         if port is None or own is None:
             return None
         network = self._network(port.network_id, host_id)
-        cidrs = {each["cidr"] for each in self.addresses.get(port.id, [])}
+        # What leaves the host goes by its own address: of several subnets, that one's next hop.
+        cidrs = {each["cidr"] for each in self.addresses.get(own.id, [])}
         hops = [each["gateway_ip"] for each in network["subnets"] if each["cidr"] in cidrs]
         return {
             "network": network,

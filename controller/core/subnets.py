@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from controller.core import (
     addresses,
+    agent_gateways,
     macs,
     network_quotas,
     network_shares,
@@ -25,6 +26,7 @@ from controller.core.network_faults import (
     SubnetInUse,
     SubnetNotFound,
 )
+from controller.core.router_ports import AGENT_GATEWAY
 from controller.db.models import IPAllocation, Network, Port, Subnet, SubnetPool
 from controller.errors import BadRequest
 from controller.settings import Settings
@@ -318,9 +320,11 @@ def _refuse_bound(session: Session, subnet: Subnet, what: str) -> None:
 def remove(session: Session, subnet: Subnet) -> None:
     """Delete a subnet with its DHCP port; raises SubnetInUse while ports have its addresses.
 
-    Addresses that guests make themselves are no hindrance: they go with the prefix.
+    Addresses that guests make themselves are no hindrance: they go with the prefix. So do those of
+    hosts, which nobody else could take off them.
     """
-    users = [IPAllocation.subnet_id == subnet.id, Port.device_owner != DHCP_OWNER]
+    owners = (DHCP_OWNER, AGENT_GATEWAY)
+    users = [IPAllocation.subnet_id == subnet.id, Port.device_owner.not_in(owners)]
     automatic = addresses.is_automatic(subnet)
     if automatic:
         users.append(Port.device_owner.like("network:%"))
@@ -333,6 +337,7 @@ def remove(session: Session, subnet: Subnet) -> None:
             f"allocation from this subnet, such as {port}. Delete the ports or their servers first."
         )
     remove_dhcp_ports(session, subnet_id=subnet.id)
+    agent_gateways.leave_subnet(session, subnet.id)
     if automatic:
         _take_automatic_back(session, subnet)
     resource_tags.erase(session, [subnet.id])

@@ -389,6 +389,63 @@ def test_a_host_gets_its_address_outside_when_the_pool_has_one(fabric: Fabric) -
     assert fabric.told("h1")["routers"][0]["gateway"]["host_port"]["ip_addresses"]
 
 
+def _more_outside(fabric: Fabric, **values: Any) -> str:
+    """Return a subnet more of the external network."""
+    with fabric.cloud.db.write() as session:
+        network = session.get_one(Network, fabric.networks["outside"])
+        made = subnets.create(session, fabric.cloud.settings, network, CONTEXT.project, values)
+        return made.id
+
+
+def _outside(fabric: Fabric) -> tuple[list[str], list[str]]:
+    """Return the ranges of the first host's own addresses outside, and its next hops there."""
+    gateway = fabric.told("h1")["routers"][0]["gateway"]
+    return [each["cidr"] for each in gateway["host_port"]["ip_addresses"]], gateway["gateway_ips"]
+
+
+def test_a_host_goes_out_by_the_subnet_that_its_own_address_is_of(fabric: Fabric) -> None:
+    """Also for a router whose addresses are of another: the first one's may be used up."""
+    fabric.server_on("blue", fabric.first, "10.0.0.11")
+    subnet_id = _more_outside(fabric, cidr="10.3.0.0/24")
+    with fabric.cloud.db.write() as session:
+        wanted = {
+            "network_id": fabric.networks["outside"],
+            "external_fixed_ips": [{"subnet_id": subnet_id}],
+        }
+        router = session.get_one(Router, fabric.router_id)
+        values = {"external_gateway_info": wanted}
+        routers.update(session, fabric.cloud.settings, ADMIN, router, values)
+    fabric.settle()
+    gateway = fabric.told("h1")["routers"][0]["gateway"]
+    assert [each["cidr"] for each in gateway["ip_addresses"]] == ["10.3.0.0/24"]
+    assert _outside(fabric) == (["10.2.0.0/24"], ["10.2.0.1"])
+
+
+def test_a_host_gets_an_address_of_the_version_that_comes_later(fabric: Fabric) -> None:
+    fabric.server_on("blue", fabric.first, "10.0.0.11")
+    fabric.settle()
+    _more_outside(fabric, cidr="fd00:3::/64", ip_version=6)
+    fabric.settle()
+    both = (["10.2.0.0/24", "fd00:3::/64"], ["10.2.0.1", "fd00:3::1"])
+    assert _outside(fabric) == both
+
+
+def test_an_external_subnet_goes_though_hosts_have_addresses_of_it(fabric: Fabric) -> None:
+    """They are nobody's to take off; a host that is away would hold it for ever."""
+    fabric.server_on("blue", fabric.first, "10.0.0.11")
+    subnet_id = _more_outside(fabric, cidr="10.3.0.0/24")
+    fabric.settle()
+    info = {"network_id": fabric.networks["outside"], "external_fixed_ips": []}
+    with fabric.cloud.db.write() as session:
+        info["external_fixed_ips"] = [{"subnet_id": subnet_id}]
+        router = session.get_one(Router, fabric.router_id)
+        values = {"external_gateway_info": info}
+        routers.update(session, fabric.cloud.settings, ADMIN, router, values)
+        subnets.remove(session, session.get_one(Subnet, fabric.subnet_ids["outside"]))
+    fabric.settle()
+    assert _outside(fabric) == (["10.3.0.0/24"], ["10.3.0.1"])
+
+
 @pytest.mark.parametrize("case", moments_of("network_update"), ids=name_of)
 def test_killed_at_each_step_another_worker_tells_the_host(
     fabric: Fabric, case: tuple[str, int, str]
