@@ -11,7 +11,6 @@ from controller.core import (
     networks,
     port_records,
     router_ports,
-    router_routes,
     subnet_ranges,
 )
 from controller.core.context import Context
@@ -92,7 +91,6 @@ def _clear(session: Session, router: Router, port: Port | None) -> None:
             f"network {port.network_id} is required by one or more floating IPs, such as "
             f"{floating_ip}. Disassociate them first."
         )
-    router_routes.refuse_needed(session, router, port)
     router.gateway_port_id = None
     session.flush()
     port_records.erase(session, [port.id])

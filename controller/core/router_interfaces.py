@@ -156,6 +156,7 @@ def _check_subnets(session: Session, router: Router, added: list[Subnet]) -> Non
             raise BadNetworkRequest(
                 f"Bad router request: Router already has a port on subnet {subnet.id}."
             )
+        router_routes.refuse_led_to(router, subnet)
     router_ports.check_apart(added, present)
 
 
@@ -191,7 +192,7 @@ def remove(
     going = [subnet for subnet in held if port_id or subnet.id == subnet_id]
     for subnet in going:
         _refuse_floating(session, router, subnet)
-        router_routes.refuse_needed(session, router, port, subnet.id)
+        router_routes.refuse_needed(router, subnet)
     before = network_updates.concerned_by_router(session, router.id)
     if len(going) == len(held):
         port_records.erase(session, [port.id])

@@ -281,6 +281,9 @@ def near_routes(plan_: Plan, far: End | None) -> set[Route]:
     for destination, nexthop in plan_.routes:
         device = _device_to(plan_, nexthop)
         if device is not None:
+            # Of two to one destination the kernel would keep what was written last, each time the
+            # other one. A way out of the tenant's own goes before ours.
+            routes = {route for route in routes if route[0] != destination}
             routes.add((destination, nexthop, device))
     return routes
 

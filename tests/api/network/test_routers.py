@@ -315,3 +315,53 @@ def test_a_route_that_no_kernel_takes_is_refused(
     refused(change(alice, router, routes=routes), 400, "InvalidRoutes")
     wide = [{"destination": "0.0.0.0/1", "nexthop": "192.168.7.9"}]
     assert change(alice, router, routes=wide).json["router"]["routes"] == wide
+
+
+def test_a_route_into_a_part_of_a_routers_own_ipv6_network_is_refused(
+    alice, router, private, refused
+):
+    """The kernel then takes no next hop within that part, and the host none of its routers."""
+    subnet = make(alice, "subnet", network_id=private["id"], cidr="fd00:7::/64", ip_version=6)
+    assert add(alice, router, subnet_id=subnet["id"]).status_code == 200
+    for destination in ("fd00:7::/65", "fd00:7::20/128"):
+        routes = [{"destination": destination, "nexthop": "fd00:7::9"}]
+        refused(change(alice, router, routes=routes), 400, "InvalidRoutes")
+    wide = [{"destination": "fd00::/16", "nexthop": "fd00:7::9"}]
+    assert change(alice, router, routes=wide).status_code == 200
+
+
+def test_two_routes_to_one_destination_are_refused(alice, router, private_subnet, refused):
+    """Hosts have one of them at a time."""
+    assert add(alice, router, subnet_id=private_subnet["id"]).status_code == 200
+    one, other = (
+        {"destination": "10.1.0.0/16", "nexthop": nexthop}
+        for nexthop in ("192.168.7.9", "192.168.7.8")
+    )
+    refused(change(alice, router, routes=[one, other]), 400, "InvalidRoutes")
+    assert change(alice, router, routes=[one]).status_code == 200
+    url = f"{V2}/routers/{router['id']}/add_extraroutes"
+    refused(alice.put(url, json={"router": {"routes": [other]}}), 400, "InvalidRoutes")
+
+
+def test_a_route_through_the_outside_is_refused(
+    alice, router, public, public_subnet, private_subnet, refused
+):
+    """Hosts lead to external networks by their own next hops, and would leave it out."""
+    assert add(alice, router, subnet_id=private_subnet["id"]).status_code == 200
+    assert change(alice, router, external_gateway_info=gateway(public)).status_code == 200
+    routes = [{"destination": "10.1.0.0/16", "nexthop": "10.91.1.77"}]
+    refused(change(alice, router, routes=routes), 400, "InvalidRoutes")
+
+
+def test_a_network_that_a_route_leads_to_is_not_connected(
+    alice, private, router, private_subnet, refused
+):
+    """On hosts the route would stand in the place of the network's own."""
+    assert add(alice, router, subnet_id=private_subnet["id"]).status_code == 200
+    routes = [{"destination": "10.1.0.0/16", "nexthop": "192.168.7.9"}]
+    assert change(alice, router, routes=routes).status_code == 200
+    other = make(alice, "network")
+    subnet = make(alice, "subnet", network_id=other["id"], cidr="10.1.0.0/16")
+    refused(add(alice, router, subnet_id=subnet["id"]), 400, "BadRequest")
+    assert change(alice, router, routes=[]).status_code == 200
+    assert add(alice, router, subnet_id=subnet["id"]).status_code == 200

@@ -129,6 +129,21 @@ def test_a_route_whose_next_hop_is_in_no_network_of_the_router_is_left_out() -> 
     assert router_plan.near_routes(made, None) == {("172.20.0.0/16", "192.0.2.10", device)}
 
 
+def test_of_two_routes_to_one_destination_there_is_always_the_same() -> None:
+    """A tenant's own way out goes before the router's uplink."""
+    routes = [
+        {"destination": "0.0.0.0/0", "nexthop": "192.0.2.10"},
+        {"destination": "172.20.0.0/16", "nexthop": "192.0.2.11"},
+        {"destination": "172.20.0.0/16", "nexthop": "192.0.2.12"},
+    ]
+    made, _, _, far = linked(routes=routes)
+    device = made.legs[0].end.name
+    assert router_plan.near_routes(made, far) == {
+        ("0.0.0.0/0", "192.0.2.10", device),
+        ("172.20.0.0/16", "192.0.2.12", device),
+    }
+
+
 def test_a_gateway_without_a_port_of_this_host_is_no_way_out() -> None:
     assert plan(gateway=gateway(host_port=None)).uplink is None
 
