@@ -12,6 +12,7 @@ from controller.core.network_faults import (
     AddressScopeInUse,
     AddressScopeNotFound,
     AddressScopePrefixConflict,
+    AddressScopeUpdateError,
 )
 from controller.db.models import AddressScope, SubnetPool
 
@@ -45,6 +46,15 @@ def create(session: Session, project_id: str, values: Mapping[str, Any]) -> Addr
 
 
 def update(session: Session, scope: AddressScope, values: Mapping[str, Any]) -> AddressScope:
+    """Change name or sharing; raises AddressScopeUpdateError for one that is to be shared no more.
+
+    As in Neutron: pools of other projects may be in it.
+    """
+    if scope.shared and not values.get("shared", True):
+        raise AddressScopeUpdateError(
+            f"Unable to update address scope {scope.id}: Shared address scope can't be unshared. "
+            "Make another scope."
+        )
     for name, value in values.items():
         setattr(scope, name, value)
     session.flush()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from controller.core import agent_gateways, network_updates
@@ -69,6 +69,14 @@ def down_after_s(settings: Settings) -> float:
 def is_up(host: Host, settings: Settings, now: datetime | None = None) -> bool:
     """Return whether the host answered lately and isn't forced down."""
     return liveness.is_up(host, now or utcnow(), down_after_s(settings))
+
+
+def are_up(settings: Settings, now: datetime) -> ColumnElement[bool]:
+    """Return the condition on Host rows that `is_up` is true."""
+    since = now - timedelta(seconds=down_after_s(settings))
+    # A host that was never seen is not up, rather than neither.
+    seen = and_(Host.last_seen_at.is_not(None), Host.last_seen_at >= since)
+    return and_(Host.forced_down.is_(False), seen)
 
 
 def enroll_record(

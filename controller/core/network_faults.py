@@ -150,6 +150,10 @@ class SubnetPoolDeleteError(BadRequest):
     """Subnets stand on it."""
 
 
+class AddressScopeUpdateError(BadRequest):
+    pass
+
+
 class AddressScopePrefixConflict(BadRequest):
     """Another pool of the scope has some of the addresses."""
 

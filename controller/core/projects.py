@@ -7,8 +7,22 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from controller.core import identity_domains, role_assignments, unique_names
-from controller.db.models import Domain, Image, Network, Port, Project, RoleAssignment, Server
+from controller.db.models import (
+    Domain,
+    FloatingIP,
+    Image,
+    Network,
+    Port,
+    Project,
+    RoleAssignment,
+    Router,
+    Server,
+    Subnet,
+    SubnetPool,
+)
 from controller.errors import BadRequest, InUse, NotFound
+
+Owned = Server | Image | Port | Network | Router | FloatingIP | Subnet | SubnetPool
 
 
 def get(session: Session, project_id: str) -> Project:
@@ -97,6 +111,11 @@ def delete(session: Session, project: Project) -> None:
         ("images", _count(Image, project).where(Image.deleted_at.is_(None))),
         ("ports", _count(Port, project)),
         ("networks", _count(Network, project)),
+        # On networks of others, where their own ports are nobody's.
+        ("routers", _count(Router, project)),
+        ("floating IPs", _count(FloatingIP, project)),
+        ("subnets", _count(Subnet, project)),
+        ("subnet pools", _count(SubnetPool, project)),
     ):
         count = session.scalar(query)
         if count:
@@ -107,5 +126,5 @@ def delete(session: Session, project: Project) -> None:
     session.delete(project)
 
 
-def _count(model: type[Server | Image | Port | Network], project: Project) -> Any:
+def _count(model: type[Owned], project: Project) -> Any:
     return select(func.count()).where(model.project_id == project.id)

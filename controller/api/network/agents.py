@@ -1,8 +1,10 @@
 """Agents: our hosts in the shape that clients know. Hosts carry no agent; plays do its work."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, or_, select
 
 from controller.api.common.calls import Call, Reply
 from controller.api.network import lists, views
@@ -12,16 +14,28 @@ from controller.db.models import Host, Port
 from controller.errors import Conflict
 
 AGENT_TYPE, BINARY = "Linux bridge agent", "novella-host"
-LISTING = lists.Listing(
-    Host,
-    {
-        "id": Host.id,
-        "host": Host.name,
-        "admin_state_up": Host.enabled,
-        "availability_zone": Host.availability_zone,
-    },
-    constants={"agent_type": AGENT_TYPE, "binary": BINARY, "topic": "N/A"},
-)
+
+
+def _listing(call: Call) -> lists.Listing:
+    return lists.Listing(
+        Host,
+        {
+            "id": Host.id,
+            "host": Host.name,
+            "admin_state_up": Host.enabled,
+            "availability_zone": Host.availability_zone,
+            "description": Host.disabled_reason,
+        },
+        constants={"agent_type": AGENT_TYPE, "binary": BINARY, "topic": "N/A"},
+        conditions={"alive": partial(_alive, call)},
+    )
+
+
+def _alive(call: Call, values: Sequence[str]) -> ColumnElement[bool]:
+    """Return the condition that a host is up, or is not."""
+    wanted = {lists.word(value, "alive") for value in values}
+    up = hosts.are_up(call.settings, call.services.clock())
+    return or_(*(up if each else ~up for each in wanted))
 
 
 def _views(call: Call, rows: list[Host]) -> list[dict[str, Any]]:
@@ -70,7 +84,7 @@ def _get(call: Call, agent_id: str) -> Host:
 
 
 def list_agents(call: Call) -> Reply:
-    page = lists.fetch(call, LISTING, Host.id.is_not(None))
+    page = lists.fetch(call, _listing(call), Host.id.is_not(None))
     return Reply(page.body("agents", _views(call, page.rows)))
 
 

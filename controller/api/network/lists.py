@@ -152,6 +152,8 @@ def _order(call: Call, listing: Listing) -> list[tuple[ColumnElement[Any], bool]
     order = []
     seen: set[str] = set()
     for key, direction in zip(keys, directions, strict=True):
+        if key in listing.constants:
+            continue
         if key not in listing.columns:
             raise BadRequest(f"['{key}'] is invalid attribute for sort_key")
         # A key that comes again changes nothing, and a page's condition grows with their square.

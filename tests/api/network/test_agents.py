@@ -4,6 +4,7 @@ import pytest
 
 from controller.core import hosts
 from controller.db.base import utcnow
+from controller.db.models import Host
 
 from .conftest import V2
 
@@ -26,8 +27,19 @@ def test_hosts_are_agents(admin, alice, host_id, refused):
     assert agent["configurations"]["interface_mappings"] == {"physnet1": "eth1"}
     assert admin.get(f"{V2}/agents/{host_id}").json["agent"] == agent
     assert admin.get(f"{V2}/agents?host=h2").json["agents"] == []
+    assert admin.get(f"{V2}/agents?alive=true").json["agents"] == [agent]
+    assert admin.get(f"{V2}/agents?alive=false").json["agents"] == []
+    assert admin.get(f"{V2}/agents?description=disks").json["agents"] == []
     refused(alice.get(f"{V2}/agents"), 403, "PolicyNotAuthorized")
     refused(admin.get(f"{V2}/agents/nowhere"), 404, "AgentNotFound")
+
+
+def test_a_host_that_was_never_seen_is_not_alive(admin, services, host_id):
+    with services.db.write() as session:
+        session.get_one(Host, host_id).last_seen_at = None
+    (agent,) = admin.get(f"{V2}/agents?alive=false").json["agents"]
+    assert (agent["id"], agent["alive"]) == (host_id, False)
+    assert admin.get(f"{V2}/agents?alive=true").json["agents"] == []
 
 
 def test_an_agent_is_closed_and_opened_and_not_deleted(admin, alice, host_id, refused):

@@ -365,3 +365,23 @@ def test_a_network_that_a_route_leads_to_is_not_connected(
     refused(add(alice, router, subnet_id=subnet["id"]), 400, "BadRequest")
     assert change(alice, router, routes=[]).status_code == 200
     assert add(alice, router, subnet_id=subnet["id"]).status_code == 200
+
+
+def test_lists_are_sorted_by_what_is_the_same_for_all(alice):
+    made = [make(alice, "router", name=name)["name"] for name in ("b", "a")]
+    found = alice.get(f"{V2}/routers?sort_key=status&sort_key=name&sort_dir=desc&sort_dir=desc")
+    assert [each["name"] for each in found.json["routers"]] == made
+
+
+@pytest.mark.parametrize("noun", ["router", "floatingip", "subnetpool"])
+def test_a_project_that_has_something_of_routing_is_not_deleted(
+    admin, alice, bob, public, public_subnet, noun
+):
+    """Its own ports on others' networks are nobody's, and would stay for ever."""
+    values = {"subnetpool": {"name": "p", "prefixes": ["10.8.0.0/16"]}}
+    values["floatingip"] = {"floating_network_id": public["id"]}
+    made = make(bob, noun, **values.get(noun, {}))
+    path = f"/identity/v3/projects/{bob.project_id}"
+    assert admin.delete(path).status_code == 409
+    assert admin.delete(f"{V2}/{noun}s/{made['id']}").status_code == 204
+    assert admin.delete(path).status_code == 204

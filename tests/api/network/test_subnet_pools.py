@@ -164,3 +164,12 @@ def test_scopes_tell_nobody_of_others_pools(admin, alice, refused):
         message = refused(create(alice, "subnetpool", **mine), status, fault)
         assert held["id"] not in message
         assert "10.8.0.0" not in message
+
+
+def test_a_shared_scope_stays_shared(admin, refused):
+    scope = make(admin, "address_scope", name="s", ip_version=4, shared=True)
+    path = f"{V2}/address-scopes/{scope['id']}"
+    body = {"address_scope": {"name": "t", "shared": False}}
+    refused(admin.put(path, json=body), 400, "AddressScopeUpdateError")
+    body["address_scope"]["shared"] = True
+    assert admin.put(path, json=body).json["address_scope"]["name"] == "t"
