@@ -145,6 +145,8 @@ def _absent(
         _check_is_bridge(name, found)
     users = set(network_links.members(found, name)) - set(network_links.uplinks(found, name))
     users |= network_files.claimants(name) - set(params["port_ids"])
+    # Of whoever takes the bridge away together with what is plugged into it.
+    users -= set(params.get("leaving", ()))
     if params["only_if_unused"] and users:
         diff = work.text_diff(f"bridge {name}", before, before)
         return {"changed": False, "diff": diff, "used_by": sorted(users)}

@@ -27,14 +27,19 @@ def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """
     keep = {work.check_uuid(each, "Network id") for each in params["keep"]}
     keep |= {work.check_uuid(each, "Network id") for each in params["keep_bridges"]}
-    results = [
-        network_namespace.run(_of_namespace(network_id, params), check_mode)
+    namespaces = {
+        network_id: network_namespace.run(_of_namespace(network_id, params), check_mode)
         for network_id in sorted(served(params["state_path"]) - set(params["keep"]))
-    ]
+    }
+    # In check mode they are still there, and keep their bridge from being unused.
+    leaving = [names.veth_name(each) for each, done in namespaces.items() if done["changed"]]
     bridges = {name for name in network_links.links() if name.startswith(names.BRIDGE_PREFIX)}
-    results += [
-        linux_bridge.run(_of_bridge(name), check_mode)
-        for name in sorted(bridges - {names.bridge_name(each) for each in keep})
+    results = [
+        *namespaces.values(),
+        *(
+            linux_bridge.run(_of_bridge(name, leaving), check_mode)
+            for name in sorted(bridges - {names.bridge_name(each) for each in keep})
+        ),
     ]
     diffs = [each["diff"] for each in results if each["changed"]]
     flat = [one for diff in diffs for one in (diff if isinstance(diff, list) else [diff])]
@@ -63,5 +68,6 @@ def _of_namespace(network_id: str, params: dict[str, Any]) -> dict[str, Any]:
     return {"network_id": network_id, "bridge": None, **own, **absent}
 
 
-def _of_bridge(name: str) -> dict[str, Any]:
-    return {"name": name, "state": "absent", "only_if_unused": True, "port_ids": []}
+def _of_bridge(name: str, leaving: list[str]) -> dict[str, Any]:
+    absent = {"state": "absent", "only_if_unused": True, "port_ids": []}
+    return {"name": name, "leaving": leaving, **absent}

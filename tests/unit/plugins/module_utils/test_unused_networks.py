@@ -9,6 +9,7 @@ import pytest
 
 from ansible_collections.novella.cloud.plugins.module_utils import (
     linux_bridge,
+    names,
     network_links,
     network_namespace,
     unused_networks,
@@ -29,6 +30,9 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str, st
         def run(params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
             assert not check_mode
             assert (params["state"], params["only_if_unused"]) == ("absent", True)
+            if kind == "bridge":
+                # Check mode, too, is to say that it goes.
+                assert params["leaving"] == [names.veth_name(each) for each in (JOINED, GONE)]
             asked.append((kind, params[key]))
             return {"changed": True, "diff": work.text_diff(kind, "there\n", "")}
 
